@@ -1,0 +1,1 @@
+"""What runs: the DAG, its settings, its gates, and the commands around them."""

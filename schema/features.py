@@ -1,0 +1,96 @@
+"""Every column name and label value of the data, once.
+
+The names are those of the published label tables. A blank cell of a table is
+written to the TFRecords as `BLANK`, so that statistics, slices and charts show
+it as a value of its own instead of losing the row.
+"""
+
+from typing import Final
+
+# Columns of tranch_master.csv, in this order.
+FILE_PATH: Final = "file_path"
+FILE_NAME: Final = "file_name"
+CLIP: Final = "clip"
+TRANCHE: Final = "tranche"
+HOW_MANY: Final = "how_many"
+POSTURE: Final = "primary_posture"
+OCCLUDED: Final = "primary_occluded"
+PERSON_TYPE: Final = "staff_patient_other"
+EXCEPTION_CASE: Final = "exception_case"
+
+MASTER_COLUMNS: Final = (
+    FILE_PATH,
+    FILE_NAME,
+    CLIP,
+    TRANCHE,
+    HOW_MANY,
+    POSTURE,
+    OCCLUDED,
+    PERSON_TYPE,
+    EXCEPTION_CASE,
+)
+
+# What the TFRecords hold besides the labels: the picture and what was measured on it.
+IMAGE: Final = "image"  # JPEG, RGB, upright, scaled down to fit the ingestion size
+WIDTH: Final = "width"  # of the original, pixels, after EXIF orientation
+HEIGHT: Final = "height"
+BRIGHTNESS: Final = "brightness"  # mean luma, 0 to 255
+CONTRAST: Final = "contrast"  # standard deviation of the luma
+SHARPNESS: Final = "sharpness"  # variance of the Laplacian of the luma
+SATURATION: Final = "saturation"  # mean HSV saturation, 0 to 255; near 0 is grayscale or near-infrared
+PERCEPTUAL_HASH: Final = "perceptual_hash"  # 64-bit DCT hash, 16 hexadecimal digits
+
+MEASURES: Final = (BRIGHTNESS, CONTRAST, SHARPNESS, SATURATION)
+
+# What Transform adds for the Trainer and the Evaluator.
+LABEL: Final = "label"  # int64 index into POSTURES, -1 where the posture is not known
+
+# The classes, in the order of the model's outputs.
+POSTURES: Final = ("Sitting", "Standing", "Lying")
+UNKNOWN_POSTURE: Final = "Unknown"
+UNKNOWN_OCCLUSION: Final = "Unknown / Watermark"
+BLANK: Final = "(blank)"
+
+# The values a label column may hold; the empty cell is allowed in each of them.
+LABEL_VALUES: Final[dict[str, tuple[str, ...]]] = {
+    HOW_MANY: ("None", "One", "Two", "Three"),
+    POSTURE: (*POSTURES, UNKNOWN_POSTURE),
+    OCCLUDED: ("Yes", "No", UNKNOWN_OCCLUSION),
+    PERSON_TYPE: ("Staff", "Patient", "Other"),
+    EXCEPTION_CASE: ("No", "Yes", "Bad Image"),
+}
+
+# The splits. Images outside the configured selection keep a split of their own:
+# they are counted and can be labelled by the model later.
+TRAIN: Final = "train"
+EVAL: Final = "eval"
+TEST: Final = "test"
+UNSELECTED: Final = "unselected"
+
+# Which images a model is trained and judged on.
+LABELLED: Final = "labelled"
+SINGLE_PERSON: Final = "single_person"
+
+
+def is_selected(selection: str, posture: str, how_many: str, occluded: str) -> bool:
+    """Says whether an image belongs to a selection.
+
+    Args:
+      selection: `labelled` (the posture is known) or `single_person` (labelled,
+        exactly one person, occlusion not unknown; a blank occlusion is allowed).
+      posture: value of `primary_posture`.
+      how_many: value of `how_many`.
+      occluded: value of `primary_occluded`.
+
+    Returns:
+      True if a model may be trained or judged on the image.
+
+    Raises:
+      ValueError: the selection is not one of the two.
+    """
+    if selection not in (LABELLED, SINGLE_PERSON):
+        raise ValueError(f"unknown selection {selection!r}; use {LABELLED} or {SINGLE_PERSON}")
+    labelled = posture in POSTURES
+    if selection == LABELLED:
+        return labelled
+    return labelled and how_many == "One" and occluded != UNKNOWN_OCCLUSION
