@@ -1,0 +1,29 @@
+"""CuratedSchema: the checked-in schema as an artifact of the run."""
+
+import os
+import shutil
+
+from tfx.components.schema_gen.executor import DEFAULT_FILE_NAME
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+
+
+@component
+def CuratedSchema(
+    schema_file: Parameter[str],
+    sha256: Parameter[str],
+    schema: OutputArtifact[standard_artifacts.Schema],
+) -> None:
+    """Copies the curated schema beside what was validated against it.
+
+    TFX's ImportSchemaGen would do, but for its cache, which knows the path and not
+    the content.
+
+    Args:
+      schema_file: path of schema.pbtxt.
+      sha256: its digest; part of the cache key.
+      schema: the copy.
+    """
+    del sha256
+    shutil.copyfile(schema_file, os.path.join(schema.uri, DEFAULT_FILE_NAME))

@@ -1,0 +1,69 @@
+"""The posture model: MobileNetV2 with a dense head, and what of it is trained when."""
+
+from typing import Final
+
+import keras
+
+from schema import features
+
+BASE: Final = "mobilenet_v2"
+# Keras gives MobileNetV2's batch norm a momentum of 0.999: made for a million
+# ImageNet steps. From scratch on a few hundred steps the moving averages would
+# still be their initial values when the model is first evaluated.
+SCRATCH_MOMENTUM: Final = 0.9
+
+
+def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model:
+    """Builds the model of the original project.
+
+    Args:
+      image_size: side of the input, pixels.
+      alpha: MobileNetV2's width multiplier (Sandler et al. 2018, section 5).
+      base_weights: `imagenet`, `none`, or the path of an .h5 file without top.
+
+    Returns:
+      A model from float32 [batch, image_size, image_size, 3] in 0..255 to
+      probabilities float32 [batch, 3] in the order of `features.POSTURES`.
+      With given weights the base's batch norm always runs in inference mode.
+    """
+    weights = None if base_weights == "none" else base_weights
+    shape = (image_size, image_size, 3)
+    base = keras.applications.MobileNetV2(
+        input_shape=shape, alpha=alpha, include_top=False, weights=weights, name=BASE
+    )
+    if weights is None:
+        for layer in base.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = SCRATCH_MOMENTUM
+    pictures = keras.Input(shape, name="pictures")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(pictures)
+    x = base(x) if weights is None else base(x, training=False)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    for index, units in enumerate((1024, 1024, 512)):
+        x = keras.layers.Dense(units, activation="relu", name=f"dense_{index}")(x)
+    probabilities = keras.layers.Dense(
+        len(features.POSTURES), activation="softmax", dtype="float32", name="probabilities"
+    )(x)
+    return keras.Model(pictures, probabilities, name="posture")
+
+
+def freeze_base(model: keras.Model) -> None:
+    """Leaves only the head to training."""
+    model.get_layer(BASE).trainable = False
+
+
+def open_layers(model: keras.Model, frozen_layers: int) -> None:
+    """Opens the base from layer `frozen_layers` on, batch norm excepted.
+
+    Batch norm stays frozen: its statistics come from ImageNet (or are folded into
+    the convolutions), and a few small batches would only spoil them.
+
+    Args:
+      model: from `build_model`.
+      frozen_layers: number of layers at the base's input that stay as they are.
+    """
+    base = model.get_layer(BASE)
+    base.trainable = True
+    for index, layer in enumerate(base.layers):
+        frozen = index < frozen_layers or isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = not frozen

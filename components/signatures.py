@@ -1,0 +1,120 @@
+"""The exported model's ways in.
+
+`serving_default` takes what a camera sends, `serving_examples` what the
+TFRecords hold, `transform_features` gives the Evaluator the labels.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components import preprocessing
+from schema import features
+
+
+class ServingModule(tf.Module):
+    """What is saved: the Keras model, the Transform graph, and the signatures.
+
+    Args:
+      model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, 3].
+      transform: output of the Transform component.
+      ingest_size: side of the square that ingested pictures fit, pixels.
+      image_size: side of the model's input, pixels.
+      fit: how pictures are brought to that side (`preprocessing.fit_image`).
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        transform: tft.TFTransformOutput,
+        ingest_size: int,
+        image_size: int,
+        fit: str,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.transform = transform.transform_features_layer()
+        self._raw_spec = transform.raw_feature_spec()
+        self._ingest_size = ingest_size
+        self._image_size = image_size
+        self._fit = fit
+
+    def _parse(self, examples: tf.Tensor, column: str) -> dict[str, tf.Tensor]:
+        return tf.io.parse_example(examples, {column: self._raw_spec[column]})
+
+    def _picture(self, encoded: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        image = tf.ensure_shape(image, [None, None, 3])
+        image = preprocessing.scale_down(image, self._ingest_size)
+        return preprocessing.fit_image(image, self._image_size, self._fit)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encoded pictures (JPEG, PNG, BMP, first frame of a GIF; any size) to answers.
+
+        Args:
+          image_bytes: string [batch].
+
+        Returns:
+          `probabilities` float32 [batch, 3], `label` string [batch], `confidence`
+          float32 [batch].
+        """
+        spec = tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8)
+        pictures = tf.map_fn(self._picture, image_bytes, fn_output_signature=spec)
+        probabilities = self.model(tf.cast(pictures, tf.float32), training=False)
+        return {
+            "probabilities": probabilities,
+            "label": tf.gather(tf.constant(features.POSTURES), tf.argmax(probabilities, axis=-1)),
+            "confidence": tf.reduce_max(probabilities, axis=-1),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized tf.Examples as in the TFRecords, string [batch], to probabilities.
+
+        The pictures go through the Transform graph, so they are to the bit what the
+        model was trained on.
+        """
+        transformed = self.transform(self._parse(examples, features.IMAGE))
+        jpegs = transformed[features.IMAGE]
+        return {"probabilities": self.model(decode(jpegs, self._image_size), training=False)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized tf.Examples, string [batch], to `label` int64 [batch]."""
+        transformed = self.transform(self._parse(examples, features.POSTURE))
+        return {features.LABEL: transformed[features.LABEL]}
+
+    def signatures(self) -> dict[str, Any]:
+        """The functions by the name that callers use."""
+        return {
+            "serving_default": self.serve_images,
+            "serving_examples": self.serve_examples,
+            "transform_features": self.transform_features,
+        }
+
+
+def decode(jpegs: tf.Tensor, size: int) -> tf.Tensor:
+    """Decodes the pictures that Transform stored.
+
+    Args:
+      jpegs: string [batch].
+      size: side of the pictures, pixels.
+
+    Returns:
+      float32 [batch, size, size, 3] in 0..255.
+    """
+    spec = tf.TensorSpec([size, size, 3], tf.uint8)
+    pictures = tf.map_fn(
+        lambda jpeg: tf.ensure_shape(tf.io.decode_jpeg(jpeg, channels=3), spec.shape),
+        jpegs,
+        fn_output_signature=spec,
+    )
+    return tf.cast(pictures, tf.float32)
+
+
+def export(module: ServingModule, directory: str) -> None:
+    """Writes the SavedModel that is evaluated, checked and pushed."""
+    tf.saved_model.save(module, directory, signatures=module.signatures())

@@ -1,0 +1,225 @@
+"""ValidationGate: nothing is trained on data that breaks the contract.
+
+ExampleValidator only writes down what it finds. This component reads its
+anomalies and the statistics by tranche, says in sentences what is wrong, and
+publishes a verdict that the rest of the pipeline is conditional on.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.artifact import Artifact, Property, PropertyType
+from tfx.utils import io_utils
+
+from schema import features
+
+FINDINGS_FILE: Final = "findings.json"
+OVERALL: Final = "All Examples"  # TFDV's name for the statistics of the whole split
+
+Statistics = statistics_pb2.DatasetFeatureStatisticsList
+
+
+class ValidationVerdict(Artifact):
+    """The gate's verdict: `passed` is 1 or 0; findings.json has the reasons."""
+
+    TYPE_NAME = "ValidationVerdict"
+    PROPERTIES = {"passed": Property(type=PropertyType.INT)}  # noqa: RUF012 (TFX's own form)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong or worth a look, in a sentence."""
+
+    severity: Literal["blocking", "warning"]
+    sentence: str
+
+
+def schema_findings(split: str, anomalies: anomalies_pb2.Anomalies) -> list[Finding]:
+    """Turns TFDV's anomalies of a split into findings.
+
+    Args:
+      split: name of the split.
+      anomalies: what ExampleValidator found there.
+
+    Returns:
+      A finding for each reason; anomalies of severity ERROR block.
+    """
+    findings = []
+    for column, info in sorted(anomalies.anomaly_info.items()):
+        blocking = info.severity == anomalies_pb2.AnomalyInfo.ERROR
+        for reason in info.reason:
+            what = reason.description or reason.short_description
+            findings.append(
+                Finding(
+                    "blocking" if blocking else "warning",
+                    f"Column {column} in split {split}: {what.rstrip('.')}. "
+                    "Mend the label table, or extend schema/schema.pbtxt if the value is meant.",
+                )
+            )
+    return findings
+
+
+def counts_by_tranche(statistics: Iterable[Statistics]) -> dict[str, dict[str, int]]:
+    """Counts postures in each tranche over several splits.
+
+    Args:
+      statistics: TFDV statistics with slices `tranche_NAME` beside the whole.
+
+    Returns:
+      Examples by tranche and posture.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for split in statistics:
+        for dataset in split.datasets:
+            if dataset.name == OVERALL:
+                continue
+            tranche = dataset.name.removeprefix(f"{features.TRANCHE}_")
+            postures = counts.setdefault(tranche, {})
+            for posture, count in _value_counts(dataset, features.POSTURE).items():
+                postures[posture] = postures.get(posture, 0) + count
+    return counts
+
+
+def _value_counts(
+    dataset: statistics_pb2.DatasetFeatureStatistics, column: str
+) -> dict[str, int]:
+    for feature in dataset.features:
+        if list(feature.path.step) == [column]:
+            buckets = feature.string_stats.rank_histogram.buckets
+            return {bucket.label: int(bucket.sample_count) for bucket in buckets}
+    return {}
+
+
+def class_findings(
+    splits: Mapping[str, Statistics], tranches: Mapping[str, Mapping[str, int]]
+) -> list[Finding]:
+    """Finds splits and tranches that lack one of the classes.
+
+    Args:
+      splits: statistics of train, eval and test.
+      tranches: `counts_by_tranche` of the same splits.
+
+    Returns:
+      A blocking finding for each absent class.
+    """
+    findings = []
+    for name, statistics in splits.items():
+        whole = next((d for d in statistics.datasets if d.name == OVERALL), None)
+        present = _value_counts(whole, features.POSTURE) if whole else {}
+        findings += [
+            Finding(
+                "blocking",
+                f"Split {name} has no {posture} image, so the model cannot be "
+                f"{'trained' if name == features.TRAIN else 'judged'} on that posture: "
+                "add clips with it or change the shares of the splits.",
+            )
+            for posture in features.POSTURES
+            if not present.get(posture)
+        ]
+    for tranche, postures in sorted(tranches.items()):
+        findings += [
+            Finding(
+                "blocking",
+                f"Tranche {tranche} has no {posture} image in the selection: "
+                "check its label table before a model learns from it.",
+            )
+            for posture in features.POSTURES
+            if not postures.get(posture)
+        ]
+    return findings
+
+
+def drift_findings(
+    statistics: Statistics, schema: schema_pb2.Schema, threshold: float
+) -> list[Finding]:
+    """Compares each tranche's posture distribution with the other tranches' by TFDV.
+
+    Args:
+      statistics: statistics of one split with slices by tranche.
+      schema: the curated schema.
+      threshold: largest L-infinity distance between two tranches, 0 to 1.
+
+    Returns:
+      A warning for each pair that is further apart.
+    """
+    findings = []
+    compared = schema_pb2.Schema()
+    compared.CopyFrom(schema)
+    posture = tfdv.get_feature(compared, features.POSTURE)
+    posture.drift_comparator.infinity_norm.threshold = threshold
+    slices = sorted(
+        (dataset for dataset in statistics.datasets if dataset.name != OVERALL),
+        key=lambda dataset: dataset.name,
+    )
+    for index, later in enumerate(slices):
+        for earlier in slices[:index]:
+            anomalies = tfdv.validate_statistics(
+                statistics_pb2.DatasetFeatureStatisticsList(datasets=[later]),
+                compared,
+                previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(
+                    datasets=[earlier]
+                ),
+            )
+            for drift in anomalies.drift_skew_info:
+                for measure in drift.drift_measurements:
+                    if measure.value > measure.threshold:
+                        names = [
+                            dataset.name.removeprefix(f"{features.TRANCHE}_")
+                            for dataset in (earlier, later)
+                        ]
+                        findings.append(
+                            Finding(
+                                "warning",
+                                f"Postures differ between tranches {names[0]} and {names[1]}: "
+                                f"the L-infinity distance is {measure.value:.2f}, "
+                                f"above {measure.threshold:.2f}.",
+                            )
+                        )
+    return findings
+
+
+@component
+def ValidationGate(
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    schema: InputArtifact[standard_artifacts.Schema],
+    verdict: OutputArtifact[ValidationVerdict],
+    max_label_drift: Parameter[float],
+    code_digest: Parameter[str],
+) -> None:
+    """Publishes whether a model may be trained on the data, and why not.
+
+    Args:
+      statistics: statistics of every split, sliced by tranche.
+      anomalies: ExampleValidator's anomalies of every split.
+      schema: the curated schema.
+      verdict: the verdict, with findings.json.
+      max_label_drift: L-infinity distance of postures between tranches from which
+        on a warning is given.
+      code_digest: digest of this module; part of the cache key.
+    """
+    contract = io_utils.SchemaReader().read(os.path.join(schema.uri, "schema.pbtxt"))
+    findings: list[Finding] = []
+    for split in artifact_utils.decode_split_names(anomalies.split_names):
+        uri = artifact_utils.get_split_uri([anomalies], split)
+        with open(os.path.join(uri, "SchemaDiff.pb"), "rb") as file:
+            findings += schema_findings(split, anomalies_pb2.Anomalies.FromString(file.read()))
+    splits = {
+        split: tfdv.load_stats_binary(
+            os.path.join(artifact_utils.get_split_uri([statistics], split), "FeatureStats.pb")
+        )
+        for split in (features.TRAIN, features.EVAL, features.TEST)
+    }
+    findings += class_findings(splits, counts_by_tranche(splits.values()))
+    findings += drift_findings(splits[features.TRAIN], contract, max_label_drift)
+    verdict.passed = int(not any(finding.severity == "blocking" for finding in findings))
+    with open(os.path.join(verdict.uri, FINDINGS_FILE), "w", encoding="utf-8") as report:
+        json.dump([asdict(finding) for finding in findings], report, indent=2)

@@ -1,0 +1,195 @@
+"""The DAG, top to bottom: from TFRecords to a pushed model."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import schema
+from tensorflow_data_validation import StatsOptions
+from tfx.components import (
+    Evaluator,
+    ExampleValidator,
+    Pusher,
+    SchemaGen,
+    StatisticsGen,
+    Trainer,
+    Transform,
+)
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.experimental.conditionals import conditional
+from tfx.orchestration import metadata, pipeline
+from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.types import Channel, standard_artifacts
+from tfx_bsl.public.proto import slicing_spec_pb2
+
+from components.baseline import LatestOtherBlessedModel
+from components.curated_schema import CuratedSchema
+from components.code_digest import code_digest
+from components.example_gen import TrancheExampleGen
+from components.serving_check.component import ServingCheck
+from components.trainer import TrainerSettings
+from components.validation_gate import ValidationGate
+from pipeline.config import PipelineConfig
+from pipeline.evaluation import eval_config
+from schema import features
+
+PIPELINE_NAME: Final = "lookdeep_posture"
+
+
+def create_pipeline(
+    config: PipelineConfig, beam_pipeline_args: Sequence[str]
+) -> pipeline.Pipeline:
+    """Builds the pipeline over TFRecords that ingestion has written.
+
+    Args:
+      config: the settings of the run.
+      beam_pipeline_args: Beam's options, from `pipeline.beam`.
+
+    Returns:
+      A TFX pipeline for any runner.
+    """
+    # Reads the TFRecords of all tranches; each clip goes to train, eval or test.
+    example_gen = TrancheExampleGen(
+        input_base=str(config.tfrecords_dir),
+        shares=config.splits.model_dump(),
+        selection=config.selection,
+        code_digest=code_digest("components.example_gen"),
+    )
+    examples = example_gen.outputs["examples"]
+
+    # Statistics of each split, over all and by tranche.
+    statistics_gen = StatisticsGen(
+        examples=examples,
+        stats_options=StatsOptions(
+            slicing_config=slicing_spec_pb2.SlicingConfig(
+                slicing_specs=[slicing_spec_pb2.SlicingSpec(feature_keys=[features.TRANCHE])]
+            )
+        ),
+    )
+    statistics = statistics_gen.outputs["statistics"]
+
+    # The inferred schema, for people to compare with the curated one.
+    schema_gen = SchemaGen(statistics=statistics)
+
+    # The curated schema: the contract on labels, occlusion and image.
+    schema_file = Path(schema.__file__).with_name("schema.pbtxt")
+    curated_schema = CuratedSchema(schema_file=str(schema_file), sha256=_sha256(schema_file))
+    contract = curated_schema.outputs["schema"]
+
+    # Where the data breaks the contract.
+    example_validator = ExampleValidator(statistics=statistics, schema=contract)
+
+    # Stops the run before training if it does.
+    validation_gate = ValidationGate(
+        statistics=statistics,
+        anomalies=example_validator.outputs["anomalies"],
+        schema=contract,
+        max_label_drift=config.max_label_drift,
+        code_digest=code_digest("components.validation_gate"),
+    )
+    passed = validation_gate.outputs["verdict"].future()[0].property("passed") == 1
+
+    with conditional.Cond(passed):
+        # Decodes, fits and stores the selected pictures in a compact form.
+        transform = Transform(
+            examples=examples,
+            schema=contract,
+            preprocessing_fn="components.preprocessing.preprocessing_fn",
+            splits_config=transform_pb2.SplitsConfig(
+                analyze=[features.TRAIN], transform=[features.TRAIN, features.EVAL]
+            ),
+            custom_config={
+                "image_size": config.image_size,
+                "fit": config.fit,
+                "code_digest": code_digest("components.preprocessing"),
+            },
+        )
+
+        # Trains in phases and exports the model with its signatures.
+        trainer = Trainer(
+            run_fn="components.trainer.run_fn",
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            schema=contract,
+            train_args=trainer_pb2.TrainArgs(splits=[features.TRAIN]),
+            eval_args=trainer_pb2.EvalArgs(splits=[features.EVAL]),
+            custom_config={
+                "settings": asdict(_trainer_settings(config)),
+                "backup_root": str(config.pipeline_root / "training_backup"),
+                "code_digest": code_digest("components.trainer"),
+                "base_weights_sha256": _sha256(Path(config.base_weights)),
+            },
+        )
+        model = trainer.outputs["model"]
+
+        # The model in service, unless it is the candidate itself.
+        latest_blessed_model = Resolver(
+            strategy_class=LatestOtherBlessedModel,
+            candidate=model,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+        ).with_id("LatestBlessedModel")
+
+        # Judges the model on the test clips, slice by slice, and against the baseline.
+        evaluator = Evaluator(
+            examples=examples,
+            example_splits=[features.TEST],
+            model=model,
+            baseline_model=latest_blessed_model.outputs["model"],
+            eval_config=eval_config(config),
+        )
+
+        # Sends real requests to the exported model in a process of its own.
+        serving_check = ServingCheck(
+            model=model,
+            examples=examples,
+            code_digest=code_digest("components.serving_check.executor"),
+        )
+
+        # Pushes a model that both have blessed.
+        pusher = Pusher(
+            model=model,
+            model_blessing=evaluator.outputs["blessing"],
+            infra_blessing=serving_check.outputs["blessing"],
+            push_destination=pusher_pb2.PushDestination(
+                filesystem=pusher_pb2.PushDestination.Filesystem(
+                    base_directory=str(config.serving_dir)
+                )
+            ),
+        )
+
+    return pipeline.Pipeline(
+        pipeline_name=PIPELINE_NAME,
+        pipeline_root=str(config.pipeline_root),
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            curated_schema,
+            example_validator,
+            validation_gate,
+            transform,
+            trainer,
+            latest_blessed_model,
+            evaluator,
+            serving_check,
+            pusher,
+        ],
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(
+            str(config.metadata_path)
+        ),
+        beam_pipeline_args=list(beam_pipeline_args),
+    )
+
+
+def _trainer_settings(config: PipelineConfig) -> TrainerSettings:
+    names = TrainerSettings.__dataclass_fields__
+    return TrainerSettings(**{name: getattr(config, name) for name in names})
+
+
+def _sha256(path: Path) -> str:
+    """The digest of a file; empty for `imagenet` and `none`, which are not files."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
