@@ -1,0 +1,268 @@
+"""Unzips a tranche's images, trusting nothing that the archive says.
+
+The archive is checked as a whole before a byte is written. Its members go to a
+folder beside the destination, which takes the destination's name only when all
+are there: a killed unzip is never taken for a complete one, and the next goes
+on where it was.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from components.errors import DataError, InputError
+
+# Far above any tranche (20,000 images of 1 MB are 20 GB), far below what hurts.
+MAX_MEMBERS: Final = 2_000_000
+MAX_MEMBER_BYTES: Final = 512 * 2**20
+MAX_TOTAL_BYTES: Final = 500 * 2**30
+# Images hardly shrink. A small flat PNG may, so small members are not measured.
+MAX_RATIO: Final = 100
+RATIO_FREE_BYTES: Final = 2**20
+
+# Control characters, and what stands for bytes that are no text.
+UNTYPABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+_CHUNK: Final = 2**20
+_UTF8_NAMES: Final = 0x800
+_ENCRYPTED: Final = 0x1
+# zipfile inflates these two within a bound; bzip2 and LZMA it does not.
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What zipfile raises on damaged bytes, depending on where the damage is.
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    ValueError,
+)
+
+# Called with bytes done and bytes in all.
+Advance = Callable[[int, int], None]
+
+
+def unzip(archive: Path, destination: Path, advance: Advance | None = None) -> bool:
+    """Unzips an archive into a folder of its own, unless that was done before.
+
+    Files are readable by their owner only: they are patients' images. Beside the
+    destination stands `<destination>.unzipped.json`, which says what it came from.
+
+    Args:
+      archive: the zip.
+      destination: the folder; what an earlier archive left in it is replaced.
+      advance: is told how far it is.
+
+    Returns:
+      True if it was unzipped, False if the destination was up to date.
+
+    Raises:
+      DataError: the archive is damaged or breaks a rule: names that leave the
+        folder, links, devices, encryption, names that differ at most in case,
+        sizes beyond the limits above.
+      InputError: the archive cannot be opened, or the disk has no room for it.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = _checked_members(archive, opened)
+            marker = destination.with_name(f"{destination.name}.unzipped.json")
+            identity = _identity(archive, members)
+            if _is_up_to_date(destination, marker, identity):
+                return False
+            destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial = _partial_folder(destination, identity)
+            _extract(archive, opened, members, partial, advance)
+    except _BROKEN as error:
+        raise DataError(f"{archive} is damaged ({error}); fetch or pack it again.") from error
+    except OSError as error:
+        raise InputError(
+            f"{archive} cannot be unzipped to {destination}: {error.strerror or error}."
+        ) from error
+    # In this order, so that a marker never stands beside another archive's files.
+    marker.unlink(missing_ok=True)
+    if destination.exists():
+        shutil.rmtree(destination)
+    partial.rename(destination)
+    temporary = marker.with_name(f"{marker.name}.part")
+    temporary.write_text(json.dumps(identity, indent=1) + "\n")
+    temporary.replace(marker)
+    return True
+
+
+def _checked_members(
+    archive: Path, opened: zipfile.ZipFile
+) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:
+    """Returns the files in the archive by path, or refuses the archive."""
+
+    def refuse(reason: str) -> DataError:
+        return DataError(f"{archive} is refused: {reason}; pack the images again, and only them.")
+
+    infos = opened.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise refuse(f"it has {len(infos):,} members, more than {MAX_MEMBERS:,}")
+    members: list[tuple[PurePosixPath, zipfile.ZipInfo]] = []
+    taken: set[str] = set()
+    folders: set[str] = set()
+    for info in infos:
+        name = _name(info)
+        if reason := _unsafe(name, info):
+            raise refuse(f"the member {name!r} {reason}")
+        path = PurePosixPath(name)
+        if info.is_dir():
+            folders.add(str(path).casefold())
+            continue
+        key = str(path).casefold()
+        if key in taken:
+            raise refuse(f"two members are named {name!r}, or differ only in case")
+        taken.add(key)
+        folders.update(str(parent).casefold() for parent in path.parents)
+        members.append((path, info))
+    if clash := taken & folders:
+        raise refuse(f"{min(clash)!r} is both a file and a folder")
+    total = sum(info.file_size for _, info in members)
+    if total > MAX_TOTAL_BYTES:
+        raise refuse(f"it unzips to {total:,} bytes, more than {MAX_TOTAL_BYTES:,}")
+    if sum(info.compress_size for _, info in members) > archive.stat().st_size:
+        raise refuse("its members overlap, as in a decompression bomb")
+    if not members:
+        raise refuse("it holds no files")
+    return members
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Returns a member's name, as UTF-8 where the archiver wrote it so without saying so."""
+    if info.flag_bits & _UTF8_NAMES:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _unsafe(name: str, info: zipfile.ZipInfo) -> str | None:
+    """Says what is wrong with a member, if anything."""
+    parts = name.removesuffix("/").split("/")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if "\\" in name or name[1:2] == ":" or any(part in ("", ".", "..") for part in parts):
+        return "has a path that could leave the folder"
+    if UNTYPABLE.search(name) or any(len(part.encode()) > 255 for part in parts):
+        return "has a name that no image has"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    if info.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if info.compress_type not in _METHODS:
+        return "is packed with a method other than store and deflate"
+    if info.file_size > MAX_MEMBER_BYTES:
+        return f"unzips to {info.file_size:,} bytes, more than {MAX_MEMBER_BYTES:,}"
+    if info.file_size > max(RATIO_FREE_BYTES, MAX_RATIO * info.compress_size):
+        return f"unzips to more than {MAX_RATIO} times its size, as a decompression bomb does"
+    return None
+
+
+def _identity(
+    archive: Path, members: list[tuple[PurePosixPath, zipfile.ZipInfo]]
+) -> dict[str, Any]:
+    """Returns what tells this archive from an edited one without reading its data."""
+    digest = hashlib.sha256()
+    for path, info in members:
+        digest.update(f"{path}\0{info.file_size}\0{info.CRC}\n".encode())
+    status = archive.stat()
+    return {
+        "archive": archive.name,
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "members_sha256": digest.hexdigest(),
+        "files": len(members),
+        "bytes": sum(info.file_size for _, info in members),
+    }
+
+
+def _is_up_to_date(destination: Path, marker: Path, identity: dict[str, Any]) -> bool:
+    try:
+        if json.loads(marker.read_text()) != identity:
+            return False
+    except (OSError, ValueError):  # none yet, or not ours: unzip
+        return False
+    # Someone may have deleted or cut images since.
+    sizes = [
+        os.lstat(os.path.join(folder, name)).st_size
+        for folder, _, names in os.walk(destination)
+        for name in names
+    ]
+    return (len(sizes), sum(sizes)) == (identity["files"], identity["bytes"])
+
+
+def _partial_folder(destination: Path, identity: dict[str, Any]) -> Path:
+    """Makes or finds this archive's unfinished folder; removes those of other archives."""
+    prefix = f".{destination.name}.unzipping-"
+    partial = destination.with_name(prefix + identity["members_sha256"][:16])
+    for leftover in destination.parent.iterdir():
+        if leftover.name.startswith(prefix) and leftover != partial:
+            shutil.rmtree(leftover)
+    partial.mkdir(mode=0o700, exist_ok=True)
+    return partial
+
+
+def _extract(
+    archive: Path,
+    opened: zipfile.ZipFile,
+    members: list[tuple[PurePosixPath, zipfile.ZipInfo]],
+    partial: Path,
+    advance: Advance | None,
+) -> None:
+    total = sum(info.file_size for _, info in members)
+    done = 0
+    missing = []
+    for path, info in members:
+        if _is_complete(partial / path, info):
+            done += info.file_size
+        else:
+            missing.append((path, info))
+    free = shutil.disk_usage(partial).free
+    if total - done > free:
+        raise InputError(
+            f"{archive} unzips to {total:,} bytes, but {partial.parent} has room for {free:,};"
+            " make room or choose another output folder."
+        )
+    for path, info in missing:
+        target = partial / path
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target.unlink(missing_ok=True)
+        # zipfile stops at the stated size and raises if the checksum is not the stated one.
+        with opened.open(info) as source, open(target, "xb", opener=_private) as sink:
+            while chunk := source.read(_CHUNK):
+                sink.write(chunk)
+                done += len(chunk)
+                if advance:
+                    advance(done, total)
+        if target.stat().st_size != info.file_size:
+            raise zipfile.BadZipFile(f"{path} is shorter than stated")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _is_complete(target: Path, info: zipfile.ZipInfo) -> bool:
+    """Says whether an earlier, killed unzip has written a member in full."""
+    try:
+        if os.lstat(target).st_size != info.file_size:
+            return False
+    except FileNotFoundError:
+        return False
+    checksum = 0
+    with target.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum == info.CRC
