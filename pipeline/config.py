@@ -5,19 +5,30 @@ flags override them. Unknown keys, wrong types and values out of range are
 refused with the key and what is allowed.
 """
 
+import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import InputError
 
+# Base weights that are no file.
+IMAGENET: Final = "imagenet"
+NO_WEIGHTS: Final = "none"
+
+# What suits the demo, under whatever a settings file or a flag says.
+DEMO_SETTINGS: Final = Path(__file__).with_name("demo.toml")
+
+_STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
+_Path = Annotated[Path, Field(strict=False)]  # written as a string
+
 
 class Splits(BaseModel):
     """Shares of the clips on each side, in hash buckets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _STRICT
 
     train: int = Field(70, ge=1)
     eval: int = Field(15, ge=1)
@@ -27,12 +38,12 @@ class Splits(BaseModel):
 class PipelineConfig(BaseModel):
     """Everything that decides what a run does. Paths are absolute after `load`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _STRICT
 
     # Where from, where to.
-    data_root: Path
-    output_root: Path = Path("output")
-    base_weights: str = "imagenet"  # imagenet, none, or an .h5 file
+    data_root: _Path | None = None  # None draws the demo
+    output_root: _Path = Path("output")
+    base_weights: str = IMAGENET  # imagenet, none, or an .h5 file
 
     # Data.
     selection: Literal["labelled", "single_person"] = "labelled"
@@ -49,6 +60,8 @@ class PipelineConfig(BaseModel):
     head_learning_rate: float = Field(3e-4, gt=0)
     fine_tune_epochs: int = Field(6, ge=0)
     fine_tune_learning_rate: float = Field(1e-5, gt=0)
+    scratch_epochs: int = Field(30, ge=1)  # without base weights, everything is trained at once
+    scratch_learning_rate: float = Field(1e-3, gt=0)
     early_stopping_patience: int = Field(3, ge=1)
     class_balance: Literal["weights", "oversample", "none"] = "weights"
     augmentation: bool = True
@@ -60,9 +73,52 @@ class PipelineConfig(BaseModel):
     max_accuracy_drop: float = Field(0.01, ge=0, le=1)  # against the blessed baseline
     max_label_drift: float = Field(0.3, gt=0, le=1)  # L-infinity distance between tranches
 
+    @property
+    def is_demo(self) -> bool:
+        """True if the run draws its own tranches."""
+        return self.data_root is None
+
+    @property
+    def demo_dir(self) -> Path:
+        """Where the demo's tranches are drawn."""
+        return self.output_root / "demo"
+
+    @property
+    def data_dir(self) -> Path:
+        """Where ingestion keeps images, tables and TFRecords."""
+        return self.output_root / "data"
+
+    @property
+    def tfrecords_dir(self) -> Path:
+        """One folder of TFRecords for each tranche."""
+        return self.data_dir / "tfrecords"
+
+    @property
+    def pipeline_root(self) -> Path:
+        """The artifacts of the components."""
+        return self.output_root / "artifacts"
+
+    @property
+    def metadata_path(self) -> Path:
+        """The SQLite file of ML Metadata."""
+        return self.output_root / "metadata.sqlite"
+
+    @property
+    def serving_dir(self) -> Path:
+        """Pushed models, one numbered folder each, as TensorFlow Serving reads them."""
+        return self.output_root / "serving" / "posture"
+
+    @property
+    def logs_dir(self) -> Path:
+        """The log of each run."""
+        return self.output_root / "logs"
+
 
 def load(path: Path | None, **overrides: Any) -> PipelineConfig:
     """Reads settings from a TOML file and lets non-None overrides win.
+
+    Where neither names a `data_root`, the run is the demo, and the settings in
+    `demo.toml` take the place of the defaults.
 
     Args:
       path: the TOML file, or None for the defaults alone.
@@ -75,4 +131,44 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
     Raises:
       InputError: the file cannot be read, or a key or value is not allowed.
     """
-    raise NotImplementedError
+    given = {} if path is None else _read(path)
+    given |= {name: value for name, value in overrides.items() if value is not None}
+    if "data_root" not in given:
+        given = _read(DEMO_SETTINGS) | given
+    try:
+        config = PipelineConfig.model_validate(given)
+    except ValidationError as error:
+        problems = "; ".join(_problem(detail) for detail in error.errors())
+        place = f" in {path}" if path else ""
+        raise InputError(f"The settings{place} cannot be used: {problems}.") from error
+    weights = config.base_weights
+    return config.model_copy(
+        update={
+            "data_root": config.data_root and config.data_root.expanduser().absolute(),
+            "output_root": config.output_root.expanduser().absolute(),
+            "base_weights": weights
+            if weights in (IMAGENET, NO_WEIGHTS)
+            else str(Path(weights).expanduser().absolute()),
+        }
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The settings file {path} is not valid TOML: {error}.") from error
+
+
+def _problem(detail: Any) -> str:
+    """One of pydantic's complaints, in words."""
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        model = Splits if key.startswith("splits.") else PipelineConfig
+        close = difflib.get_close_matches(str(detail["loc"][-1]), model.model_fields, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        return f"there is no setting {key}{hint}"
+    message = detail["msg"].removeprefix("Input ").removeprefix("should ")
+    return f"{key} is {detail['input']!r} and should {message}"
