@@ -152,6 +152,10 @@ def build_master(
             _write(report.master, features.MASTER_COLUMNS, _master_rows(join))
             _write(report.rejects, REPORT_COLUMNS, _reject_rows(join))
             _write(report.contradictory_rows, REPORT_COLUMNS, _contradictory_rows(join))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise InputError(f"{out_dir} has no room left; free some or choose another.") from error
     except OSError as error:
         raise InputError(
             f"{error.filename or out_dir} cannot be used: {error.strerror or error}."
