@@ -1,0 +1,259 @@
+"""Turns any picture a tranche may hold into a small, upright RGB JPEG, or says why not.
+
+Files come from anywhere, so nothing about them is trusted: the work and memory
+that one file can cause are bounded before it is decoded.
+"""
+
+import io
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import imagehash
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
+from scipy import ndimage
+
+# Pillow may try these and no others. EPS would run Ghostscript, and every further
+# parser is a further way in. MPO, which phones write under the name .jpg, opens as JPEG.
+FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
+
+# A 50-megapixel phone's pictures just pass. Pillow holds four bytes a pixel.
+MAX_PIXELS: Final = 50_000_000
+MAX_SIDE: Final = 65_535  # JPEG's own limit
+MAX_FILE_BYTES: Final = 64 * 2**20
+# Decoders write whole TIFF tiles, which may be far larger than the picture.
+MAX_TIFF_TILE_PIXELS: Final = MAX_PIXELS
+# Each scan of a progressive JPEG passes over the whole picture; encoders write about ten.
+MAX_JPEG_SCANS: Final = 100
+
+# What one conversion may take at most, besides the interpreter and its libraries:
+# two copies of the largest picture, the file, and a progressive JPEG's coefficients.
+MAX_MEMORY_BYTES: Final = 768 * 2**20
+
+JPEG_QUALITY: Final = 95
+JPEG_SUBSAMPLING: Final = 0  # 4:4:4, full colour resolution
+
+# A JPEG at least this many times larger than needed is decoded at a half, a quarter
+# or an eighth of its size, which takes a quarter of the time.
+_DRAFT_GAP: Final = 2
+
+# What undoes each EXIF orientation; Exif 2.32, section 4.6.5.A.
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageRejected(Exception):
+    """A file is not used; the message is a short reason for the rejects table."""
+
+
+@dataclass(frozen=True)
+class ConvertedImage:
+    """A picture as the TFRecords hold it.
+
+    Attributes:
+      jpeg: RGB, upright, fits the ingestion size, without metadata.
+      width: of the original in pixels, after EXIF orientation.
+      height: likewise.
+      brightness: mean luma (ITU-R BT.601), 0 to 255.
+      contrast: standard deviation of the luma.
+      sharpness: variance of the luma's Laplacian (4-neighbour kernel).
+      saturation: mean HSV saturation, 0 to 255.
+      perceptual_hash: 64-bit DCT hash, 16 hexadecimal digits.
+    """
+
+    jpeg: bytes
+    width: int
+    height: int
+    brightness: float
+    contrast: float
+    sharpness: float
+    saturation: float
+    perceptual_hash: str
+
+
+def convert(source: bytes | Path, size: int) -> ConvertedImage:
+    """Makes a picture what training reads: one small JPEG and what was measured on it.
+
+    1. Open: one of `FORMATS`, the first frame of an animation. Refused before
+       anything is decoded: more than `MAX_FILE_BYTES`, `MAX_PIXELS` or `MAX_SIDE`.
+    2. Decode completely; a truncated file is refused.
+    3. Turn upright as EXIF says. Unreadable EXIF says nothing.
+    4. To RGB, see `to_rgb`.
+    5. Scale down to fit a square of side `size` (Lanczos), never up.
+    6. Measure.
+    7. Encode as JPEG, quality 95, 4:4:4, without the original's metadata.
+
+    Args:
+      source: the file's content or its path.
+      size: side of the square that the result fits, in pixels.
+
+    Returns:
+      The JPEG, the size of the original, and the measures.
+
+    Raises:
+      ImageRejected: the file cannot or must not be used.
+    """
+    image, width, height = _load(source, size)
+    luma = np.asarray(image.convert("L"), np.float32)
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=JPEG_SUBSAMPLING)
+    return ConvertedImage(
+        jpeg=encoded.getvalue(),
+        width=width,
+        height=height,
+        brightness=float(luma.mean()),
+        contrast=float(luma.std()),
+        sharpness=float(ndimage.laplace(luma, mode="nearest").var()),
+        saturation=float(np.asarray(image.convert("HSV"))[..., 1].mean()),
+        perceptual_hash=str(imagehash.phash(image)),
+    )
+
+
+def load_rgb(source: bytes | Path, size: int) -> Image.Image:
+    """Does steps 1 to 5 of `convert`: what the model is to see of any picture.
+
+    Args:
+      source: the file's content or its path.
+      size: side of the square that the result fits, in pixels.
+
+    Returns:
+      An upright RGB picture without metadata, no larger than the original.
+
+    Raises:
+      ImageRejected: the file cannot or must not be used.
+    """
+    return _load(source, size)[0]
+
+
+def fitting(width: int, height: int, size: int) -> tuple[int, int]:
+    """Returns width and height, scaled down to fit a square of side `size`, at least 1 each."""
+    scale = min(1.0, size / width, size / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts a picture of any of Pillow's modes to RGB with 8 bits.
+
+    Alpha is dropped and the stored colours are kept, as TensorFlow's decoders do:
+    training pictures are opaque, and serving has to see the same pixels. 16-bit
+    gray is scaled from its whole range, not clipped as Pillow would. 32-bit
+    integer and float pictures have no range of their own: their lowest value
+    becomes black and their highest white. Everything else is Pillow's conversion.
+
+    Args:
+      image: a decoded picture.
+
+    Returns:
+      The picture as RGB.
+
+    Raises:
+      ValueError: there is no conversion from this mode, or a pixel is not finite.
+    """
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 65535.0
+    elif image.mode in ("I", "F"):
+        if not np.isfinite(np.asarray(image)).all():
+            raise ValueError("a pixel is not a finite number")
+        low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
+    else:
+        return image.convert("RGB")
+    scale = 255.0 / (high - low) if high > low else 0.0
+    # Half a unit up, because the conversion to 8 bits rounds down.
+    gray = image.convert("F").point(lambda value: value * scale + (0.5 - low * scale))
+    return gray.convert("L").convert("RGB")
+
+
+def _load(source: bytes | Path, size: int) -> tuple[Image.Image, int, int]:
+    """Returns the scaled RGB picture and the upright original's width and height."""
+    content = _read(source) if isinstance(source, Path) else source
+    if len(content) > MAX_FILE_BYTES:
+        raise ImageRejected(f"more than {MAX_FILE_BYTES >> 20} MiB")
+    # Pillow raises nearly anything on a hostile file: OSError, SyntaxError, ValueError,
+    # EOFError, IndexError, struct.error, zlib.error, MemoryError, DecompressionBombError.
+    # All of them mean the same, that this file is no usable picture, and each becomes a
+    # reason in the rejects table.
+    try:
+        opened = Image.open(io.BytesIO(content), formats=FORMATS)
+        _refuse_costly(opened, content)
+        width, height = opened.size
+        fit_width, fit_height = fitting(width, height, size)
+        opened.draft(None, (_DRAFT_GAP * fit_width, _DRAFT_GAP * fit_height))
+        opened.load()
+        image: Image.Image = opened
+        rotation = _rotation(opened)
+        if rotation is not None:
+            image = opened.transpose(rotation)
+            if image.size != opened.size:  # a quarter turn; of a square none is to be seen
+                width, height = height, width
+        del opened  # a large original and two copies would break MAX_MEMORY_BYTES
+        image = to_rgb(image)
+    except ImageRejected:
+        raise
+    except UnidentifiedImageError:
+        reason = f"not a readable {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"
+        raise ImageRejected(reason if content else "an empty file") from None
+    except Exception as error:
+        raise ImageRejected(_reason(error)) from error
+    image = image.resize(fitting(width, height, size), Image.Resampling.LANCZOS)
+    image.info.clear()  # a comment or profile of the original would be written to the JPEG
+    return image, width, height
+
+
+def _read(path: Path) -> bytes:
+    """Reads a file, unless it is too large or opening it might block for ever (a pipe)."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageRejected("not a regular file")
+        with path.open("rb") as file:
+            # One byte more than allowed: enough to see that a file is too large.
+            return file.read(min(status.st_size, MAX_FILE_BYTES) + 1)
+    except FileNotFoundError:
+        raise ImageRejected("there is no such file") from None
+    except OSError as error:
+        raise ImageRejected(f"the file cannot be read: {error.strerror}") from error
+
+
+def _refuse_costly(image: Image.Image, content: bytes) -> None:
+    """Refuses what would take too much memory or time to decode; reads headers only."""
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise ImageRejected(f"{width} x {height} pixels")
+    if max(width, height) > MAX_SIDE:
+        raise ImageRejected(f"{width} x {height} pixels; a side may have {MAX_SIDE:,}")
+    if width * height > MAX_PIXELS:
+        raise ImageRejected(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are allowed")
+    if isinstance(image, TiffImageFile):
+        tile = image.tag_v2.get(TILEWIDTH, 0) * image.tag_v2.get(TILELENGTH, 0)
+        if tile > MAX_TIFF_TILE_PIXELS:
+            raise ImageRejected(f"TIFF tiles of {tile:,} pixels")
+    if isinstance(image, JpegImageFile) and content.count(b"\xff\xda") > MAX_JPEG_SCANS:
+        raise ImageRejected(f"a JPEG of more than {MAX_JPEG_SCANS} scans")
+
+
+def _rotation(image: Image.Image) -> Image.Transpose | None:
+    """Returns what turns a decoded picture upright; None if nothing, or EXIF cannot be read."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:
+        # As hostile as any decoder, but here the picture itself is already decoded: broken
+        # metadata must not cost a good picture.
+        return None
+    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+
+
+def _reason(error: Exception) -> str:
+    """Says in one printable line what a decoder said."""
+    text = "".join(c if c.isprintable() else " " for c in f"{type(error).__name__}: {error}")
+    return text[:200]
