@@ -278,7 +278,8 @@ def _is_regular(path: str) -> bool:
 
 
 def _printable(name: str) -> str:
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    """Writes out what no table should hold: control characters, bytes that are no text."""
+    return archive.UNTYPABLE.sub(lambda odd: odd[0].encode("unicode_escape").decode(), name)
 
 
 # -- Out --------------------------------------------------------------------------------
