@@ -194,7 +194,9 @@ def _load(source: bytes | Path, size: int) -> tuple[Image.Image, int, int]:
         rotation = _rotation(opened)
         if rotation is not None:
             image = opened.transpose(rotation)
-            if image.size != opened.size:  # a quarter turn; of a square none is to be seen
+            if (
+                image.size != opened.size
+            ):  # a quarter turn; of a square none is to be seen
                 width, height = height, width
         del opened  # a large original and two copies would break MAX_MEMORY_BYTES
         image = to_rgb(image)
@@ -221,6 +223,8 @@ def _read(path: Path) -> bytes:
             return file.read(min(status.st_size, MAX_FILE_BYTES) + 1)
     except FileNotFoundError:
         raise ImageRejected("there is no such file") from None
+    except ValueError:  # a path with a null character
+        raise ImageRejected("not a file's name") from None
     except OSError as error:
         raise ImageRejected(f"the file cannot be read: {error.strerror}") from error
 
@@ -233,7 +237,9 @@ def _refuse_costly(image: Image.Image, content: bytes) -> None:
     if max(width, height) > MAX_SIDE:
         raise ImageRejected(f"{width} x {height} pixels; a side may have {MAX_SIDE:,}")
     if width * height > MAX_PIXELS:
-        raise ImageRejected(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are allowed")
+        raise ImageRejected(
+            f"{width} x {height} pixels; at most {MAX_PIXELS:,} are allowed"
+        )
     if isinstance(image, TiffImageFile):
         tile = image.tag_v2.get(TILEWIDTH, 0) * image.tag_v2.get(TILELENGTH, 0)
         if tile > MAX_TIFF_TILE_PIXELS:
@@ -246,7 +252,7 @@ def _rotation(image: Image.Image) -> Image.Transpose | None:
     """Returns what turns a decoded picture upright; None if nothing, or EXIF cannot be read."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:
+    except Exception:  # noqa: BLE001
         # As hostile as any decoder, but here the picture itself is already decoded: broken
         # metadata must not cost a good picture.
         return None
@@ -255,5 +261,7 @@ def _rotation(image: Image.Image) -> Image.Transpose | None:
 
 def _reason(error: Exception) -> str:
     """Says in one printable line what a decoder said."""
-    text = "".join(c if c.isprintable() else " " for c in f"{type(error).__name__}: {error}")
+    text = "".join(
+        c if c.isprintable() else " " for c in f"{type(error).__name__}: {error}"
+    )
     return text[:200]

@@ -1,0 +1,584 @@
+"""Writes tranch_master.csv and its pictures to TFRecords, one folder a tranche.
+
+    OUT/<tranche>/images-00000-of-00003.tfrecord.gz   tf.train.Examples
+    OUT/<tranche>/rejects.csv                         rows without a usable picture, and why
+    OUT/<tranche>/manifest.json                       counts, and what the folder was made from
+
+The unit of work is a shard: a Beam worker converts the pictures of a few hundred
+rows one after the other into one file. So memory does not grow with the number of
+pictures (Beam's own sink would hold all of them to share them out), the rows keep
+their order, and a shard that fails is simply written again.
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from components import progress
+from components.code_digest import code_digest
+from components.errors import DataError, InputError
+from schema import features
+
+ROWS_PER_SHARD: Final = 250  # some 20 MB, and ten seconds of one core
+MANIFEST_NAME: Final = "manifest.json"
+REJECTS_NAME: Final = "rejects.csv"
+REJECT_COLUMNS: Final = (
+    features.TRANCHE,
+    features.FILE_NAME,
+    features.FILE_PATH,
+    "reason",
+)
+LABEL_COLUMNS: Final = tuple(
+    name for name in features.MASTER_COLUMNS if name != features.FILE_PATH
+)
+
+BEAM_ARGS: Final = (
+    "--runner=DirectRunner",
+    "--direct_running_mode=multi_threading",  # Pillow works without the interpreter's lock
+    "--direct_num_workers=0",  # one for each core
+)
+
+# What is being written lies here, one level deeper than readers of */images-* look.
+_STAGING: Final = ".staging"
+_TRANCHE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+# Called with the number of pictures done and to do.
+Advance = Callable[[int, int], None]
+Row = tuple[str, ...]  # the cells of MASTER_COLUMNS
+
+
+@dataclass(frozen=True)
+class TrancheCounts:
+    """What became of one tranche's rows; also the content of its manifest.
+
+    Attributes:
+      rows: rows of tranch_master.csv; each is either written or rejected.
+      written: examples in the TFRecords.
+      rejected: rows of the rejects table.
+      postures: written examples by posture.
+      reasons: rejected rows by reason.
+    """
+
+    rows: int
+    written: int
+    rejected: int
+    postures: dict[str, int]
+    reasons: dict[str, int]
+
+
+@dataclass(frozen=True)
+class TFRecordsReport:
+    """What `write_tfrecords` found and did.
+
+    Attributes:
+      tranches: counts by tranche, in the order of tranch_master.csv.
+      reused: tranches that had not changed and were left alone.
+      removed: tranches whose folder was deleted, because no row names them any more.
+    """
+
+    tranches: dict[str, TrancheCounts]
+    reused: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def written(self) -> int:
+        """Examples in all TFRecords."""
+        return sum(counts.written for counts in self.tranches.values())
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Rejected rows by reason, all tranches together."""
+        total: Counter[str] = Counter()
+        for counts in self.tranches.values():
+            total.update(counts.reasons)
+        return total
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Rows that become one file; the element of the Beam job."""
+
+    folder: str
+    index: int
+    of: int
+    base: str  # folder that relative image paths start from
+    rows: tuple[Row, ...]
+
+    def path(self, kind: str) -> Path:
+        return Path(self.folder) / f"{kind}-{self.index:05d}-of-{self.of:05d}"
+
+    @property
+    def records(self) -> Path:
+        return self.path("images").with_suffix(".tfrecord.gz")
+
+    @property
+    def outcome(self) -> Path:
+        return self.path("outcome").with_suffix(".json")
+
+
+def write_tfrecords(
+    master_csv: Path,
+    out_dir: Path,
+    *,
+    size: int,
+    beam_args: Sequence[str] = BEAM_ARGS,
+    advance: Advance | None = None,
+) -> TFRecordsReport:
+    """Converts the pictures of all tranches that have changed.
+
+    A tranche has changed if its rows, the size or time of change of one of its
+    image files, `size` or the converting code have, or if its folder is not
+    complete. Every other folder is not touched. All changed tranches share one Beam job
+    that writes to a staging folder; finished folders then take the place of old
+    ones, so that a run that breaks off leaves the old state.
+
+    Args:
+      master_csv: the table that `lookdeep master` writes.
+      out_dir: gets one folder a tranche; workers on other hosts have to see it and
+        the images under the same path.
+      size: side of the square that the pictures are scaled down to fit, in pixels.
+      beam_args: Beam's command line options.
+      advance: is told how many pictures are done, where Beam's workers are threads
+        of this process.
+
+    Returns:
+      Counts by tranche, what was reused and what was removed.
+
+    Raises:
+      InputError: a path cannot be used.
+      DataError: tranch_master.csv is not what `lookdeep master` writes, or not one
+        picture can be used.
+      RuntimeError: not every row ended in the TFRecords or the rejects table.
+    """
+    tranches = _read_master(master_csv)
+    base = master_csv.resolve().parent
+    staging = out_dir / _STAGING
+    try:
+        shutil.rmtree(staging, ignore_errors=True)  # of a run that broke off
+        staging.mkdir(parents=True)
+        removed = _remove_vanished(out_dir, tranches.keys())
+        digests = {name: _digest(rows, base, size) for name, rows in tranches.items()}
+        found = {
+            name: _valid(out_dir / name, digest) for name, digest in digests.items()
+        }
+        reused = {name: counts for name, counts in found.items() if counts}
+        changed = {name: rows for name, rows in tranches.items() if name not in reused}
+        shards = {
+            name: _shards(rows, (staging / name).resolve(), base)
+            for name, rows in changed.items()
+        }
+        if changed:
+            for name in changed:
+                (staging / name).mkdir()
+            _PICTURES.start(sum(map(len, changed.values())), advance)
+            _run(shards, size, beam_args)
+        written = {
+            name: _complete(name, shards[name], digests[name]) for name in changed
+        }
+        for name in changed:
+            _replace(staging / name, out_dir / name)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or out_dir} cannot be used: {error.strerror or error}."
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    report = TFRecordsReport(
+        tranches={name: reused.get(name) or written[name] for name in tranches},
+        reused=tuple(reused),
+        removed=removed,
+    )
+    if not report.written:
+        reason, _ = report.reasons.most_common(1)[0]
+        raise DataError(
+            f"None of the pictures named in {master_csv} can be used, most often because of"
+            f" {reason!r}; see {REJECTS_NAME} in the folders of {out_dir}."
+        )
+    return report
+
+
+# -- Which tranches have changed ----------------------------------------------------------
+
+
+def _read_master(master_csv: Path) -> dict[str, list[Row]]:
+    """Reads the rows by tranche, some 500 bytes a row, in order."""
+    tranches: dict[str, list[Row]] = {}
+    try:
+        with master_csv.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            missing = [name for name in features.MASTER_COLUMNS if name not in header]
+            if missing:
+                raise DataError(
+                    f"{master_csv} lacks the column {missing[0]}; write it anew with"
+                    " `lookdeep master`."
+                )
+            places = [header.index(name) for name in features.MASTER_COLUMNS]
+            tranche_place = features.MASTER_COLUMNS.index(features.TRANCHE)
+            for number, cells in enumerate(reader, start=2):
+                if not cells:
+                    continue  # an empty last line, as editors leave it
+                if len(cells) != len(header):
+                    raise DataError(
+                        f"Row {number} of {master_csv} has {len(cells)} cells instead of"
+                        f" {len(header)}; write the table anew with `lookdeep master`."
+                    )
+                row = tuple(cells[place] for place in places)
+                tranche = row[tranche_place]
+                if not _TRANCHE_NAME.fullmatch(tranche):
+                    raise DataError(
+                        f"Row {number} of {master_csv} has the tranche {tranche!r}; use letters,"
+                        " digits, points, dashes and underscores, because it names a folder."
+                    )
+                tranches.setdefault(tranche, []).append(row)
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no {master_csv}; write it with `lookdeep master`."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{master_csv} cannot be read: {error.strerror}.") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{master_csv} is not a CSV table in UTF-8 ({error}); write it anew with"
+            " `lookdeep master`."
+        ) from error
+    if not tranches:
+        raise DataError(
+            f"{master_csv} has no rows; check the data root of `lookdeep master`."
+        )
+    return tranches
+
+
+def _digest(rows: Sequence[Row], base: Path, size: int) -> str:
+    """Hashes everything that a tranche's folder is made from.
+
+    Image files count by size and time of change: reading them all again would take as
+    long as it saves.
+    """
+    # This module's own source, not what its command imports: defaults are no part of the data.
+    code = [
+        code_digest("components.tranches.images"),
+        hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+        version("pillow"),
+    ]
+    digest = hashlib.sha256(json.dumps([size, *code]).encode())
+    for row in rows:
+        cells = dict(zip(features.MASTER_COLUMNS, row, strict=True))
+        try:
+            status = os.stat(base / cells[features.FILE_PATH])
+            state = [status.st_size, status.st_mtime_ns]
+        except (OSError, ValueError):
+            state = []  # the conversion says what is wrong with it
+        digest.update(json.dumps([row, state]).encode())
+    return digest.hexdigest()
+
+
+def _valid(folder: Path, digest: str) -> TrancheCounts | None:
+    """Returns the counts of a folder that is complete and up to date, else None."""
+    try:
+        manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
+        if manifest["digest"] != digest:
+            return None
+        present = {path.name: path.stat().st_size for path in folder.iterdir()}
+        del present[MANIFEST_NAME]
+        if present != manifest["bytes"]:
+            return None
+        return TrancheCounts(**manifest["counts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # no manifest of this version: the folder is written again
+
+
+def _remove_vanished(out_dir: Path, tranches: Container[str]) -> tuple[str, ...]:
+    """Deletes folders of tranches that no row names; only such as bear a manifest."""
+    vanished = sorted(
+        path.parent
+        for path in out_dir.glob(f"*/{MANIFEST_NAME}")
+        if path.parent.name not in tranches
+    )
+    for folder in vanished:
+        shutil.rmtree(folder)
+    return tuple(folder.name for folder in vanished)
+
+
+# -- The Beam job -------------------------------------------------------------------------
+
+
+def _shards(rows: Sequence[Row], folder: Path, base: Path) -> list[_Shard]:
+    starts = range(0, len(rows), ROWS_PER_SHARD)
+    return [
+        _Shard(
+            folder=str(folder),
+            index=index,
+            of=len(starts),
+            base=str(base),
+            rows=tuple(rows[start : start + ROWS_PER_SHARD]),
+        )
+        for index, start in enumerate(starts)
+    ]
+
+
+def _run(shards: dict[str, list[_Shard]], size: int, beam_args: Sequence[str]) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+        (
+            pipeline
+            | "Shards"
+            >> beam.Create([shard for group in shards.values() for shard in group])
+            | "ShareOut" >> beam.Reshuffle()
+            | "ConvertAndWrite" >> beam.Map(_write_shard, size=size)
+        )
+
+
+def _write_shard(shard: _Shard, size: int) -> None:
+    """Writes one file of examples and, when it is whole, the outcome of its rows."""
+    # Beam's own writer of the format; its public sink would shuffle all pictures.
+    from apache_beam.io.tfrecordio import _TFRecordUtil
+
+    from components.tranches.images import ImageRejected
+
+    encode = _encoder(size)
+    postures: Counter[str] = Counter()
+    rejects: list[tuple[str, ...]] = []
+    # A second attempt at the same shard must not write into the first one's file.
+    part = Path(shard.folder) / f".part-{uuid.uuid4().hex}"
+    with (
+        part.open("xb") as file,
+        # The lowest level: JPEG hardly shrinks. No time stamp: the same bytes every time.
+        gzip.GzipFile(
+            filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0
+        ) as records,
+    ):
+        for row in shard.rows:
+            cells = dict(zip(features.MASTER_COLUMNS, row, strict=True))
+            try:
+                example = encode(cells, Path(shard.base))
+            except ImageRejected as error:
+                rejects.append(
+                    (*(cells[column] for column in REJECT_COLUMNS[:-1]), str(error))
+                )
+            else:
+                _TFRecordUtil.write_record(records, example)
+                postures[cells[features.POSTURE] or features.BLANK] += 1
+            _PICTURES.count_one()
+    part.replace(shard.records)
+    shard.outcome.write_text(json.dumps({"postures": postures, "rejects": rejects}))
+
+
+def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
+    """Returns what makes a serialized tf.train.Example of a row.
+
+    By tfx_bsl's coder: TensorFlow's own classes take twelve seconds and hundreds
+    of megabytes to import, in each worker.
+    """
+    import pyarrow as pa
+    from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+    from components.tranches.images import ImageRejected, convert
+
+    coder = RecordBatchToExamplesEncoder()
+    kinds: dict[str, pa.DataType] = {
+        **dict.fromkeys(
+            (*LABEL_COLUMNS, features.IMAGE, features.PERCEPTUAL_HASH), pa.binary()
+        ),
+        **dict.fromkeys((features.WIDTH, features.HEIGHT), pa.int64()),
+        **dict.fromkeys(features.MEASURES, pa.float32()),
+    }
+    schema = pa.schema([(name, pa.list_(kind)) for name, kind in kinds.items()])
+
+    def encode(cells: dict[str, str], base: Path) -> bytes:
+        if not cells[features.FILE_PATH]:
+            raise ImageRejected("the master table names no image file for it")
+        picture = convert(base / cells[features.FILE_PATH], size)
+        values = {
+            **{
+                name: (cells[name] or features.BLANK).encode() for name in LABEL_COLUMNS
+            },
+            features.IMAGE: picture.jpeg,
+            features.WIDTH: picture.width,
+            features.HEIGHT: picture.height,
+            features.BRIGHTNESS: picture.brightness,
+            features.CONTRAST: picture.contrast,
+            features.SHARPNESS: picture.sharpness,
+            features.SATURATION: picture.saturation,
+            features.PERCEPTUAL_HASH: picture.perceptual_hash.encode(),
+        }
+        row = {name: [value] for name, value in values.items()}
+        (example,) = coder.encode(pa.RecordBatch.from_pylist([row], schema))
+        return bytes(example)
+
+    return encode
+
+
+class _Pictures:
+    """Counts pictures over all threads of this process and tells who watches."""
+
+    _EVERY: Final = 20
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.start(0, None)
+
+    def start(self, total: int, advance: Advance | None) -> None:
+        self._done, self._total, self._advance = 0, total, advance
+
+    def count_one(self) -> None:
+        with self._lock:
+            self._done += 1
+            if self._done % self._EVERY and self._done != self._total:
+                return
+            progress.emit(
+                "progress", stage="TFRecords", done=self._done, total=self._total
+            )
+            if self._advance:
+                self._advance(self._done, self._total)
+
+
+# Beam copies what it sends to its workers; they find this one by its name.
+_PICTURES: Final = _Pictures()
+
+
+# -- Finished folders ---------------------------------------------------------------------
+
+
+def _complete(tranche: str, shards: Sequence[_Shard], digest: str) -> TrancheCounts:
+    """Adds rejects table and manifest to a staged folder, and checks that no row is lost."""
+    folder = Path(shards[0].folder)
+    rows, postures, reasons = 0, Counter[str](), Counter[str]()
+    with (folder / REJECTS_NAME).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(REJECT_COLUMNS)
+        for shard in shards:
+            outcome = json.loads(shard.outcome.read_bytes())
+            shard.outcome.unlink()
+            rows += len(shard.rows)
+            postures.update(outcome["postures"])
+            reasons.update(reason for *_, reason in outcome["rejects"])
+            table.writerows(map(_harmless, outcome["rejects"]))
+    for leftover in folder.glob(".part-*"):
+        leftover.unlink()
+    counts = TrancheCounts(
+        rows,
+        postures.total(),
+        reasons.total(),
+        dict(postures.most_common()),
+        dict(reasons),
+    )
+    if counts.written + counts.rejected != counts.rows:
+        raise RuntimeError(
+            f"tranche {tranche}: {counts.written} examples and {counts.rejected} rejects do not"
+            f" add up to {counts.rows} rows"
+        )
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    manifest = {"digest": digest, "counts": asdict(counts), "bytes": sizes}
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
+    return counts
+
+
+def _harmless(cells: Sequence[str]) -> list[str]:
+    """Keeps a spreadsheet from taking a file name for a formula."""
+    return [
+        f"'{cell}" if cell.startswith(tuple("=+-@\t\r")) else cell for cell in cells
+    ]
+
+
+def _replace(staged: Path, folder: Path) -> None:
+    """Puts a staged folder in the place of an older one."""
+    if folder.exists():
+        folder.rename(staged.with_name(f"{staged.name}.old"))
+    staged.rename(folder)
+
+
+# -- The command --------------------------------------------------------------------------
+
+
+def _default_size() -> int:
+    from pipeline.config import PipelineConfig
+
+    return int(PipelineConfig.model_fields["ingest_size"].default)
+
+
+@click.command()
+@click.option(
+    "--output-root",
+    default=Path("output"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for everything a run writes; the TFRecords go to its subfolder data/tfrecords.",
+)
+@click.option(
+    "--master",
+    "master_csv",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The master table, if it is not data/tranch_master.csv of the output root.",
+)
+@click.option(
+    "--size",
+    default=_default_size,
+    show_default="ingest_size of the settings",
+    type=click.IntRange(64, 4096),
+    help="Pictures are scaled down to fit a square of this many pixels a side.",
+)
+def command(output_root: Path, master_csv: Path | None, size: int) -> None:
+    """Write the pictures of tranch_master.csv and their labels to TFRecords.
+
+    Each picture is turned upright, scaled down and measured. What cannot be used is
+    listed with the reason in rejects.csv. A tranche that has not changed since the
+    last time is left as it is.
+    """
+    master_csv = master_csv or output_root / "data" / "tranch_master.csv"
+    out_dir = output_root / "data" / "tfrecords"
+    click.echo(f"Reading the pictures named in {master_csv}.")
+    with Progress(console=Console(stderr=True)) as bars:
+        bar = bars.add_task("Pictures", total=None, visible=False)
+        report = write_tfrecords(
+            master_csv,
+            out_dir,
+            size=size,
+            advance=lambda done, total: bars.update(
+                bar, completed=done, total=total, visible=True
+            ),
+        )
+    _show(report)
+    click.echo(f"The TFRecords are in {out_dir}.")
+
+
+def _show(report: TFRecordsReport) -> None:
+    console = Console()
+    table = Table("Tranche", title="TFRecords")
+    for heading in ("Rows", "Written", "Rejected"):
+        table.add_column(heading, justify="right")
+    table.add_column("Reused")
+    for name, counts in report.tranches.items():
+        numbers = (f"{n:,}" for n in (counts.rows, counts.written, counts.rejected))
+        table.add_row(name, *numbers, "yes" if name in report.reused else "no")
+    console.print(table)
+    if report.reasons:
+        table = Table("Rejected because", title="Rejects")
+        table.add_column("Pictures", justify="right")
+        for reason, count in report.reasons.most_common():
+            table.add_row(Text(reason), f"{count:,}")
+        console.print(table)
+    for name in report.removed:
+        console.print(
+            f"Removed the TFRecords of tranche {name}: no row names it any more."
+        )
