@@ -291,9 +291,7 @@ def test_the_list_of_problems_ends(tmp_path: Path, write_table: Callable[..., Pa
         ("file_name,how_many\n".encode("utf-16"), "row 1: the text is not UTF-8; save"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_named(
-    tmp_path: Path, content: bytes, message: str
-) -> None:
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     table = tmp_path / "tranch1_labels.csv"
     table.write_bytes(content)
     (line,) = errors(table)
