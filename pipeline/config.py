@@ -110,8 +110,17 @@ class PipelineConfig(BaseModel):
 
     @property
     def logs_dir(self) -> Path:
-        """The log of each run."""
+        """The logs of all runs."""
         return self.output_root / "logs"
+
+    @property
+    def record_path(self) -> Path:
+        """What the last run came to, for programs."""
+        return self.output_root / "run.json"
+
+    def log_path(self, run_id: str) -> Path:
+        """The log of one run."""
+        return self.logs_dir / f"{run_id}.log"
 
 
 def load(path: Path | None, **overrides: Any) -> PipelineConfig:

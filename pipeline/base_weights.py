@@ -1,0 +1,98 @@
+"""Checks, before anything heavy starts, that the base weights can be had."""
+
+import os
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+from components.errors import InputError
+from pipeline.config import IMAGENET, NO_WEIGHTS, PipelineConfig
+
+# Where Keras fetches them, and what it publishes (keras.applications.MobileNetV2).
+KERAS_URL: Final = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+ALPHAS: Final = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+SIZES: Final = (96, 128, 160, 192, 224)
+FALLBACK_SIZE: Final = 224  # what Keras loads for any other size
+
+_TIMEOUT: Final = 4.0  # seconds
+_HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+
+
+def check(config: PipelineConfig, *, url: str = KERAS_URL) -> None:
+    """Makes sure that training will find its base weights.
+
+    Args:
+      config: the settings of the run.
+      url: folder that Keras downloads from.
+
+    Raises:
+      InputError: the named file is absent or no HDF5 file; there are no published
+        weights for `alpha`; or they are neither in Keras's cache nor within reach.
+    """
+    if config.base_weights == NO_WEIGHTS:
+        return
+    if config.base_weights == IMAGENET:
+        _check_imagenet(config, url)
+    else:
+        _check_file(Path(config.base_weights))
+
+
+def _check_file(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_HDF5_MAGIC))
+    except OSError as error:
+        raise InputError(
+            f"The base weights {path} cannot be read ({error.strerror}); give"
+            f" `{IMAGENET}`, `{NO_WEIGHTS}` or the path of an .h5 file."
+        ) from error
+    if magic != _HDF5_MAGIC:
+        raise InputError(
+            f"The base weights {path} are not an HDF5 file; give the MobileNetV2 weights"
+            " without top, as Keras publishes them."
+        )
+
+
+def _check_imagenet(config: PipelineConfig, url: str) -> None:
+    if config.alpha not in ALPHAS:
+        published = ", ".join(str(alpha) for alpha in ALPHAS)
+        raise InputError(
+            f"ImageNet weights are published for alpha {published}, not for {config.alpha};"
+            f" change alpha or train without base weights (--base-weights {NO_WEIGHTS})."
+        )
+    size = config.image_size if config.image_size in SIZES else FALLBACK_SIZE
+    name = (
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_"
+        f"{float(config.alpha)}_{size}_no_top.h5"
+    )
+    if (_keras_home() / "models" / name).is_file() or _reachable(url + name):
+        return
+    raise InputError(
+        "The ImageNet weights cannot be downloaded. Fetch the file"
+        f" {url}{name} where there is a network, and pass it with --base-weights {name}"
+        f" (make run: WEIGHTS={name})."
+    )
+
+
+def _keras_home() -> Path:
+    home = os.environ.get("KERAS_HOME")
+    return Path(home) if home else Path.home() / ".keras"
+
+
+def _reachable(url: str) -> bool:
+    """Asks for the headers of a file, in a thread since a name lookup knows no timeout."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310 (a constant URL)
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
+                answered.set()
+        except OSError:  # no route, no name, refused, too slow, or an HTTP error
+            return
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_TIMEOUT)
+    return answered.is_set()

@@ -1,0 +1,113 @@
+"""The console command `lookdeep`: one group that imports a command when it is called.
+
+TensorFlow and Beam take half a minute to import; nobody waits for them to read
+`lookdeep --help`.
+"""
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+import click
+
+from components.errors import InputError
+
+USAGE: Final = 2
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """Where a command is, and its line in the group's help."""
+
+    module: str
+    attribute: str
+    help: str
+
+    def load(self) -> click.Command:
+        """Imports the command."""
+        command = getattr(importlib.import_module(self.module), self.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+COMMANDS: Final = {
+    "demo": LazyCommand("components.tranches.demo", "command", "Draw tranches to try things on."),
+    "download": LazyCommand(
+        "components.tranches.commands", "download", "Fetch the tranches named in a TOML file."
+    ),
+    "master": LazyCommand(
+        "components.tranches.commands", "master", "Join all tranches into one tranch_master.csv."
+    ),
+    "tfrecords": LazyCommand(
+        "components.tranches.tfrecords", "command", "Convert the pictures to TFRecords."
+    ),
+    "run": LazyCommand("local_runner", "run", "Run everything, from tranches to a pushed model."),
+    "predict": LazyCommand("pipeline.predict", "predict", "Name the posture in pictures."),
+    "status": LazyCommand("pipeline.status", "status", "List runs, models and blessings."),
+}
+
+
+class LazyGroup(click.Group):
+    """Lists `COMMANDS` without importing any of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the data."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command that is called."""
+        found = COMMANDS.get(cmd_name)
+        return found.load() if found else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="lookdeep-posture", prog_name="lookdeep")
+def lookdeep() -> None:
+    """From raw image tranches to a posture model in service.
+
+    `lookdeep run` does all of it; the other commands do one step each.
+    `lookdeep COMMAND --help` says more.
+    """
+
+
+def execute(command: click.Command) -> NoReturn:
+    """Runs a command and exits: 0, its own status, 2 for what the user can mend, or 130.
+
+    Args:
+      command: what to run, with the arguments of this process.
+    """
+    try:
+        status = command.main(standalone_mode=False)
+    except click.Abort as abort:
+        # click's word for Ctrl-C; a command may have given a line of its own.
+        print(str(abort.__cause__ or "") or "Stopped.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(USAGE)
+    except BrokenPipeError:
+        # Whoever read the output has had enough (`| head`); the interpreter's last
+        # flush would complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def main() -> NoReturn:
+    """The entry point of `lookdeep`."""
+    execute(lookdeep)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Starts the worker process, shows what it does, and ends it when the user does."""
+
+import fcntl
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final
+
+from rich.console import Console
+
+from components.errors import InputError
+from components.progress import EVENTS_FD
+from components.tranches import layout
+from pipeline import base_weights, outcome
+from pipeline.config import PipelineConfig
+from pipeline.outcome import Counts, Outcome
+from pipeline.view import RunView, short_path, show_outcome
+from pipeline.worker import Job
+
+WORKER: Final = (sys.executable, "-m", "pipeline.worker")
+STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
+
+_GRACE: Final = 5.0  # seconds between asking the worker to end and ending it
+_POLL: Final = 0.5  # seconds between looks at a worker that says nothing
+_LOG_TAIL: Final = 64 * 1024  # bytes of the log that are searched for the last words
+
+
+def launch(config: PipelineConfig, console: Console) -> int:
+    """Runs everything from tranches to verdict.
+
+    Args:
+      config: the settings of the run.
+      console: where the user looks.
+
+    Returns:
+      The exit status, see `outcome.EXIT_STATUS`.
+
+    Raises:
+      InputError: the settings cannot work; nothing was started.
+      KeyboardInterrupt: the user ended the run; so is the worker.
+    """
+    started = time.time()
+    run_id = datetime.fromtimestamp(started, UTC).strftime("%Y%m%dT%H%M%SZ")
+    _announce(config, run_id, console)
+    base_weights.check(config)
+    if config.data_root is not None:
+        layout.discover(config.data_root)
+    os.umask(0o077)  # pictures of patients, and models made from them, are their owner's alone
+    with _output(config):
+        _keep_demo_apart(config)
+        return _run(Job(run_id=run_id, config=config, started=started), console)
+
+
+def supervise(
+    command: Sequence[str], job: Job, log: Path, on_event: Callable[[dict[str, Any]], None]
+) -> int:
+    """Runs a worker to its end, in a process group of its own.
+
+    Args:
+      command: the worker's command line; it gets the job on its standard input.
+      job: what it is to do.
+      log: file that its output is appended to.
+      on_event: called with each event.
+
+    Returns:
+      The worker's exit status; negative, the signal that ended it. None of its
+      processes is left, also if `on_event` raises or the user interrupts.
+    """
+    reader, writer = os.pipe()
+    with log.open("ab") as log_file, os.fdopen(reader, "rb", buffering=0) as events:
+        process = subprocess.Popen(  # noqa: S603 (a command of ours)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log_file,
+            stderr=subprocess.STDOUT,
+            pass_fds=(writer,),
+            start_new_session=True,
+            env={**os.environ, EVENTS_FD: str(writer)},
+        )
+        os.close(writer)
+        assert process.stdin is not None
+        try:
+            with suppress(BrokenPipeError):  # it ended at once; its exit status says so
+                process.stdin.write(job.model_dump_json().encode() + b"\n")
+                process.stdin.flush()  # and stays open: the worker ends when it closes
+            for event in _events(events, process.pid):
+                on_event(event)
+        finally:
+            _end(process)
+        return process.returncode
+
+
+def last_words(log: Path) -> str:
+    """The last line of a log that is not blank; the exception, if Python could say it."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LOG_TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+
+
+def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
+    data = "demo tranches" if config.data_root is None else short_path(config.data_root)
+    console.print(
+        f"Run {run_id}: {data} -> {short_path(config.output_root)}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    if config.is_demo:
+        console.print(
+            "No data was given, so pictures are drawn. They show that the machinery works,"
+            " not clinical accuracy.",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def _output(config: PipelineConfig) -> Iterator[None]:
+    """Makes the output folder and keeps other runs out of it."""
+    try:
+        config.logs_dir.mkdir(parents=True, exist_ok=True)
+        lock = (config.output_root / ".lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"The output folder {config.output_root} cannot be written: {error.strerror}."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"Another run is writing to {config.output_root}; wait for it or name another"
+                " folder with --output-root."
+            ) from error
+        yield
+
+
+def _keep_demo_apart(config: PipelineConfig) -> None:
+    """Refuses to push a model of drawn pictures over one of the user's data."""
+    last = outcome.read(config.record_path)
+    if config.is_demo and last is not None and not last.demo:
+        raise InputError(
+            f"{config.output_root} holds runs on your own data, which the demo must not mix"
+            " with; name the data with --data-root (make run: DATA=), or another folder with"
+            " --output-root (OUT=)."
+        )
+
+
+def _run(job: Job, console: Console) -> int:
+    log, record = job.config.log_path(job.run_id), job.config.record_path
+    view = RunView(console)
+    try:
+        with _signals_interrupt(), view:
+            status = supervise(WORKER, job, log, view.handle)
+    except KeyboardInterrupt:
+        outcome.write(_unfinished(job, view, "The user stopped the run."), record)
+        raise KeyboardInterrupt(STOPPED) from None
+    result = outcome.read(record)
+    if status != 0 or result is None or result.run_id != job.run_id:
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        reason = f"The worker process ended with {how}"
+        words = last_words(log)
+        result = _unfinished(job, view, f"{reason}: {words}" if words else f"{reason}.")
+        outcome.write(result, record)
+    show_outcome(result, console)
+    return result.exit_status
+
+
+def _unfinished(job: Job, view: RunView, reason: str) -> Outcome:
+    result = outcome.failed(job.config, job.run_id, view.stages(), Counts(), reason)
+    return result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Lets a closed terminal or a `kill` end the run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _events(pipe: IO[bytes], pid: int) -> Iterator[dict[str, Any]]:
+    """Yields events until the worker has ended and all it wrote is read."""
+    waiting = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            # Looked at before reading: what it wrote before it ended is in the pipe by then.
+            ended = _ended(pid)
+            if selector.select(0 if ended else _POLL):
+                chunk = os.read(pipe.fileno(), 65536)
+                if not chunk:
+                    # Nobody is left to write; the worker is on its way out.
+                    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                    return
+                *lines, waiting = (waiting + chunk).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
+            elif ended:
+                return
+
+
+def _ended(pid: int) -> bool:
+    """Whether a child has ended, without taking its exit status and freeing its id."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Ends what is left of a worker's process group; its id is safe until `wait` frees it."""
+    if not _ended(process.pid):
+        os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        while not _ended(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.stdin:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    process.wait()

@@ -1,0 +1,164 @@
+"""Reads runs, components and artifacts out of ML Metadata. Never writes, never imports TFX."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from components.errors import InputError
+
+State = Literal["ran", "cached", "failed", "skipped"]
+
+_DONE = {mlmd.Execution.COMPLETE: "ran", mlmd.Execution.CACHED: "cached"}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a component put out.
+
+    Attributes:
+      id: ML Metadata's number.
+      type: name of TFX's artifact type, for example `ModelBlessing`.
+      uri: its folder.
+      properties: properties and custom properties by name.
+      created: milliseconds since 1970, UTC.
+    """
+
+    id: int
+    type: str
+    uri: str
+    properties: dict[str, Any]
+    created: int
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the artifact."""
+        return Path(self.uri)
+
+
+@dataclass(frozen=True)
+class Component:
+    """How a component of a run ended.
+
+    Attributes:
+      name: its node id in the pipeline.
+      state: `skipped` has no execution in ML Metadata; one that is still RUNNING
+        was interrupted, and counts as failed.
+      seconds: from its start to its end.
+    """
+
+    name: str
+    state: State
+    seconds: float
+
+
+class Lineage:
+    """The database of one output folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the database.
+
+        Args:
+          path: the SQLite file.
+
+        Raises:
+          InputError: there is no such file, or it is no database of ML Metadata.
+        """
+        if not path.is_file():
+            raise InputError(
+                f"There is no run in {path.parent} yet ({path.name} is missing);"
+                " start one with `lookdeep run`, or name another folder with --output-root."
+            )
+        connection = mlmd.ConnectionConfig()
+        connection.sqlite.filename_uri = str(path)
+        connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
+        try:
+            self._store = metadata_store.MetadataStore(connection)
+        except Exception as error:  # MLMD raises whatever its C++ side reports
+            raise InputError(f"{path} cannot be read as a database of runs: {error}.") from error
+
+    def runs(self) -> list[mlmd.Context]:
+        """The pipeline runs, oldest first."""
+        runs = self._store.get_contexts_by_type("pipeline_run")
+        return sorted(runs, key=lambda run: (run.create_time_since_epoch, run.id))
+
+    def run(self, run_id: str) -> mlmd.Context | None:
+        """The run of that id, if it reached the pipeline."""
+        return self._store.get_context_by_type_and_name("pipeline_run", run_id)
+
+    def executions(self, run: mlmd.Context) -> dict[str, mlmd.Execution]:
+        """The latest execution of each component in a run, by node id."""
+        executions = sorted(
+            self._store.get_executions_by_context(run.id), key=lambda execution: execution.id
+        )
+        return {self._node_id(execution): execution for execution in executions}
+
+    def components(self, run: mlmd.Context, node_ids: list[str]) -> list[Component]:
+        """How each component of a run ended.
+
+        Args:
+          run: one of `runs`.
+          node_ids: all nodes of the pipeline, in order.
+        """
+        executions = self.executions(run)
+        return [
+            Component(node_id, *_ending(executions[node_id]))
+            if node_id in executions
+            else Component(node_id, "skipped", 0.0)
+            for node_id in node_ids
+        ]
+
+    def outputs(self, run: mlmd.Context) -> dict[tuple[str, str], Artifact]:
+        """The first artifact of each output in a run, by node id and output key."""
+        executions = self.executions(run)
+        names = {execution.id: node_id for node_id, execution in executions.items()}
+        events = [
+            event
+            for event in self._store.get_events_by_execution_ids(list(names))
+            if event.type == mlmd.Event.OUTPUT
+        ]
+        artifacts = {
+            artifact.id: _artifact(artifact)
+            for artifact in self._store.get_artifacts_by_id(
+                sorted({event.artifact_id for event in events})
+            )
+        }
+        outputs: dict[tuple[str, str], Artifact] = {}
+        for event in sorted(events, key=lambda event: event.artifact_id):
+            key = (names[event.execution_id], event.path.steps[0].key)
+            outputs.setdefault(key, artifacts[event.artifact_id])
+        return outputs
+
+    def artifacts(self, type_name: str) -> Iterator[Artifact]:
+        """All artifacts of a type, oldest first."""
+        if type_name not in {known.name for known in self._store.get_artifact_types()}:
+            return
+        artifacts = self._store.get_artifacts_by_type(type_name)
+        for artifact in sorted(artifacts, key=lambda artifact: artifact.id):
+            if artifact.state == mlmd.Artifact.LIVE:
+                yield _artifact(artifact)
+
+    def _node_id(self, execution: mlmd.Execution) -> str:
+        contexts = self._store.get_contexts_by_execution(execution.id)
+        node = next(context for context in contexts if context.type == "node")
+        return node.name.partition(".")[2]  # "pipeline.node"
+
+
+def _ending(execution: mlmd.Execution) -> tuple[State, float]:
+    milliseconds = execution.last_update_time_since_epoch - execution.create_time_since_epoch
+    return _DONE.get(execution.last_known_state, "failed"), milliseconds / 1000
+
+
+def _artifact(message: mlmd.Artifact) -> Artifact:
+    properties = {
+        name: getattr(value, value.WhichOneof("value"))
+        for values in (message.properties, message.custom_properties)
+        for name, value in values.items()
+        if value.WhichOneof("value") is not None
+    }
+    return Artifact(
+        message.id, message.type, message.uri, properties, message.create_time_since_epoch
+    )

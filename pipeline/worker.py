@@ -1,0 +1,252 @@
+"""The process that works: ingestion, then the pipeline, then the verdict.
+
+`pipeline.launch` starts it as `python -m pipeline.worker`, with the job as one
+line of JSON on its standard input. It says how far it is through
+`components.progress`, and ends with OUT/run.json. What it and its libraries
+print is the log.
+"""
+
+import faulthandler
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from pydantic import BaseModel
+
+from components import progress
+from components.errors import DataError, InputError
+from pipeline import outcome
+from pipeline.config import PipelineConfig
+from pipeline.outcome import Counts, Outcome, Stage
+
+DEMO: Final = "Demo tranches"
+MASTER: Final = "Master table"
+TFRECORDS: Final = "TFRecords"
+LOADING: Final = "TensorFlow Extended"
+
+# Where the steps' own counts come from: at most this many events a second.
+_PROGRESS_INTERVAL: Final = 0.25
+
+
+class Job(BaseModel):
+    """What the launching process asks for.
+
+    Attributes:
+      run_id: name of the run, in ML Metadata too.
+      config: the settings.
+      started: when the command was given, seconds since 1970.
+    """
+
+    run_id: str
+    config: PipelineConfig
+    started: float
+
+
+class Progress:
+    """Times the steps before the pipeline and tells the watching process about them."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+        self._next = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """A step that runs or fails."""
+        progress.emit("stage", name=name, state="running")
+        started = time.monotonic()
+        state: outcome.State = "failed"
+        try:
+            yield
+            state = "ran"
+        finally:
+            seconds = round(time.monotonic() - started, 3)
+            self.stages.append(Stage(name=name, state=state, seconds=seconds))
+            progress.emit("stage", name=name, state=state)
+
+    def advance(self, name: str, done: int, total: int) -> None:
+        """A step within a step; most of them are left out."""
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + _PROGRESS_INTERVAL
+            progress.emit("progress", stage=name, done=done, total=total)
+
+
+class ComponentEvents(logging.Handler):
+    """Hears from TFX's log which component runs.
+
+    LocalDagRunner has no hooks. The records' templates are constants of TFX 1.16.0;
+    a test fails if they change. Only the live view depends on them: the verdict is
+    read from ML Metadata.
+    """
+
+    RUNNING: Final = "Component %s is running."
+    FINISHED: Final = "Component %s is finished."
+    CACHED: Final = "A cached execution %d is used."
+    SKIPPED: Final = "Skipping execution for %s"
+    UNRESOLVED: Final = "[%s] Input resolution error: %s"
+
+    _ENDINGS: Final = {CACHED: "cached", SKIPPED: "skipped", UNRESOLVED: "failed"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state = "ran"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Passes on what the record says about a component, if it says anything."""
+        if record.msg == self.RUNNING:
+            self._state = "ran"
+            progress.emit("stage", name=_argument(record), state="running")
+        elif record.msg == self.FINISHED:
+            progress.emit("stage", name=_argument(record), state=self._state)
+        else:
+            self._state = self._ENDINGS.get(record.msg, self._state)
+
+
+def _argument(record: logging.LogRecord) -> str:
+    assert isinstance(record.args, tuple)
+    return str(record.args[0])
+
+
+def ingest(config: PipelineConfig, steps: Progress) -> Counts:
+    """Brings the tranches to TFRecords.
+
+    Args:
+      config: the settings of the run.
+      steps: hears about each step.
+
+    Returns:
+      Counts, without splits.
+
+    Raises:
+      InputError: the tranches cannot be used; DataError if it is their content.
+    """
+    data_root = config.data_root
+    if data_root is None:
+        with steps.stage(DEMO):
+            from components.tranches import demo
+
+            demo.draw_tranches(config.demo_dir, seed=config.seed)
+        data_root = config.demo_dir
+    with steps.stage(MASTER):
+        from components.tranches import master
+
+        table = master.build_master(
+            data_root,
+            config.data_dir,
+            advance=lambda _, done, total: steps.advance(MASTER, done, total),
+        )
+    with steps.stage(TFRECORDS):
+        from components.tranches import tfrecords
+
+        records = tfrecords.write_tfrecords(
+            table.master,
+            config.tfrecords_dir,
+            size=config.ingest_size,
+            advance=lambda done, total: steps.advance(TFRECORDS, done, total),
+        )
+    unmatched = sum(
+        counts.labels_without_image + counts.images_without_label + counts.other_files
+        for counts in table.tranches.values()
+    )
+    return Counts(
+        rows=sum(counts.rows for counts in table.tranches.values()),
+        images=records.written,
+        rejected=unmatched + sum(records.reasons.values()),
+        clips=table.clips,
+    )
+
+
+def work(job: Job) -> Outcome:
+    """Does the whole job.
+
+    Args:
+      job: run id and settings.
+
+    Returns:
+      The outcome; it is for the caller to write it down.
+    """
+    config, steps, counts = job.config, Progress(), Counts()
+    random.seed(config.seed)
+    try:
+        counts = ingest(config, steps)
+    except InputError as error:
+        logging.exception("ingestion stopped")
+        verdict: outcome.Verdict = "invalid_data" if isinstance(error, DataError) else "failed"
+        return outcome.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
+    progress.emit("stage", name=LOADING, state="running")
+    from tfx.dsl.compiler import compiler, constants
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.portable import runtime_parameter_utils
+
+    from pipeline import beam
+    from pipeline.pipeline import create_pipeline
+
+    progress.emit("stage", name=LOADING, state="ran")
+    pipeline = create_pipeline(config, beam.local_args())
+    node_ids = [component.id for component in pipeline.components]
+    progress.emit("plan", stages=node_ids)
+    representation = compiler.Compiler().compile(pipeline)
+    # LocalDagRunner would name the run after the time; now log, record and database agree.
+    runtime_parameter_utils.substitute_runtime_parameter(
+        representation, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: job.run_id}
+    )
+    error = None
+    try:
+        LocalDagRunner().run_with_ir(representation)
+    except Exception as raised:  # the verdict names it, the log has its trace
+        logging.exception("the pipeline stopped")
+        error = raised
+    return outcome.judge(config, job.run_id, node_ids, steps.stages, counts, error)
+
+
+def _end_with_parent() -> None:
+    """Ends this process group once the launching process is gone, however it went.
+
+    Its end of our standard input closes with it, even after a SIGKILL.
+    """
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _read_line(descriptor: int) -> bytes:
+    """Reads up to a line feed and not a byte further, unlike a buffered file."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = os.read(descriptor, 1)
+        if not byte:
+            raise EOFError("the launching process ended before it gave the job")
+        line += byte
+    return bytes(line)
+
+
+def main() -> None:
+    """Reads the job, works, writes OUT/run.json."""
+    job = Job.model_validate_json(_read_line(0))
+    _end_with_parent()
+    faulthandler.enable()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it at import
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("absl").addHandler(ComponentEvents())
+    result = work(job)
+    result = result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
+    outcome.write(result, job.config.record_path)
+
+
+if __name__ == "__main__":
+    main()
