@@ -1,0 +1,64 @@
+# make run    sets everything up and runs the whole pipeline
+# make help   says the rest
+
+# Oldest uv that is known to read uv.lock, and the one that is fetched where there is none.
+UV_OLDEST := 0.9.0
+UV_PINNED := 0.13.9
+
+# A uv on the PATH may be too old, or a pyenv shim that only complains.
+UV := $(shell v=$$(uv --version 2>/dev/null | cut -d ' ' -f 2); \
+	[ -n "$$v" ] && printf '%s\n' $(UV_OLDEST) "$$v" | sort -CV && command -v uv || echo .uv/bin/uv)
+
+# The first Python on the PATH that is a 3.11.
+PYTHON := $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; print(sys.executable) if sys.version_info[:2] == (3, 11) else sys.exit(1)' \
+	2>/dev/null && break; done)
+
+# The shell reads them from the environment, so that paths may hold spaces and quotes.
+export DATA OUT WEIGHTS CONFIG
+
+.PHONY: help run test setup check clean
+
+help:
+	@echo 'make run [DATA=FOLDER] [OUT=output] [WEIGHTS=imagenet|none|FILE.h5] [CONFIG=FILE.toml]'
+	@echo '            run the whole pipeline; without DATA, on demo tranches it draws'
+	@echo 'make test   run the tests, except those marked slow'
+	@echo 'make check  run ruff and mypy'
+	@echo 'make setup  install the environment only; the others do it when it is due'
+	@echo 'make clean  remove the environment and caches; OUT stays'
+	@echo 'The console command is .venv/bin/lookdeep; uv run lookdeep finds it, too.'
+
+run: setup
+	@.venv/bin/python local_runner.py $${DATA:+--data-root "$$DATA"} $${OUT:+--output-root "$$OUT"} \
+		$${WEIGHTS:+--base-weights "$$WEIGHTS"} $${CONFIG:+--config "$$CONFIG"}
+
+test: setup
+	.venv/bin/python -m pytest -m 'not slow'
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+setup: .venv/.synced
+
+.venv/.synced: pyproject.toml uv.lock setup.py | $(UV)
+	@test -n '$(PYTHON)' || { echo 'There is no Python 3.11 on the PATH; install it first' \
+		'(Debian: apt install python3.11 python3.11-venv).' >&2; exit 1; }
+	@echo 'Installing the locked environment into .venv: TensorFlow Extended and what it needs,'
+	@echo '3 GB. The first time this takes from half a minute to a few minutes.'
+	@UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never \
+		$(UV) sync --locked --quiet --python '$(PYTHON)'
+	@touch $@
+
+.uv/bin/uv:
+	@test -n '$(PYTHON)' || { echo 'There is no Python 3.11 on the PATH; install it first' \
+		'(Debian: apt install python3.11 python3.11-venv).' >&2; exit 1; }
+	@echo 'Fetching uv $(UV_PINNED) into .uv, since there is no usable one on the PATH.'
+	@'$(PYTHON)' -c 'import ensurepip' 2>/dev/null || { echo 'This Python comes without' \
+		'ensurepip; install it (Debian: apt install python3.11-venv), or install uv.' >&2; exit 1; }
+	@'$(PYTHON)' -m venv --clear .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_PINNED)
+
+clean:
+	rm -rf .venv .uv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
