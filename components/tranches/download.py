@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from components.errors import InputError
 from components.tranches import layout
 
-_CHUNK: Final = 2**18
+_CHUNK: Final = 2**14  # what a break may lose, at most
 _MAX_BYTES: Final = 500 * 2**30  # no tranche is as large; an answer without an end is
 _RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_RETRY_AFTER: Final = 60.0

@@ -132,7 +132,7 @@ def test_names_in_utf8_without_the_flag_are_read_as_utf8(
     tmp_path: Path, write_zip: WriteZip
 ) -> None:
     """As macOS packs them."""
-    name = "home/zoë’s_cat-1_000.png"
+    name = "home/zoë\u2019s_cat-1_000.png"
     path = write_zip(tmp_path / "mac.zip", {name: b"1"})
     data = path.read_bytes()
     flag = 0x800.to_bytes(2, "little")
