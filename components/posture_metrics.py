@@ -1,9 +1,12 @@
-"""Two metrics that TFMA lacks: expected calibration error and a macro F1 that follows argmax.
+"""Metrics that TFMA lacks, or computes too slowly or wrongly for a softmax over integer labels.
 
 The Evaluator finds them by module and class name (see `pipeline/evaluation.py`).
+TFMA runs Keras's accuracy and cross entropy through TensorFlow eagerly for each
+slice and each part of the confidence intervals, which took half of the
+Evaluator's time; its own `CategoricalCrossEntropy` takes one-hot labels only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import apache_beam as beam
@@ -16,31 +19,25 @@ from tensorflow_model_analysis.metrics import (
 )
 from tensorflow_model_analysis.proto import config_pb2
 
+ACCURACY: Final = "accuracy"
+CROSS_ENTROPY: Final = "cross_entropy"
 EXPECTED_CALIBRATION_ERROR: Final = "expected_calibration_error"
 MACRO_F1: Final = "macro_f1"
+
 CALIBRATION_BINS: Final = 15
+SMALLEST_PROBABILITY: Final = 1e-7  # as Keras: the logarithm of 0 would swallow every other image
 
-Totals = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
+# Weighted count of images by (actual, predicted) class.
+Confusion = dict[multi_class_confusion_matrix_metrics.MatrixEntryKey, float]
 
 
-class ExpectedCalibrationError(metric_types.Metric):
-    """How far the confidence of the top label is from its accuracy, 0 (best) to 1.
+class Accuracy(metric_types.Metric):
+    """The share of images whose top label is right, 0 to 1."""
 
-    Predictions are put by the probability of their top label into equal-width
-    bins over [0, 1]; the error is the mean over images of
-    |accuracy of the bin - mean confidence of the bin|. Guo, Pleiss, Sun and
-    Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, eq. 3.
-    """
-
-    def __init__(
-        self, bins: int = CALIBRATION_BINS, name: str = EXPECTED_CALIBRATION_ERROR
-    ) -> None:
-        """Takes the number of bins and the name in the results."""
-        super().__init__(
-            metric_util.merge_per_key_computations(_calibration_computations),
-            bins=bins,
-            name=name,
-        )
+    def __init__(self, name: str = ACCURACY) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_confusion_matrix(accuracy), name=name)
 
 
 class MacroF1(metric_types.Metric):
@@ -54,49 +51,164 @@ class MacroF1(metric_types.Metric):
 
     def __init__(self, name: str = MACRO_F1) -> None:
         """Takes the name in the results."""
+        super().__init__(_from_confusion_matrix(macro_f1), name=name)
+
+
+class CrossEntropy(metric_types.Metric):
+    """The mean of -log(probability of the right class), in nats."""
+
+    def __init__(self, name: str = CROSS_ENTROPY) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_sums(cross_entropy_terms, cross_entropy, (2,)), name=name)
+
+
+class ExpectedCalibrationError(metric_types.Metric):
+    """How far the confidence of the top label is from its accuracy, 0 (best) to 1.
+
+    Predictions are put by the probability of their top label into equal-width
+    bins over [0, 1], 15 of them; the error is the mean over images of
+    |accuracy of the bin - mean confidence of the bin|. Guo, Pleiss, Sun and
+    Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, eq. 3.
+    """
+
+    def __init__(self, name: str = EXPECTED_CALIBRATION_ERROR) -> None:
+        """Takes the name in the results."""
         super().__init__(
-            metric_util.merge_per_key_computations(_macro_f1_computations), name=name
+            _from_sums(calibration_terms, calibration_error, (3, CALIBRATION_BINS)), name=name
         )
 
 
-metric_types.register_metric(ExpectedCalibrationError)
-metric_types.register_metric(MacroF1)
+for _metric in (Accuracy, MacroF1, CrossEntropy, ExpectedCalibrationError):
+    metric_types.register_metric(_metric)
 
 
-def _calibration_computations(
-    name: str,
-    bins: int,
-    eval_config: config_pb2.EvalConfig | None = None,
-    model_name: str = "",
-    output_name: str = "",
-    example_weighted: bool = False,
-) -> metric_types.MetricComputations:
-    key = metric_types.MetricKey(
-        name=name,
-        model_name=model_name,
-        output_name=output_name,
-        example_weighted=example_weighted,
-    )
-    combiner = _CalibrationCombiner(key, eval_config, bins)
-    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
+def accuracy(matrix: Confusion) -> float:
+    """The share of the matrix on its diagonal; NaN if it is empty."""
+    total = sum(matrix.values())
+    right = sum(count for (actual, predicted), count in matrix.items() if actual == predicted)
+    return right / total if total else float("nan")
 
 
-class _CalibrationCombiner(beam.CombineFn):
-    """Sums weight, confidence and correctness by bin: an array [3, bins] of float64."""
+def macro_f1(matrix: Confusion) -> float:
+    """The mean of 2 TP / (2 TP + FP + FN) over the classes that occur; NaN if none does."""
+    hits: dict[int, float] = {}
+    occurrences: dict[int, float] = {}
+    for (actual, predicted), count in matrix.items():
+        for label in (actual, predicted):
+            occurrences[label] = occurrences.get(label, 0.0) + count
+        if actual == predicted:
+            hits[actual] = count
+    scores = [2 * hits.get(label, 0.0) / total for label, total in occurrences.items() if total]
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def cross_entropy_terms(label: int, probabilities: Array) -> Array:
+    """One image's share of the sums: [1, -log(probability of `label`)]."""
+    return np.array([1.0, -np.log(max(float(probabilities[label]), SMALLEST_PROBABILITY))])
+
+
+def cross_entropy(totals: Array) -> float:
+    """The mean of the sums of `cross_entropy_terms`; NaN if there is no image."""
+    return float(totals[1] / totals[0]) if totals[0] else float("nan")
+
+
+def calibration_terms(label: int, probabilities: Array) -> Array:
+    """One image's share of the sums by bin: count, confidence and correctness, [3, 15]."""
+    top = int(np.argmax(probabilities))
+    confidence = float(probabilities[top])
+    terms = np.zeros((3, CALIBRATION_BINS))
+    # Intervals are closed on the right, as in the paper, so that 1.0 is in the last one.
+    index = int(np.ceil(np.nan_to_num(confidence) * CALIBRATION_BINS)) - 1
+    terms[:, np.clip(index, 0, CALIBRATION_BINS - 1)] = 1.0, confidence, float(top == label)
+    return terms
+
+
+def calibration_error(totals: Array) -> float:
+    """The expected calibration error of sums over images, [3, 15]; NaN if there are none."""
+    counts, confidences, correct = totals
+    return float(np.abs(correct - confidences).sum() / counts.sum()) if counts.any() else np.nan
+
+
+def _from_confusion_matrix(
+    value: Callable[[Confusion], float],
+) -> Callable[..., metric_types.MetricComputations]:
+    """Makes a metric of the confusion matrix, which TFMA computes once for all of them."""
+
+    def computations(
+        name: str,
+        eval_config: config_pb2.EvalConfig | None = None,
+        model_name: str = "",
+        output_name: str = "",
+        example_weighted: bool = False,
+    ) -> metric_types.MetricComputations:
+        key = metric_types.MetricKey(
+            name=name,
+            model_name=model_name,
+            output_name=output_name,
+            example_weighted=example_weighted,
+        )
+        matrices = multi_class_confusion_matrix_metrics.multi_class_confusion_matrices(
+            thresholds=[0.0],  # the top label counts, however unconfident it is
+            eval_config=eval_config,
+            model_name=model_name,
+            output_name=output_name,
+            example_weighted=example_weighted,
+        )
+        matrices_key = matrices[-1].keys[-1]
+
+        def result(metrics: dict[metric_types.MetricKey, Any]) -> metric_types.MetricsDict:
+            return {key: value(metrics[matrices_key].get(0.0, {}))}
+
+        return [*matrices, metric_types.DerivedMetricComputation(keys=[key], result=result)]
+
+    return metric_util.merge_per_key_computations(computations)
+
+
+def _from_sums(
+    terms: Callable[[int, Array], Array], value: Callable[[Array], float], shape: tuple[int, ...]
+) -> Callable[..., metric_types.MetricComputations]:
+    """Makes a metric of a sum over images of `terms`, an array of the given shape."""
+
+    def computations(
+        name: str,
+        eval_config: config_pb2.EvalConfig | None = None,
+        model_name: str = "",
+        output_name: str = "",
+        example_weighted: bool = False,
+    ) -> metric_types.MetricComputations:
+        key = metric_types.MetricKey(
+            name=name,
+            model_name=model_name,
+            output_name=output_name,
+            example_weighted=example_weighted,
+        )
+        combiner = _SumCombiner(key, eval_config, terms, value, shape)
+        return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
+
+    return metric_util.merge_per_key_computations(computations)
+
+
+class _SumCombiner(beam.CombineFn):
+    """Adds up each image's terms, times its weight, and makes one number of the sum."""
 
     def __init__(
-        self, key: metric_types.MetricKey, eval_config: config_pb2.EvalConfig | None, bins: int
+        self,
+        key: metric_types.MetricKey,
+        eval_config: config_pb2.EvalConfig | None,
+        terms: Callable[[int, Array], Array],
+        value: Callable[[Array], float],
+        shape: tuple[int, ...],
     ) -> None:
         self._key = key
         self._eval_config = eval_config
-        self._bins = bins
+        self._terms = terms
+        self._value = value
+        self._shape = shape
 
-    def create_accumulator(self) -> Totals:
-        return np.zeros((3, self._bins))
+    def create_accumulator(self) -> Array:
+        return np.zeros(self._shape)
 
-    def add_input(
-        self, accumulator: Totals, element: metric_types.StandardMetricInputs
-    ) -> Totals:
+    def add_input(self, accumulator: Array, element: metric_types.StandardMetricInputs) -> Array:
         for label, prediction, weight in metric_util.to_label_prediction_example_weight(
             element,
             eval_config=self._eval_config,
@@ -105,74 +217,11 @@ class _CalibrationCombiner(beam.CombineFn):
             example_weighted=self._key.example_weighted,
             flatten=False,
         ):
-            top = int(np.argmax(prediction))
-            confidence = float(prediction[top])
-            # Intervals are closed on the right, as in the paper: 1.0 is in the last one.
-            bin_index = min(max(int(np.ceil(confidence * self._bins)) - 1, 0), self._bins - 1)
-            correct = float(top == int(label[0]))
-            accumulator[:, bin_index] += float(weight[0]) * np.array([1.0, confidence, correct])
+            accumulator = accumulator + float(weight.item()) * self._terms(label.item(), prediction)
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[Totals]) -> Totals:
-        return np.sum(list(accumulators), axis=0)
+    def merge_accumulators(self, accumulators: Iterable[Array]) -> Array:
+        return sum(accumulators, start=self.create_accumulator())
 
-    def extract_output(self, accumulator: Totals) -> dict[metric_types.MetricKey, float]:
-        weights, confidences, correct = accumulator
-        gaps = np.abs(correct - confidences).sum()
-        return {self._key: float(gaps / weights.sum()) if weights.sum() else float("nan")}
-
-
-def _macro_f1_computations(
-    name: str,
-    eval_config: config_pb2.EvalConfig | None = None,
-    model_name: str = "",
-    output_name: str = "",
-    example_weighted: bool = False,
-) -> metric_types.MetricComputations:
-    key = metric_types.MetricKey(
-        name=name,
-        model_name=model_name,
-        output_name=output_name,
-        example_weighted=example_weighted,
-    )
-    # A threshold of 0 makes the top label the prediction, however unconfident it is.
-    # TFMA computes equal computations once, so the confusion matrix costs nothing extra.
-    computations = multi_class_confusion_matrix_metrics.multi_class_confusion_matrices(
-        thresholds=[0.0],
-        eval_config=eval_config,
-        model_name=model_name,
-        output_name=output_name,
-        example_weighted=example_weighted,
-    )
-    matrices_key = computations[-1].keys[-1]
-
-    def result(metrics: dict[metric_types.MetricKey, Any]) -> dict[metric_types.MetricKey, float]:
-        return {key: _macro_f1(metrics[matrices_key].get(0.0, {}))}
-
-    return [*computations, metric_types.DerivedMetricComputation(keys=[key], result=result)]
-
-
-def _macro_f1(
-    matrix: dict[multi_class_confusion_matrix_metrics.MatrixEntryKey, float],
-) -> float:
-    """Means the F1 scores, 2 TP / (2 TP + FP + FN), of the classes that occur.
-
-    Args:
-      matrix: weighted count of images by actual and predicted class.
-
-    Returns:
-      The mean, 0 to 1, or NaN for an empty matrix.
-    """
-    hits: dict[int, float] = {}
-    occurrences: dict[int, float] = {}
-    for (actual, predicted), count in matrix.items():
-        if not count:
-            continue
-        for label in (actual, predicted):
-            occurrences[label] = occurrences.get(label, 0.0) + count
-        if actual == predicted:
-            hits[actual] = hits.get(actual, 0.0) + count
-    if not occurrences:
-        return float("nan")
-    scores = [2 * hits.get(label, 0.0) / total for label, total in occurrences.items()]
-    return float(np.mean(scores))
+    def extract_output(self, accumulator: Array) -> metric_types.MetricsDict:
+        return {self._key: self._value(accumulator)}

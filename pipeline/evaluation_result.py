@@ -14,13 +14,14 @@ OVERALL: Final = "overall"
 # How TFMA names the candidate: no name when it is alone, this one beside a baseline.
 _CANDIDATE: Final = ("", "candidate")
 
-_SINGLE_VALUES: Final = {
-    "example_count": "example_count",
-    "sparse_categorical_accuracy": "accuracy",
-    "sparse_categorical_crossentropy": "cross_entropy",
-    "macro_f1": "macro_f1",
-    "expected_calibration_error": "expected_calibration_error",
-}
+# The metrics that are one number and keep the name that TFMA gives them.
+_SINGLE_VALUES: Final = (
+    "example_count",
+    "accuracy",
+    "macro_f1",
+    "cross_entropy",
+    "expected_calibration_error",
+)
 _VALUES_BY_CLASS: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
 _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"
 
@@ -57,7 +58,8 @@ def read_metrics(evaluation_uri: str) -> dict[str, dict[str, Any]]:
         _slice_key(message.slice_key): _slice_metrics(message)
         for message in tfma.load_metrics(evaluation_uri)
     }
-    order = sorted(results, key=lambda key: (len(key), [column for column, _ in key], key))
+    columns = features.MASTER_COLUMNS
+    order = sorted(results, key=lambda key: (len(key), [columns.index(c) for c, _ in key], key))
     return {slice_name(key): results[key] for key in order}
 
 
@@ -138,7 +140,8 @@ def _slice_key(message: Any) -> tuple[tuple[str, str], ...]:
         kind = single.WhichOneof("kind")
         value = getattr(single, kind)
         pairs.append((single.column, value.decode() if isinstance(value, bytes) else str(value)))
-    return tuple(pairs)
+    # TFMA sorts the columns of a slice by name; the order of the label tables reads better.
+    return tuple(sorted(pairs, key=lambda pair: features.MASTER_COLUMNS.index(pair[0])))
 
 
 def _slice_metrics(message: Any) -> dict[str, Any]:
@@ -153,8 +156,8 @@ def _slice_metrics(message: Any) -> dict[str, Any]:
             posture = features.POSTURES[item.key.sub_key.class_id.value]
             metrics[f"{_VALUES_BY_CLASS[name]}/{posture}"] = _number(item.value)
         elif name in _SINGLE_VALUES:
-            metrics[_SINGLE_VALUES[name]] = _number(item.value)
-        if name == "sparse_categorical_accuracy" and item.HasField("confidence_interval"):
+            metrics[name] = _number(item.value)
+        if name == "accuracy" and item.HasField("confidence_interval"):
             # The interval is symmetric by construction and may leave [0, 1].
             metrics["accuracy_low"] = max(_number(item.confidence_interval.lower_bound) or 0.0, 0.0)
             high = _number(item.confidence_interval.upper_bound)
@@ -167,7 +170,11 @@ def _confusion_matrix(value: Any) -> list[list[int]]:
     size = len(features.POSTURES)
     counts = [[0] * size for _ in range(size)]
     for entry in _entries(value):
-        counts[entry.actual_class_id][entry.predicted_class_id] = round(entry.num_weighted_examples)
+        # Class -1 stands for a prediction without a positive value, which no softmax gives.
+        if entry.predicted_class_id >= 0:
+            counts[entry.actual_class_id][entry.predicted_class_id] = round(
+                entry.num_weighted_examples
+            )
     return counts
 
 
