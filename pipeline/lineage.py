@@ -1,6 +1,5 @@
 """Reads runs, components and artifacts out of ML Metadata. Never writes, never imports TFX."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +36,10 @@ class Artifact:
     def folder(self) -> Path:
         """The folder of the artifact."""
         return Path(self.uri)
+
+
+# Artifacts by node id and output key.
+Outputs = dict[tuple[str, str], Artifact]
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,16 @@ class Lineage:
             for node_id in node_ids
         ]
 
-    def outputs(self, run: mlmd.Context) -> dict[tuple[str, str], Artifact]:
+    def states(self, run: mlmd.Context) -> dict[str, str]:
+        """The states of a run's components by node id, in order; also of one that is `running`."""
+        return {
+            node_id: "running"
+            if execution.last_known_state == mlmd.Execution.RUNNING
+            else _ending(execution)[0]
+            for node_id, execution in self.executions(run).items()
+        }
+
+    def outputs(self, run: mlmd.Context) -> Outputs:
         """The first artifact of each output in a run, by node id and output key."""
         executions = self.executions(run)
         names = {execution.id: node_id for node_id, execution in executions.items()}
@@ -126,20 +138,11 @@ class Lineage:
                 sorted({event.artifact_id for event in events})
             )
         }
-        outputs: dict[tuple[str, str], Artifact] = {}
+        outputs: Outputs = {}
         for event in sorted(events, key=lambda event: event.artifact_id):
             key = (names[event.execution_id], event.path.steps[0].key)
             outputs.setdefault(key, artifacts[event.artifact_id])
         return outputs
-
-    def artifacts(self, type_name: str) -> Iterator[Artifact]:
-        """All artifacts of a type, oldest first."""
-        if type_name not in {known.name for known in self._store.get_artifact_types()}:
-            return
-        artifacts = self._store.get_artifacts_by_type(type_name)
-        for artifact in sorted(artifacts, key=lambda artifact: artifact.id):
-            if artifact.state == mlmd.Artifact.LIVE:
-                yield _artifact(artifact)
 
     def _node_id(self, execution: mlmd.Execution) -> str:
         contexts = self._store.get_contexts_by_execution(execution.id)

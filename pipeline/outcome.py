@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.errors import InputError
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Artifact, Lineage, State
+from pipeline.lineage import Artifact, Lineage, Outputs, State
 
 Verdict = Literal["pushed", "not_blessed", "invalid_data", "failed"]
 
@@ -22,6 +22,7 @@ EXIT_STATUS: Final[dict[Verdict, int]] = {
     "failed": 1,
 }
 
+INFRA_BLESSED: Final = "INFRA_BLESSED"  # TFX's word in an InfraBlessing
 OVERALL: Final = "overall"  # the slice of all test images in `Outcome.metrics`
 
 
@@ -242,8 +243,32 @@ def split_counts(statistics: Artifact) -> dict[str, int]:
     return counts
 
 
+def gate_refused(outputs: Outputs) -> bool:
+    """Whether the ValidationGate stopped the run."""
+    gate = outputs.get(("ValidationGate", "verdict"))
+    return gate is not None and gate.properties.get("passed") != 1
+
+
+def blessed(outputs: Outputs) -> bool | None:
+    """Whether the Evaluator blessed the model; None if it did not judge it."""
+    blessing = outputs.get(("Evaluator", "blessing"))
+    return None if blessing is None else blessing.properties.get("blessed") == 1
+
+
+def serves(outputs: Outputs) -> bool | None:
+    """Whether the model passed the ServingCheck; None if it was not checked."""
+    blessing = outputs.get(("ServingCheck", "blessing"))
+    return None if blessing is None else blessing.properties.get("blessing_status") == INFRA_BLESSED
+
+
+def pushed_model(outputs: Outputs) -> Artifact | None:
+    """The Pusher's artifact if it did push."""
+    pushed = outputs.get(("Pusher", "pushed_model"))
+    return pushed if pushed and pushed.properties.get("pushed") == 1 else None
+
+
 def _verdict(
-    outputs: dict[tuple[str, str], Artifact],
+    outputs: Outputs,
     findings: list[Finding],
     components: list[Stage],
     error: BaseException | None,
@@ -252,12 +277,11 @@ def _verdict(
     if error is not None or broken:
         where = f"{' and '.join(broken)} failed: " if broken else ""
         return "failed", [where + _sentence(error)]
-    gate = outputs.get(("ValidationGate", "verdict"))
-    if gate and gate.properties.get("passed") != 1:
+    if gate_refused(outputs):
         blocking = [finding.sentence for finding in findings if finding.severity == "blocking"]
         return "invalid_data", blocking
-    pushed = outputs.get(("Pusher", "pushed_model"))
-    if pushed and pushed.properties.get("pushed") == 1:
+    pushed = pushed_model(outputs)
+    if pushed:
         destination = Path(pushed.properties["pushed_destination"])
         if destination.is_dir():
             return "pushed", []
@@ -266,15 +290,13 @@ def _verdict(
             " put it back, or run with another --output-root."
         ]
     reasons = []
-    evaluation = outputs.get(("Evaluator", "evaluation"))
-    blessing = outputs.get(("Evaluator", "blessing"))
-    if evaluation and blessing and blessing.properties.get("blessed") != 1:
+    if blessed(outputs) is False:
         from pipeline import evaluation_result
 
-        reasons += evaluation_result.refusals(evaluation.uri)
-    infra = outputs.get(("ServingCheck", "blessing"))
-    if infra and infra.properties.get("blessing_status") != "INFRA_BLESSED":
-        report = json.loads((infra.folder / "report.json").read_text(encoding="utf-8"))
+        reasons += evaluation_result.refusals(outputs["Evaluator", "evaluation"].uri)
+    if serves(outputs) is False:
+        folder = outputs["ServingCheck", "blessing"].folder
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         reasons += [case["sentence"] for case in report["cases"] if not case["passed"]]
     if not reasons:
         return "failed", ["The model was blessed, but not pushed; the log has the details."]
@@ -302,7 +324,7 @@ def _paths(config: PipelineConfig, run_id: str) -> dict[str, str]:
     }
 
 
-def _artifact_paths(outputs: dict[tuple[str, str], Artifact]) -> dict[str, str]:
+def _artifact_paths(outputs: Outputs) -> dict[str, str]:
     places = {
         "statistics": ("StatisticsGen", "statistics"),
         "model": ("Trainer", "model"),
@@ -310,8 +332,8 @@ def _artifact_paths(outputs: dict[tuple[str, str], Artifact]) -> dict[str, str]:
         "evaluation": ("Evaluator", "evaluation"),
     }
     paths = {name: outputs[key].uri for name, key in places.items() if key in outputs}
-    pushed = outputs.get(("Pusher", "pushed_model"))
-    if pushed and pushed.properties.get("pushed") == 1:
+    pushed = pushed_model(outputs)
+    if pushed:
         paths["pushed"] = pushed.properties["pushed_destination"]
     return paths
 

@@ -24,6 +24,7 @@ from components import progress
 from components.errors import DataError, InputError
 from pipeline import outcome
 from pipeline.config import PipelineConfig
+from pipeline.lineage import State
 from pipeline.outcome import Counts, Outcome, Stage
 
 DEMO: Final = "Demo tranches"
@@ -61,7 +62,7 @@ class Progress:
         """A step that runs or fails."""
         progress.emit("stage", name=name, state="running")
         started = time.monotonic()
-        state: outcome.State = "failed"
+        state: State = "failed"
         try:
             yield
             state = "ran"
@@ -197,13 +198,13 @@ def work(job: Job) -> Outcome:
     runtime_parameter_utils.substitute_runtime_parameter(
         representation, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: job.run_id}
     )
-    error = None
+    failure = None
     try:
         LocalDagRunner().run_with_ir(representation)
-    except Exception as raised:  # the verdict names it, the log has its trace
+    except Exception as error:  # the verdict names it, the log has its trace
         logging.exception("the pipeline stopped")
-        error = raised
-    return outcome.judge(config, job.run_id, node_ids, steps.stages, counts, error)
+        failure = error
+    return outcome.judge(config, job.run_id, node_ids, steps.stages, counts, failure)
 
 
 def _end_with_parent() -> None:
