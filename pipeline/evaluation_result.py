@@ -87,7 +87,7 @@ def refusals(evaluation_uri: str) -> list[str]:
             sentences[(len(key), key, len(sentences))] = _failure_sentence(key, count, failure)
     ordered = [sentences[position] for position in sorted(sentences)]
     for missing in result.missing_slices:
-        columns = " and ".join(_COLUMN_NAMES.get(c, c) for c in missing.feature_keys)
+        columns = " and ".join(_COLUMN_NAMES[c] for c in missing.feature_keys)
         ordered.append(
             f"There was no image in the test split to measure accuracy by {columns} on."
             if columns
@@ -122,7 +122,7 @@ def _failure_sentence(key: tuple[tuple[str, str], ...], count: int | None, failu
 def _place(key: tuple[tuple[str, str], ...]) -> str:
     if not key:
         return "overall"
-    return "in " + ", ".join(f"{_COLUMN_NAMES.get(column, column)} {value}" for column, value in key)
+    return "in " + ", ".join(f"{_COLUMN_NAMES[column]} {value}" for column, value in key)
 
 
 def _decimals(value: float, limit: float) -> tuple[str, str]:
@@ -185,5 +185,6 @@ def _entries(value: Any) -> Iterator[Any]:
 
 def _number(value: Any) -> float | None:
     kind = value.WhichOneof("type")
-    number = value.bounded_value.value.value if kind == "bounded_value" else value.double_value.value
+    bounded = value.bounded_value.value
+    number = (bounded if kind == "bounded_value" else value.double_value).value
     return None if math.isnan(number) else float(number)

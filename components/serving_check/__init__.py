@@ -1,0 +1,1 @@
+"""The exported model has to answer real requests before it is pushed."""

@@ -1,0 +1,341 @@
+"""Runs TFX's Evaluator on a model whose predictions are known, and checks figures and verdicts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import tensorflow as tf
+from google.protobuf import json_format
+from tfx.components.evaluator import constants
+from tfx.components.evaluator.executor import Executor
+from tfx.types import standard_artifacts
+
+from pipeline.config import PipelineConfig
+from pipeline.evaluation import BATCH_SIZE, eval_config
+from pipeline.evaluation_result import read_metrics, refusals
+from schema import features
+
+IMAGES = 300
+BATCH_LIMIT_MESSAGE = "batch is larger than the cap"
+
+
+class Cases(NamedTuple):
+    """Labels [n] int64, probabilities [n, 3] float32, and the label columns of n images."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    tranches: np.ndarray
+    occluded: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return self.probabilities.argmax(axis=1)
+
+    def accuracy(self, where: np.ndarray | slice = slice(None)) -> float:
+        return float((self.predicted == self.labels)[where].mean())
+
+
+def draw_cases(images: int = IMAGES, seed: int = 7) -> Cases:
+    """Draws images of three tranches, tranche 3 the hardest; one slice of one misjudged image."""
+    rng = np.random.default_rng(seed)
+    tranches = rng.integers(1, 4, images)
+    labels = rng.integers(0, 3, images)
+    right = rng.random(images) < np.array([0.0, 0.95, 0.85, 0.55])[tranches]
+    top = np.where(right, labels, (labels + rng.integers(1, 3, images)) % 3)
+    # Flat Dirichlet rows with the largest moved to `top`: some tops are below 0.5.
+    probabilities = np.sort(rng.dirichlet([1.2] * 3, images), axis=1)
+    order = np.stack([(top + 1) % 3, (top + 2) % 3, top], axis=1)
+    placed = np.empty_like(probabilities)
+    np.put_along_axis(placed, order, probabilities, axis=1)
+    occluded = rng.choice(["Yes", "No", features.BLANK], images).astype(object)
+    wrong = int(np.flatnonzero(top != labels)[0])
+    occluded[wrong] = features.UNKNOWN_OCCLUSION
+    return Cases(labels, placed.astype(np.float32), tranches, occluded)
+
+
+def write_examples(cases: Cases, uri: Path) -> standard_artifacts.Examples:
+    """Writes the cases as raw tf.Examples of a test split.
+
+    The row of probabilities is in the image feature: the model of `export_model`
+    reads it back from there.
+    """
+    folder = uri / "Split-test"
+    folder.mkdir(parents=True)
+
+    def text(value: str) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+
+    options = tf.io.TFRecordOptions(compression_type="GZIP")
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), options) as writer:
+        for label, row, tranche, occluded in zip(*cases, strict=True):
+            feature = {
+                features.IMAGE: tf.train.Feature(
+                    bytes_list=tf.train.BytesList(value=[row.tobytes()])
+                ),
+                features.TRANCHE: tf.train.Feature(
+                    int64_list=tf.train.Int64List(value=[int(tranche)])
+                ),
+                features.POSTURE: text(features.POSTURES[label]),
+                features.OCCLUDED: text(occluded),
+                features.HOW_MANY: text("One"),
+                features.PERSON_TYPE: text("Patient"),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString())
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(uri)
+    artifact.split_names = json.dumps([features.TEST])
+    return artifact
+
+
+def export_model(uri: Path, shift: int = 0) -> standard_artifacts.Model:
+    """Exports a model that reads its answer from the Example, rolled by `shift` classes.
+
+    It refuses batches above the cap, which makes every run a test of the cap.
+    """
+
+    class Holder(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+        def serving_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            tf.debugging.assert_less_equal(
+                tf.shape(examples)[0], BATCH_SIZE, message=BATCH_LIMIT_MESSAGE
+            )
+            parsed = tf.io.parse_example(
+                examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+            )
+            rows = tf.io.decode_raw(parsed[features.IMAGE], tf.float32)
+            return {"probabilities": tf.roll(tf.reshape(rows, [-1, 3]), shift, axis=1)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+        def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            parsed = tf.io.parse_example(
+                examples, {features.POSTURE: tf.io.FixedLenFeature([], tf.string)}
+            )
+            postures = tf.constant(features.POSTURES)
+            return {
+                features.LABEL: tf.argmax(parsed[features.POSTURE][:, None] == postures[None], 1)
+            }
+
+    holder = Holder()
+    tf.saved_model.save(
+        holder,
+        str(uri / "Format-Serving"),
+        signatures={
+            "serving_examples": holder.serving_examples,
+            "transform_features": holder.transform_features,
+        },
+    )
+    artifact = standard_artifacts.Model()
+    artifact.uri = str(uri)
+    artifact.set_string_custom_property("tfx_version", "1.16.0")
+    return artifact
+
+
+def evaluate(
+    config: PipelineConfig,
+    examples: standard_artifacts.Examples,
+    model: standard_artifacts.Model,
+    uri: Path,
+    baseline: standard_artifacts.Model | None = None,
+    intervals: bool = False,
+) -> tuple[bool, str]:
+    """Runs the Evaluator's executor; returns whether it blessed, and the evaluation's folder.
+
+    Confidence intervals take most of the time: only the run for the figures has them.
+    """
+    judged_by = eval_config(config)
+    judged_by.options.compute_confidence_intervals.value = intervals
+    evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+    evaluation.uri, blessing.uri = str(uri / "evaluation"), str(uri / "blessing")
+    inputs: dict[str, list[Any]] = {"examples": [examples], "model": [model]}
+    if baseline is not None:
+        inputs["baseline_model"] = [baseline]
+    Executor().Do(
+        inputs,
+        {"evaluation": [evaluation], "blessing": [blessing]},
+        {
+            "eval_config": json_format.MessageToJson(judged_by, preserving_proto_field_name=True),
+            "example_splits": json.dumps([features.TEST]),
+            "module_path": "pipeline.evaluation",
+        },
+    )
+    blessed = blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
+    return blessed == constants.BLESSED_VALUE, evaluation.uri
+
+
+class Run(NamedTuple):
+    """One finished evaluation."""
+
+    cases: Cases
+    blessed: bool
+    uri: str
+    metrics: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def cases() -> Cases:
+    return draw_cases()
+
+
+@pytest.fixture(scope="module")
+def examples(cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> standard_artifacts.Examples:
+    return write_examples(cases, tmp_path_factory.mktemp("examples"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> standard_artifacts.Model:
+    return export_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def run(
+    cases: Cases,
+    examples: standard_artifacts.Examples,
+    model: standard_artifacts.Model,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    """An evaluation in which only tranche 3 misses its floor."""
+    config = PipelineConfig(data_root=Path("."), accuracy_floor=0.7, tranche_accuracy_floor=0.75)
+    folder = tmp_path_factory.mktemp("run")
+    blessed, uri = evaluate(config, examples, model, folder, intervals=True)
+    return Run(cases, blessed, uri, read_metrics(uri))
+
+
+CONDITIONS: dict[str, Callable[[Cases], np.ndarray]] = {
+    "overall": lambda cases: np.ones(len(cases.labels), bool),
+    "tranche=1": lambda cases: cases.tranches == 1,
+    "tranche=3": lambda cases: cases.tranches == 3,
+    "primary_occluded=(blank)": lambda cases: cases.occluded == features.BLANK,
+    "primary_occluded=Unknown / Watermark": lambda cases: (
+        cases.occluded == features.UNKNOWN_OCCLUSION
+    ),
+    "how_many=One": lambda cases: np.ones(len(cases.labels), bool),
+    "staff_patient_other=Patient": lambda cases: np.ones(len(cases.labels), bool),
+    "primary_posture=Lying": lambda cases: cases.labels == 2,
+    "tranche=2, primary_posture=Sitting": lambda cases: (
+        (cases.tranches == 2) & (cases.labels == 0)
+    ),
+}
+
+
+@pytest.mark.parametrize("slice_name", CONDITIONS)
+def test_metrics_equal_scikit_learn(run: Run, slice_name: str) -> None:
+    where = CONDITIONS[slice_name](run.cases)
+    labels, probabilities = run.cases.labels[where], run.cases.probabilities[where]
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1, _ = sklearn.metrics.precision_recall_fscore_support(
+        labels, predicted, labels=[0, 1, 2], zero_division=np.nan
+    )
+    expected = {
+        "example_count": len(labels),
+        "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
+        "cross_entropy": sklearn.metrics.log_loss(labels, probabilities, labels=[0, 1, 2]),
+        "macro_f1": sklearn.metrics.f1_score(labels, predicted, average="macro"),
+    }
+    for index, posture in enumerate(features.POSTURES):
+        expected[f"precision/{posture}"] = precision[index]
+        expected[f"recall/{posture}"] = recall[index]
+        expected[f"f1/{posture}"] = f1[index]
+
+    found = run.metrics[slice_name]
+    for name, value in expected.items():
+        number = np.nan if found[name] is None else found[name]
+        assert number == pytest.approx(value, abs=1e-5, nan_ok=True), name
+    matrix = sklearn.metrics.confusion_matrix(labels, predicted, labels=[0, 1, 2])
+    assert found["confusion_matrix"] == matrix.tolist()
+
+
+def test_every_slice_is_there_in_a_readable_order(run: Run) -> None:
+    names = list(run.metrics)
+    assert names[0] == "overall"
+    assert [n for n in names if n.startswith("tranche=") and "," not in n] == [
+        "tranche=1",
+        "tranche=2",
+        "tranche=3",
+    ]
+    assert sum(", primary_posture=" in name for name in names) == 9
+    assert len(names) == 1 + 3 + 4 + 1 + 1 + 3 + 9
+
+
+def test_confidence_bounds_hold_the_accuracy(run: Run) -> None:
+    for name, metrics in run.metrics.items():
+        if metrics["example_count"] < 20:
+            continue
+        low, accuracy, high = (metrics[k] for k in ("accuracy_low", "accuracy", "accuracy_high"))
+        assert 0 <= low <= accuracy + 1e-6, name
+        assert accuracy - 1e-6 <= high <= 1, name
+    overall = run.metrics["overall"]
+    # 1.96 standard errors of a proportion; the jackknife's own noise is below half of it.
+    half = 1.96 * np.sqrt(overall["accuracy"] * (1 - overall["accuracy"]) / IMAGES)
+    assert (overall["accuracy_high"] - overall["accuracy_low"]) / 2 == pytest.approx(half, rel=0.5)
+    assert run.metrics["primary_occluded=Unknown / Watermark"]["accuracy_low"] is None
+
+
+def test_a_tranche_below_its_floor_refuses_and_postures_do_not(run: Run) -> None:
+    tranche_3 = run.cases.accuracy(run.cases.tranches == 3)
+    count = int((run.cases.tranches == 3).sum())
+    assert tranche_3 < 0.75 < run.cases.accuracy(run.cases.tranches == 2)
+    assert run.metrics["tranche=3, primary_posture=Sitting"]["accuracy"] < 0.75
+    assert run.metrics["primary_occluded=Unknown / Watermark"]["accuracy"] == 0.0
+
+    assert not run.blessed
+    assert refusals(run.uri) == [
+        f"Accuracy in tranche 3 is {tranche_3:.2f} of {count} images, below the floor of 0.75."
+    ]
+
+
+def test_floors_that_are_met_exactly_bless(
+    cases: Cases,
+    examples: standard_artifacts.Examples,
+    model: standard_artifacts.Model,
+    tmp_path: Path,
+) -> None:
+    config = PipelineConfig(
+        data_root=Path("."),
+        accuracy_floor=cases.accuracy(),
+        tranche_accuracy_floor=cases.accuracy(cases.tranches == 3),
+    )
+    blessed, uri = evaluate(config, examples, model, tmp_path)
+    assert blessed
+    assert refusals(uri) == []
+
+
+def test_below_the_overall_floor_and_worse_than_the_blessed_model(
+    cases: Cases,
+    examples: standard_artifacts.Examples,
+    model: standard_artifacts.Model,
+    tmp_path: Path,
+) -> None:
+    """The candidate is the blessed model with its answers moved to the next class."""
+    candidate = export_model(tmp_path / "candidate", shift=1)
+    config = PipelineConfig(
+        data_root=Path("."), accuracy_floor=0.7, tranche_accuracy_floor=0, max_accuracy_drop=0.05
+    )
+    blessed, uri = evaluate(config, examples, candidate, tmp_path, baseline=model)
+
+    moved = float(((cases.predicted + 1) % 3 == cases.labels).mean())
+    assert not blessed
+    assert read_metrics(uri)["overall"]["accuracy"] == pytest.approx(moved)
+    drop = cases.accuracy() - moved
+    assert sorted(refusals(uri)) == [
+        f"Accuracy overall is {moved:.2f} of {IMAGES} images, below the floor of 0.70.",
+        f"Accuracy overall is {drop:.2f} below that of the last blessed model, "
+        "where 0.05 is allowed.",
+    ]
+
+
+def test_better_than_the_blessed_model_blesses(
+    examples: standard_artifacts.Examples, model: standard_artifacts.Model, tmp_path: Path
+) -> None:
+    """Settles the sign of the change threshold: an improvement is never a drop."""
+    worse = export_model(tmp_path / "worse", shift=1)
+    config = PipelineConfig(
+        data_root=Path("."), accuracy_floor=0.7, tranche_accuracy_floor=0, max_accuracy_drop=0
+    )
+    blessed, uri = evaluate(config, examples, model, tmp_path, baseline=worse)
+    assert blessed
+    assert refusals(uri) == []
