@@ -88,7 +88,7 @@ def discover(data_root: Path, *, labels_only: bool = False) -> list[Tranche]:
             folder = _HOME if name == "1" else f"tranch{name}"
             raise InputError(
                 f"{tables[name]} has no images; put {zip_name(name)} or the folder {folder}/"
-                " beside it, or count labels alone with --labels-only."
+                " beside it, or count labels alone with `lookdeep master --labels-only`."
             )
     return [
         Tranche(

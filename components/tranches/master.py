@@ -9,7 +9,6 @@ import filecmp
 import os
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -136,10 +135,7 @@ def build_master(
     )
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(prefix=".master-", dir=out_dir) as scratch,
-            closing(_open(Path(scratch) / "join.sqlite")) as join,
-        ):
+        with closing(_open()) as join:
             for tranche in tranches:
                 report.tranches[tranche.name] = TrancheCounts()
                 _add_labels(join, tranche)
@@ -155,7 +151,10 @@ def build_master(
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
-        raise InputError(f"{out_dir} has no room left; free some or choose another.") from error
+        raise InputError(
+            "The folder for temporary files has no room for the join; free some, or set"
+            " SQLITE_TMPDIR to another folder."
+        ) from error
     except OSError as error:
         raise InputError(
             f"{error.filename or out_dir} cannot be used: {error.strerror or error}."
@@ -166,9 +165,10 @@ def build_master(
 # -- In ---------------------------------------------------------------------------------
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    join = sqlite3.connect(path, isolation_level=None)
-    # A scratch file: speed matters, surviving a crash does not.
+def _open() -> sqlite3.Connection:
+    # Without a name: a temporary file, which also a killed process does not leave behind.
+    join = sqlite3.connect("", isolation_level=None)
+    # Speed matters, surviving a crash does not.
     join.executescript(
         f"""
         PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;

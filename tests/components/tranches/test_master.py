@@ -4,7 +4,8 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_joins_the_real_tranches(shared_data: Path, tmp_path: Path, read_csv: Re
 
 
 def root_with(
-    root: Path, tables: Mapping[str, list[tuple[str, ...]]], write_table: WriteTable
+    root: Path, tables: Mapping[str, Sequence[tuple[str, ...]]], write_table: WriteTable
 ) -> Path:
     """Makes a data root of folders: tables by tranche; the images named in them."""
     root.mkdir()
@@ -409,7 +410,7 @@ print(report.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, write_table: WriteTable) -> None:
     """A cache of 64 MB and Python itself, for a million rows."""
     rows = (
-        (f"{random.Random(n // 4).getrandbits(256):064x}_cat-1_{n % 4:03}.png", "One", "Sitting")
+        (f"{sha256(b'%d' % (n // 4)).hexdigest()}_cat-1_{n % 4:03}.png", "One", "Sitting")
         for n in range(1_000_000)
     )
     write_table(tmp_path / "tranch1_labels.csv", rows)
