@@ -19,9 +19,10 @@ from rich.console import Console
 from components.errors import InputError
 from components.progress import EVENTS_FD
 from components.tranches import layout
-from pipeline import base_weights, outcome
+from pipeline import base_weights
+from pipeline import record as records
 from pipeline.config import PipelineConfig
-from pipeline.outcome import Counts, Outcome
+from pipeline.record import Counts, Outcome
 from pipeline.view import RunView, short_path, show_outcome
 from pipeline.worker import Job
 
@@ -41,7 +42,7 @@ def launch(config: PipelineConfig, console: Console) -> int:
       console: where the user looks.
 
     Returns:
-      The exit status, see `outcome.EXIT_STATUS`.
+      The exit status, see `record.EXIT_STATUS`.
 
     Raises:
       InputError: the settings cannot work; nothing was started.
@@ -53,8 +54,7 @@ def launch(config: PipelineConfig, console: Console) -> int:
     base_weights.check(config)
     if config.data_root is not None:
         layout.discover(config.data_root)
-    os.umask(0o077)  # pictures of patients, and models made from them, are their owner's alone
-    with _output(config):
+    with _private(), _output(config):
         _keep_demo_apart(config)
         return _run(Job(run_id=run_id, config=config, started=started), console)
 
@@ -124,6 +124,16 @@ def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
 
 
 @contextmanager
+def _private() -> Iterator[None]:
+    """Pictures of patients, and models made from them, are for their owner's eyes alone."""
+    former = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(former)
+
+
+@contextmanager
 def _output(config: PipelineConfig) -> Iterator[None]:
     """Makes the output folder and keeps other runs out of it."""
     try:
@@ -146,7 +156,7 @@ def _output(config: PipelineConfig) -> Iterator[None]:
 
 def _keep_demo_apart(config: PipelineConfig) -> None:
     """Refuses to push a model of drawn pictures over one of the user's data."""
-    last = outcome.read(config.record_path)
+    last = records.read(config.record_path)
     if config.is_demo and last is not None and not last.demo:
         raise InputError(
             f"{config.output_root} holds runs on your own data, which the demo must not mix"
@@ -162,21 +172,21 @@ def _run(job: Job, console: Console) -> int:
         with _signals_interrupt(), view:
             status = supervise(WORKER, job, log, view.handle)
     except KeyboardInterrupt:
-        outcome.write(_unfinished(job, view, "The user stopped the run."), record)
+        records.write(_unfinished(job, view, "The user stopped the run."), record)
         raise KeyboardInterrupt(STOPPED) from None
-    result = outcome.read(record)
+    result = records.read(record)
     if status != 0 or result is None or result.run_id != job.run_id:
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         reason = f"The worker process ended with {how}"
         words = last_words(log)
         result = _unfinished(job, view, f"{reason}: {words}" if words else f"{reason}.")
-        outcome.write(result, record)
+        records.write(result, record)
     show_outcome(result, console)
     return result.exit_status
 
 
 def _unfinished(job: Job, view: RunView, reason: str) -> Outcome:
-    result = outcome.failed(job.config, job.run_id, view.stages(), Counts(), reason)
+    result = records.failed(job.config, job.run_id, view.stages(), Counts(), reason)
     return result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
 
 

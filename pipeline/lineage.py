@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.errors import InputError
+from pipeline.record import State
 
-State = Literal["ran", "cached", "failed", "skipped"]
-
-_DONE = {mlmd.Execution.COMPLETE: "ran", mlmd.Execution.CACHED: "cached"}
+_DONE: dict[int, State] = {mlmd.Execution.COMPLETE: "ran", mlmd.Execution.CACHED: "cached"}
 
 
 @dataclass(frozen=True)

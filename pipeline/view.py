@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.outcome import OVERALL, Outcome, Stage, Verdict
+from pipeline.record import OVERALL, Outcome, Stage, Verdict
 
 _STYLES: Final = {
     "waiting": "dim",

@@ -22,10 +22,9 @@ from pydantic import BaseModel
 
 from components import progress
 from components.errors import DataError, InputError
-from pipeline import outcome
+from pipeline import record
 from pipeline.config import PipelineConfig
-from pipeline.lineage import State
-from pipeline.outcome import Counts, Outcome, Stage
+from pipeline.record import Counts, Outcome, Stage, State, Verdict
 
 DEMO: Final = "Demo tranches"
 MASTER: Final = "Master table"
@@ -179,14 +178,14 @@ def work(job: Job) -> Outcome:
         counts = ingest(config, steps)
     except InputError as error:
         logging.exception("ingestion stopped")
-        verdict: outcome.Verdict = "invalid_data" if isinstance(error, DataError) else "failed"
-        return outcome.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
+        verdict: Verdict = "invalid_data" if isinstance(error, DataError) else "failed"
+        return record.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
     progress.emit("stage", name=LOADING, state="running")
     from tfx.dsl.compiler import compiler, constants
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.portable import runtime_parameter_utils
 
-    from pipeline import beam
+    from pipeline import beam, outcome
     from pipeline.pipeline import create_pipeline
 
     progress.emit("stage", name=LOADING, state="ran")
@@ -246,7 +245,7 @@ def main() -> None:
     logging.getLogger("absl").addHandler(ComponentEvents())
     result = work(job)
     result = result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
-    outcome.write(result, job.config.record_path)
+    record.write(result, job.config.record_path)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,108 @@
+"""Settings: where they come from, which win, and what is refused in which words."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import InputError
+from pipeline import config
+from pipeline.config import PipelineConfig
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "run.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    text = 'data_root = "/data"\nbatch_size = 8\nalpha = 0.5\n[splits]\ntrain = 6\n'
+    path = write(tmp_path, text)
+    loaded = config.load(path, alpha=0.75, base_weights=None)
+    assert (loaded.batch_size, loaded.alpha, loaded.base_weights) == (8, 0.75, "imagenet")
+    assert loaded.splits == config.Splits(train=6, eval=15, test=15)
+    assert not loaded.is_demo
+
+
+def test_paths_become_absolute_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = config.load(None, data_root="tranches", output_root="a b", base_weights="w.h5")
+    assert loaded.data_root == tmp_path / "tranches"
+    assert loaded.output_root == tmp_path / "a b"
+    assert loaded.base_weights == str(tmp_path / "w.h5")
+
+
+def test_weights_that_are_no_file_stay_words() -> None:
+    assert config.load(None, data_root="x").base_weights == "imagenet"
+    assert config.load(None, data_root="x", base_weights="none").base_weights == "none"
+
+
+def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Path) -> None:
+    demo = config.load(None)
+    assert demo.is_demo
+    assert demo.base_weights == "none"
+    path = write(tmp_path, 'base_weights = "imagenet"\nhead_epochs = 2\n')
+    assert config.load(path).base_weights == "imagenet"
+    assert config.load(path).head_epochs == 2
+    assert config.load(path, base_weights="none").base_weights == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("acuracy_floor = 0.9", "no setting acuracy_floor, did you mean accuracy_floor?"),
+        ("zzz = 1", "no setting zzz."),
+        ("[splits]\ntests = 1", "no setting splits.tests, did you mean test?"),
+        ("[splits]\ntest = 0", "splits.test is 0 and should be greater than or equal to 1"),
+        ('batch_size = "32"', "batch_size is '32' and should be a valid integer"),
+        ("batch_size = 1.5", "batch_size is 1.5 and should be a valid integer"),
+        ("augmentation = 1", "augmentation is 1 and should be a valid boolean"),
+        ('fit = "crop"', "fit is 'crop' and should be 'stretch', 'border' or 'letterbox'"),
+        ("accuracy_floor = nan", "accuracy_floor is nan"),
+        ("accuracy_floor = 1.5", "accuracy_floor is 1.5"),
+        ("batch_size = ", "is not valid TOML"),
+        ("data_root = 3", "data_root is 3"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        config.load(path)
+    message = str(caught.value)
+    assert words in message
+    assert str(path) in message
+    assert "\n" not in message
+
+
+def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"alpha is 0 .*batch_size is 0 .*no setting epochs"):
+        config.load(write(tmp_path, "alpha = 0\nbatch_size = 0\nepochs = 3\n"))
+
+
+def test_an_absent_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        config.load(tmp_path / "absent.toml")
+    binary = tmp_path / "run.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is not valid TOML"):
+        config.load(binary)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "batch_size": st.integers(1, 1024),
+            "accuracy_floor": st.floats(0, 1.01),
+            "fit": st.sampled_from(["stretch", "border", "letterbox"]),
+            "data_root": st.just("/d"),
+        },
+    )
+)
+def test_settings_survive_the_way_to_the_worker(values: dict[str, object]) -> None:
+    loaded = config.load(None, **values)
+    assert PipelineConfig.model_validate_json(loaded.model_dump_json()) == loaded
