@@ -223,7 +223,7 @@ def judge(
             False, "got an answer instead of an error"
         )
     if "error" in answer:
-        return case(False, f"got an error instead of an answer: {answer['error'].splitlines()[0]}")
+        return case(False, f"got an error instead of an answer: {answer['error']}")
     fault = _fault(answer["outputs"], len(request.payloads), request.signature)
     if fault:
         return case(False, f"got a malformed answer: {fault}")
@@ -236,10 +236,8 @@ def judge(
     # Reference rows repeat where the request sends the same pictures again.
     difference = float(np.abs(found - np.resize(reference, found.shape)).max())
     beside = "training" if request.like == pictures.TRAINING else request.like
-    # Written so that a difference of NaN fails.
-    passed = difference <= tolerance
     return case(
-        passed,
+        difference <= tolerance,  # False for NaN, too
         f"differ{'s' if request.what.startswith('A ') else ''} from {beside} by up to "
         f"{difference:.4f} in a probability, where {tolerance:g} is allowed",
     )
@@ -260,6 +258,6 @@ def _fault(outputs: dict[str, Any], rows: int, signature: str) -> str | None:
     if outputs.get("label") != [features.POSTURES[i] for i in probabilities.argmax(axis=1)]:
         return "a label is not that of the largest probability"
     confidence = np.array(outputs.get("confidence", []), float)
-    if confidence.shape != (rows,) or (np.abs(confidence - probabilities.max(axis=1)) > 1e-6).any():
+    if confidence.shape != (rows,) or not np.allclose(confidence, probabilities.max(axis=1)):
         return "a confidence is not the largest probability"
     return None

@@ -40,11 +40,18 @@ def _answer(tf: Any, model: Any, request: dict[str, Any]) -> dict[str, Any]:
         payloads = [Path(file).read_bytes() for file in request["files"]]
         outputs = signature(**{argument: tf.constant(payloads, tf.string)})
     except Exception as error:  # a server answers a bad request with its error
-        return {"name": request["name"], "error": f"{type(error).__name__}: {error}"[:2000]}
+        return {"name": request["name"], "error": _reason(error)}
     return {
         "name": request["name"],
         "outputs": {name: _plain(value.numpy().tolist()) for name, value in outputs.items()},
     }
+
+
+def _reason(error: Exception) -> str:
+    """The line that says what happened: TensorFlow puts it below the stack and above the nodes."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("[[")]
+    return f"{type(error).__name__}: {told[-1] if told else ''}"[:500]
 
 
 def _plain(value: Any) -> Any:
