@@ -32,7 +32,6 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from components import progress
 from components.code_digest import code_digest
 from components.errors import DataError, InputError
 from schema import features
@@ -46,9 +45,7 @@ REJECT_COLUMNS: Final = (
     features.FILE_PATH,
     "reason",
 )
-LABEL_COLUMNS: Final = tuple(
-    name for name in features.MASTER_COLUMNS if name != features.FILE_PATH
-)
+LABEL_COLUMNS: Final = tuple(name for name in features.MASTER_COLUMNS if name != features.FILE_PATH)
 
 BEAM_ARGS: Final = (
     "--runner=DirectRunner",
@@ -176,23 +173,18 @@ def write_tfrecords(
         staging.mkdir(parents=True)
         removed = _remove_vanished(out_dir, tranches.keys())
         digests = {name: _digest(rows, base, size) for name, rows in tranches.items()}
-        found = {
-            name: _valid(out_dir / name, digest) for name, digest in digests.items()
-        }
+        found = {name: _valid(out_dir / name, digest) for name, digest in digests.items()}
         reused = {name: counts for name, counts in found.items() if counts}
         changed = {name: rows for name, rows in tranches.items() if name not in reused}
         shards = {
-            name: _shards(rows, (staging / name).resolve(), base)
-            for name, rows in changed.items()
+            name: _shards(rows, (staging / name).resolve(), base) for name, rows in changed.items()
         }
         if changed:
             for name in changed:
                 (staging / name).mkdir()
             _PICTURES.start(sum(map(len, changed.values())), advance)
             _run(shards, size, beam_args)
-        written = {
-            name: _complete(name, shards[name], digests[name]) for name in changed
-        }
+        written = {name: _complete(name, shards[name], digests[name]) for name in changed}
         for name in changed:
             _replace(staging / name, out_dir / name)
     except OSError as error:
@@ -250,9 +242,7 @@ def _read_master(master_csv: Path) -> dict[str, list[Row]]:
                     )
                 tranches.setdefault(tranche, []).append(row)
     except FileNotFoundError:
-        raise InputError(
-            f"There is no {master_csv}; write it with `lookdeep master`."
-        ) from None
+        raise InputError(f"There is no {master_csv}; write it with `lookdeep master`.") from None
     except OSError as error:
         raise InputError(f"{master_csv} cannot be read: {error.strerror}.") from error
     except (csv.Error, UnicodeDecodeError) as error:
@@ -261,9 +251,7 @@ def _read_master(master_csv: Path) -> dict[str, list[Row]]:
             " `lookdeep master`."
         ) from error
     if not tranches:
-        raise DataError(
-            f"{master_csv} has no rows; check the data root of `lookdeep master`."
-        )
+        raise DataError(f"{master_csv} has no rows; check the data root of `lookdeep master`.")
     return tranches
 
 
@@ -342,8 +330,7 @@ def _run(shards: dict[str, list[_Shard]], size: int, beam_args: Sequence[str]) -
     with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
         (
             pipeline
-            | "Shards"
-            >> beam.Create([shard for group in shards.values() for shard in group])
+            | "Shards" >> beam.Create([shard for group in shards.values() for shard in group])
             | "ShareOut" >> beam.Reshuffle()
             | "ConvertAndWrite" >> beam.Map(_write_shard, size=size)
         )
@@ -364,18 +351,14 @@ def _write_shard(shard: _Shard, size: int) -> None:
     with (
         part.open("xb") as file,
         # The lowest level: JPEG hardly shrinks. No time stamp: the same bytes every time.
-        gzip.GzipFile(
-            filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0
-        ) as records,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as records,
     ):
         for row in shard.rows:
             cells = dict(zip(features.MASTER_COLUMNS, row, strict=True))
             try:
                 example = encode(cells, Path(shard.base))
             except ImageRejected as error:
-                rejects.append(
-                    (*(cells[column] for column in REJECT_COLUMNS[:-1]), str(error))
-                )
+                rejects.append((*(cells[column] for column in REJECT_COLUMNS[:-1]), str(error)))
             else:
                 _TFRecordUtil.write_record(records, example)
                 postures[cells[features.POSTURE] or features.BLANK] += 1
@@ -397,9 +380,7 @@ def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
 
     coder = RecordBatchToExamplesEncoder()
     kinds: dict[str, pa.DataType] = {
-        **dict.fromkeys(
-            (*LABEL_COLUMNS, features.IMAGE, features.PERCEPTUAL_HASH), pa.binary()
-        ),
+        **dict.fromkeys((*LABEL_COLUMNS, features.IMAGE, features.PERCEPTUAL_HASH), pa.binary()),
         **dict.fromkeys((features.WIDTH, features.HEIGHT), pa.int64()),
         **dict.fromkeys(features.MEASURES, pa.float32()),
     }
@@ -410,9 +391,7 @@ def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
             raise ImageRejected("the master table names no image file for it")
         picture = convert(base / cells[features.FILE_PATH], size)
         values = {
-            **{
-                name: (cells[name] or features.BLANK).encode() for name in LABEL_COLUMNS
-            },
+            **{name: (cells[name] or features.BLANK).encode() for name in LABEL_COLUMNS},
             features.IMAGE: picture.jpeg,
             features.WIDTH: picture.width,
             features.HEIGHT: picture.height,
@@ -432,8 +411,6 @@ def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
 class _Pictures:
     """Counts pictures over all threads of this process and tells who watches."""
 
-    _EVERY: Final = 20
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.start(0, None)
@@ -444,11 +421,6 @@ class _Pictures:
     def count_one(self) -> None:
         with self._lock:
             self._done += 1
-            if self._done % self._EVERY and self._done != self._total:
-                return
-            progress.emit(
-                "progress", stage="TFRecords", done=self._done, total=self._total
-            )
             if self._advance:
                 self._advance(self._done, self._total)
 
@@ -496,9 +468,7 @@ def _complete(tranche: str, shards: Sequence[_Shard], digest: str) -> TrancheCou
 
 def _harmless(cells: Sequence[str]) -> list[str]:
     """Keeps a spreadsheet from taking a file name for a formula."""
-    return [
-        f"'{cell}" if cell.startswith(tuple("=+-@\t\r")) else cell for cell in cells
-    ]
+    return [f"'{cell}" if cell.startswith(tuple("=+-@\t\r")) else cell for cell in cells]
 
 
 def _replace(staged: Path, folder: Path) -> None:
@@ -554,9 +524,7 @@ def command(output_root: Path, master_csv: Path | None, size: int) -> None:
             master_csv,
             out_dir,
             size=size,
-            advance=lambda done, total: bars.update(
-                bar, completed=done, total=total, visible=True
-            ),
+            advance=lambda done, total: bars.update(bar, completed=done, total=total, visible=True),
         )
     _show(report)
     click.echo(f"The TFRecords are in {out_dir}.")
@@ -579,6 +547,4 @@ def _show(report: TFRecordsReport) -> None:
             table.add_row(Text(reason), f"{count:,}")
         console.print(table)
     for name in report.removed:
-        console.print(
-            f"Removed the TFRecords of tranche {name}: no row names it any more."
-        )
+        console.print(f"Removed the TFRecords of tranche {name}: no row names it any more.")
