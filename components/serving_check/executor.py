@@ -198,9 +198,7 @@ def _read_answers(work: Path) -> dict[str, dict[str, Any]]:
     return {answer["name"]: answer for answer in map(json.loads, lines)}
 
 
-def judge(
-    request: pictures.Request, answers: dict[str, dict[str, Any]], tolerance: float
-) -> Case:
+def judge(request: pictures.Request, answers: dict[str, dict[str, Any]], tolerance: float) -> Case:
     """Says whether an answer is what the request should get.
 
     Args:
@@ -219,8 +217,10 @@ def judge(
     if answer is None:
         return case(False, "got no answer")
     if request.refused:
-        return case(True, "got an error, as it has to be") if "error" in answer else case(
-            False, "got an answer instead of an error"
+        return (
+            case(True, "got an error, as it has to be")
+            if "error" in answer
+            else case(False, "got an answer instead of an error")
         )
     if "error" in answer:
         return case(False, f"got an error instead of an answer: {answer['error']}")

@@ -60,9 +60,7 @@ def requests_of(examples: Sequence[bytes], jpegs: Sequence[bytes]) -> list[Reque
     pngs = [_encode(image, "PNG") for image in images]
     bmps = [_encode(image, "BMP") for image in images]
     rgba = [_encode(image.convert("RGBA"), "PNG") for image in images]
-    tiny = [
-        _encode(images[0].resize((side, side)), kind) for side in TINY_SIDES for kind in _KINDS
-    ]
+    tiny = [_encode(images[0].resize((side, side)), kind) for side in TINY_SIDES for kind in _KINDS]
     formats = (jpegs, pngs, bmps, rgba)
     mixed = [formats[i % len(formats)][i] for i in range(len(images))]
     same = TRAINING

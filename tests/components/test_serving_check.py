@@ -297,9 +297,7 @@ def test_a_model_that_does_not_load_is_a_verdict(
     assert push(model, blessing, tmp_path) == []
 
 
-def test_an_empty_split_is_a_verdict(
-    sound_model: standard_artifacts.Model, tmp_path: Path
-) -> None:
+def test_an_empty_split_is_a_verdict(sound_model: standard_artifacts.Model, tmp_path: Path) -> None:
     blessing, cases = check(sound_model, write_split(tmp_path / "none", 0), tmp_path)
     assert cases["pictures"]["sentence"] == "The test split has no picture to send."
     assert push(sound_model, blessing, tmp_path) == []

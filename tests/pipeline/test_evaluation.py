@@ -216,9 +216,7 @@ CONDITIONS: dict[str, Callable[[Cases], np.ndarray]] = {
     "how_many=One": lambda cases: np.ones(len(cases.labels), bool),
     "staff_patient_other=Patient": lambda cases: np.ones(len(cases.labels), bool),
     "primary_posture=Lying": lambda cases: cases.labels == 2,
-    "tranche=2, primary_posture=Sitting": lambda cases: (
-        (cases.tranches == 2) & (cases.labels == 0)
-    ),
+    "tranche=2, primary_posture=Sitting": lambda cases: (cases.tranches == 2) & (cases.labels == 0),
 }
 
 
