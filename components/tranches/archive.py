@@ -82,20 +82,20 @@ def unzip(archive: Path, destination: Path, advance: Advance | None = None) -> b
             destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             partial = _partial_folder(destination, identity)
             _extract(archive, opened, members, partial, advance)
+        # In this order, so that a marker never stands beside another archive's files.
+        marker.unlink(missing_ok=True)
+        if destination.exists():
+            shutil.rmtree(destination)
+        partial.rename(destination)
+        temporary = marker.with_name(f"{marker.name}.part")
+        temporary.write_text(json.dumps(identity, indent=1) + "\n")
+        temporary.replace(marker)
     except _BROKEN as error:
         raise DataError(f"{archive} is damaged ({error}); fetch or pack it again.") from error
     except OSError as error:
         raise InputError(
             f"{archive} cannot be unzipped to {destination}: {error.strerror or error}."
         ) from error
-    # In this order, so that a marker never stands beside another archive's files.
-    marker.unlink(missing_ok=True)
-    if destination.exists():
-        shutil.rmtree(destination)
-    partial.rename(destination)
-    temporary = marker.with_name(f"{marker.name}.part")
-    temporary.write_text(json.dumps(identity, indent=1) + "\n")
-    temporary.replace(marker)
     return True
 
 

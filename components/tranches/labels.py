@@ -203,7 +203,7 @@ def _last_component(cell: str) -> str:
             cell = unquote(urlsplit(cell).path)
         except ValueError:  # not a URL after all; the name pattern judges it
             return cell
-    return cell.replace("\\", "/").rpartition("/")[2].strip()
+    return cell.replace("\\", "/").rpartition("/")[2]
 
 
 def _bad_name(column: str, file_name: str) -> str:

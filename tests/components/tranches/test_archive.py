@@ -65,6 +65,23 @@ def test_a_changed_archive_replaces_what_was_there(
     assert files(target) == {"home/b_cat-1_000.png": b"new"}
 
 
+def test_a_marker_never_stands_for_another_archives_files(
+    tmp_path: Path, images_zip: Path, write_zip: WriteZip
+) -> None:
+    """Even if the second of three unzips fails at its last step."""
+    target = tmp_path / "tranch1"
+    other = {name: content[::-1].replace(b"\x01", b"x") for name, content in IMAGES.items()}
+    other_zip = write_zip(tmp_path / "other.zip", other)
+    archive.unzip(images_zip, target)
+    obstacle = tmp_path / "tranch1.unzipped.json.part"
+    obstacle.mkdir()
+    with pytest.raises(InputError, match="Is a directory"):
+        archive.unzip(other_zip, target)
+    obstacle.rmdir()
+    assert archive.unzip(images_zip, target)
+    assert files(target) == IMAGES
+
+
 @pytest.mark.parametrize("damage", ["remove", "cut", "add", "marker"])
 def test_a_folder_that_was_tampered_with_is_mended(
     tmp_path: Path, images_zip: Path, damage: str

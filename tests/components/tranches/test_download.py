@@ -230,9 +230,9 @@ def test_a_part_that_was_complete_is_not_fetched_again(
     fails(path, root, "1 tries", Patience(read_seconds=1, attempts=1))
     part = root / "persons-posture-tranch3.zip.part"
     part.write_bytes(IMAGES)
-    inode = part.stat().st_ino
     download(path, root, patience=PATIENT)
-    assert (root / "persons-posture-tranch3.zip").stat().st_ino == inode
+    assert (root / "persons-posture-tranch3.zip").read_bytes() == IMAGES
+    assert len(server.habits.asked) == 2
 
 
 def test_starts_anew_where_the_server_ignores_ranges(
@@ -269,7 +269,8 @@ def test_does_not_go_on_with_the_part_of_another_file(
     server.habits.content = b"another, shorter file"
     download(spec(server.url, sha256(server.habits.content)), root, patience=PATIENT)
     assert (root / "persons-posture-tranch3.zip").read_bytes() == server.habits.content
-    assert "Range" not in server.habits.asked[-1]
+    assert len(server.habits.asked) == 2
+    assert "Range" not in server.habits.asked[1]
 
 
 def test_a_part_longer_than_the_file_is_thrown_away(
