@@ -184,7 +184,7 @@ def test_drafting_large_jpegs_hardly_changes_them() -> None:
     drafted = load_rgb(large, SIZE)
     assert drafted.size == full.size
     difference = np.abs(pixels(drafted) - pixels(full))
-    assert difference.mean() < 0.5
+    assert difference.mean() < 1  # 0.2 on photos
     assert difference.max() < 12
     assert convert(large, SIZE).width == 4000
 
