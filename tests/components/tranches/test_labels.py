@@ -64,7 +64,9 @@ CLIPS = st.text(
 ).filter(lambda clip: clip == clip.strip())
 VALUES = st.tuples(*(st.sampled_from(["", *features.LABEL_VALUES[c]]) for c in LABEL_COLUMNS))
 ROWS = st.lists(
-    st.tuples(CLIPS, st.integers(0, 999), st.sampled_from("png PNG jpg JPG jpeg".split()), VALUES),
+    st.tuples(
+        CLIPS, st.integers(0, 999), st.sampled_from(["png", "PNG", "jpg", "JPG", "jpeg"]), VALUES
+    ),
     min_size=1,
     max_size=8,
 )
