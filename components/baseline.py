@@ -1,9 +1,9 @@
 """Which model the Evaluator compares a candidate with."""
 
+from ml_metadata.metadata_store import metadata_store
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.dsl.components.common import resolver
-from ml_metadata.metadata_store import metadata_store
 
 
 class LatestOtherBlessedModel(resolver.ResolverStrategy):

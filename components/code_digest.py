@@ -41,7 +41,13 @@ def code_digest(*modules: str) -> str:
 
     Returns:
       A SHA-256 in hexadecimal.
+
+    Raises:
+      ValueError: one of the modules has no source.
     """
+    for module in modules:
+        if _source(module) is None:
+            raise ValueError(f"module {module} has no source to hash")
     sources: dict[str, bytes] = {}
     waiting = set(modules)
     while waiting:

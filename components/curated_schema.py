@@ -2,11 +2,13 @@
 
 import os
 import shutil
+from typing import Final
 
-from tfx.components.schema_gen.executor import DEFAULT_FILE_NAME
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
+
+FILE_NAME: Final = "schema.pbtxt"  # as every reader of a Schema artifact expects it
 
 
 @component
@@ -26,4 +28,4 @@ def CuratedSchema(
       schema: the copy.
     """
     del sha256
-    shutil.copyfile(schema_file, os.path.join(schema.uri, DEFAULT_FILE_NAME))
+    shutil.copyfile(schema_file, os.path.join(schema.uri, FILE_NAME))

@@ -10,7 +10,33 @@ import tensorflow as tf
 
 from schema import features
 
-JPEG_QUALITY: Final = 95  # of the materialised pictures: a quarter of the bytes of PNG
+# libjpeg's fast inverse DCT, TensorFlow's default, is off by one grey level in the
+# mean: enough to move the model's probabilities by 0.2.
+DCT_METHOD: Final = "INTEGER_ACCURATE"
+# Pictures are stored without loss, as PNG: another round of JPEG, even at quality
+# 95, changed the decision on 12 of 162 test pictures. Level 1 takes a seventh of
+# the time of the default level for a tenth more bytes.
+PNG_COMPRESSION: Final = 1
+
+
+def decode_image(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes a picture of any format that TensorFlow knows.
+
+    Args:
+      encoded: string scalar: JPEG, PNG, BMP, or a GIF, of which the first frame counts.
+
+    Returns:
+      uint8 [height, width, 3].
+
+    Raises:
+      tf.errors.InvalidArgumentError: the bytes are no such picture.
+    """
+    image = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT_METHOD),
+        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+    )
+    return tf.ensure_shape(image, [None, None, 3])
 
 
 def fit_image(image: tf.Tensor, size: int, fit: str) -> tf.Tensor:
@@ -99,16 +125,14 @@ def preprocessing_fn(
       custom_config: `image_size` and `fit` of the run.
 
     Returns:
-      `image`: string [batch], JPEG of [image_size, image_size, 3];
+      `image`: string [batch], PNG of [image_size, image_size, 3];
       `label`: int64 [batch].
     """
     size, fit = int(custom_config["image_size"]), custom_config["fit"]
 
     def compact(jpeg: tf.Tensor) -> tf.Tensor:
-        image = fit_image(tf.io.decode_jpeg(jpeg, channels=3), size, fit)
-        return tf.io.encode_jpeg(
-            image, format="rgb", quality=JPEG_QUALITY, chroma_downsampling=False
-        )
+        image = fit_image(decode_image(jpeg), size, fit)
+        return tf.io.encode_png(image, compression=PNG_COMPRESSION)
 
     images = tf.reshape(inputs[features.IMAGE], [-1])
     return {

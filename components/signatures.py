@@ -45,9 +45,7 @@ class ServingModule(tf.Module):
         return tf.io.parse_example(examples, {column: self._raw_spec[column]})
 
     def _picture(self, encoded: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        image = tf.ensure_shape(image, [None, None, 3])
-        image = preprocessing.scale_down(image, self._ingest_size)
+        image = preprocessing.scale_down(preprocessing.decode_image(encoded), self._ingest_size)
         return preprocessing.fit_image(image, self._image_size, self._fit)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -78,8 +76,8 @@ class ServingModule(tf.Module):
         model was trained on.
         """
         transformed = self.transform(self._parse(examples, features.IMAGE))
-        jpegs = transformed[features.IMAGE]
-        return {"probabilities": self.model(decode(jpegs, self._image_size), training=False)}
+        pictures = decode(transformed[features.IMAGE], self._image_size)
+        return {"probabilities": self.model(pictures, training=False)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -96,11 +94,11 @@ class ServingModule(tf.Module):
         }
 
 
-def decode(jpegs: tf.Tensor, size: int) -> tf.Tensor:
+def decode(pngs: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes the pictures that Transform stored.
 
     Args:
-      jpegs: string [batch].
+      pngs: string [batch].
       size: side of the pictures, pixels.
 
     Returns:
@@ -108,8 +106,8 @@ def decode(jpegs: tf.Tensor, size: int) -> tf.Tensor:
     """
     spec = tf.TensorSpec([size, size, 3], tf.uint8)
     pictures = tf.map_fn(
-        lambda jpeg: tf.ensure_shape(tf.io.decode_jpeg(jpeg, channels=3), spec.shape),
-        jpegs,
+        lambda png: tf.ensure_shape(tf.io.decode_png(png, channels=3), spec.shape),
+        pngs,
         fn_output_signature=spec,
     )
     return tf.cast(pictures, tf.float32)

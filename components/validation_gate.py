@@ -88,9 +88,7 @@ def counts_by_tranche(statistics: Iterable[Statistics]) -> dict[str, dict[str, i
     return counts
 
 
-def _value_counts(
-    dataset: statistics_pb2.DatasetFeatureStatistics, column: str
-) -> dict[str, int]:
+def _value_counts(dataset: statistics_pb2.DatasetFeatureStatistics, column: str) -> dict[str, int]:
     for feature in dataset.features:
         if list(feature.path.step) == [column]:
             buckets = feature.string_stats.rank_histogram.buckets
@@ -164,9 +162,7 @@ def drift_findings(
             anomalies = tfdv.validate_statistics(
                 statistics_pb2.DatasetFeatureStatisticsList(datasets=[later]),
                 compared,
-                previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(
-                    datasets=[earlier]
-                ),
+                previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[earlier]),
             )
             for drift in anomalies.drift_skew_info:
                 for measure in drift.drift_measurements:

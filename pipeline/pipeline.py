@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-import schema
 from tensorflow_data_validation import StatsOptions
 from tfx.components import (
     Evaluator,
@@ -24,9 +23,10 @@ from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 from tfx_bsl.public.proto import slicing_spec_pb2
 
+import schema
 from components.baseline import LatestOtherBlessedModel
-from components.curated_schema import CuratedSchema
 from components.code_digest import code_digest
+from components.curated_schema import CuratedSchema
 from components.example_gen import TrancheExampleGen
 from components.serving_check.component import ServingCheck
 from components.trainer import TrainerSettings
@@ -38,9 +38,7 @@ from schema import features
 PIPELINE_NAME: Final = "lookdeep_posture"
 
 
-def create_pipeline(
-    config: PipelineConfig, beam_pipeline_args: Sequence[str]
-) -> pipeline.Pipeline:
+def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -> pipeline.Pipeline:
     """Builds the pipeline over TFRecords that ingestion has written.
 
     Args:
@@ -139,6 +137,7 @@ def create_pipeline(
             model=model,
             baseline_model=latest_blessed_model.outputs["model"],
             eval_config=eval_config(config),
+            module_path="pipeline.evaluation",  # has custom_extractors
         )
 
         # Sends real requests to the exported model in a process of its own.

@@ -37,7 +37,7 @@ HEIGHT: Final = "height"
 BRIGHTNESS: Final = "brightness"  # mean luma, 0 to 255
 CONTRAST: Final = "contrast"  # standard deviation of the luma
 SHARPNESS: Final = "sharpness"  # variance of the Laplacian of the luma
-SATURATION: Final = "saturation"  # mean HSV saturation, 0 to 255; near 0 is grayscale or near-infrared
+SATURATION: Final = "saturation"  # mean HSV saturation, 0 to 255; near 0 is near-infrared
 PERCEPTUAL_HASH: Final = "perceptual_hash"  # 64-bit DCT hash, 16 hexadecimal digits
 
 MEASURES: Final = (BRIGHTNESS, CONTRAST, SHARPNESS, SATURATION)

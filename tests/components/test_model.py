@@ -1,0 +1,80 @@
+"""What of the model is trained when, and what stays as ImageNet left it."""
+
+import keras
+import numpy as np
+import pytest
+
+from components import model
+from schema import features
+
+SIZE, ALPHA = 32, 0.35
+
+
+@pytest.fixture(scope="module")
+def given_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file of base weights, as `--base-weights FILE.h5` takes it."""
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "base.weights.h5"
+    base = keras.applications.MobileNetV2(
+        input_shape=(SIZE, SIZE, 3), alpha=ALPHA, include_top=False, weights=None
+    )
+    base.save_weights(path)
+    return str(path)
+
+
+def test_head_is_the_original_projects(given_weights: str) -> None:
+    posture = model.build_model(SIZE, ALPHA, given_weights)
+    dense = [layer.units for layer in posture.layers if isinstance(layer, keras.layers.Dense)]
+    assert dense == [1024, 1024, 512, len(features.POSTURES)]
+    probabilities = posture.predict(np.full((2, SIZE, SIZE, 3), 128.0, np.float32), verbose=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_head_phase_trains_the_head_alone(given_weights: str) -> None:
+    posture = model.build_model(SIZE, ALPHA, given_weights)
+    model.freeze_base(posture)
+    base = {id(variable) for variable in posture.get_layer(model.BASE).variables}
+    assert not any(id(variable) in base for variable in posture.trainable_variables)
+    assert len(posture.trainable_variables) == 8
+
+
+def test_open_layers_leaves_frozen_ones_and_batch_norm(given_weights: str) -> None:
+    posture = model.build_model(SIZE, ALPHA, given_weights)
+    model.freeze_base(posture)
+    model.open_layers(posture, 100)
+    layers = posture.get_layer(model.BASE).layers
+    assert not any(layer.trainable for layer in layers[:100])
+    for layer in layers[100:]:
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        assert layer.trainable is not is_norm
+
+
+def test_training_leaves_batch_norm_statistics_alone(given_weights: str) -> None:
+    posture = model.build_model(SIZE, ALPHA, given_weights)
+    model.open_layers(posture, 100)
+    norms = [
+        layer
+        for layer in posture.get_layer(model.BASE).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    before = [layer.moving_mean.numpy().copy() for layer in norms]
+    posture.compile("adam", "sparse_categorical_crossentropy")
+    pictures = np.random.default_rng(2).uniform(0, 255, (4, SIZE, SIZE, 3)).astype(np.float32)
+    posture.fit(pictures, np.array([0, 1, 2, 0]), epochs=1, verbose=0)
+    for layer, mean in zip(norms, before, strict=True):
+        np.testing.assert_array_equal(layer.moving_mean.numpy(), mean)
+
+
+def test_from_scratch_batch_norm_adapts_within_few_steps() -> None:
+    posture = model.build_model(SIZE, ALPHA, "none")
+    norms = [
+        layer
+        for layer in posture.get_layer(model.BASE).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert norms and all(layer.momentum == model.SCRATCH_MOMENTUM for layer in norms)
+    posture.compile("adam", "sparse_categorical_crossentropy")
+    pictures = np.random.default_rng(2).uniform(0, 255, (4, SIZE, SIZE, 3)).astype(np.float32)
+    before = norms[0].moving_mean.numpy().copy()
+    posture.fit(pictures, np.array([0, 1, 2, 0]), epochs=1, verbose=0)
+    assert np.abs(norms[0].moving_mean.numpy() - before).max() > 0

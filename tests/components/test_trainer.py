@@ -1,0 +1,237 @@
+"""Training on a small made-up split: balance, order, resumption, memory of epochs."""
+
+import csv
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import apache_beam as beam
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform.beam as tft_beam
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components import trainer
+from components.preprocessing import preprocessing_fn
+from components.trainer import TrainerSettings
+from schema import features
+
+SETTINGS = TrainerSettings(
+    base_weights="none",
+    image_size=32,
+    ingest_size=64,
+    fit="stretch",
+    alpha=0.35,
+    frozen_layers=100,
+    batch_size=4,
+    head_epochs=1,
+    head_learning_rate=1e-3,
+    fine_tune_epochs=1,
+    fine_tune_learning_rate=1e-5,
+    scratch_epochs=3,
+    scratch_learning_rate=1e-3,
+    early_stopping_patience=5,
+    class_balance="weights",
+    augmentation=True,
+    seed=7,
+)
+# 12 Sitting, 6 Standing, 2 Lying.
+LABELS = [0] * 12 + [1] * 6 + [2] * 2
+
+
+def _write(path: Path, labels: list[int]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for index, label in enumerate(labels):
+            pixels = np.full((32, 32, 3), 40 + 80 * label, np.uint8)
+            pixels[0, 0] = index  # tells the pictures apart
+            example = tf.train.Example()
+            png = tf.io.encode_png(pixels).numpy()
+            example.features.feature[features.IMAGE].bytes_list.value.append(png)
+            example.features.feature[features.LABEL].int64_list.value.append(label)
+            writer.write(example.SerializeToString())
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def transformed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("transformed")
+    _write(folder / "train" / "part-0.gz", LABELS)
+    _write(folder / "eval" / "part-0.gz", [0, 1, 2, 0])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def transform_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real transform graph, as the Transform component writes it."""
+    folder = tmp_path_factory.mktemp("graph")
+    spec = {
+        name: tf.io.FixedLenFeature([1], tf.string) for name in (features.IMAGE, features.POSTURE)
+    }
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+    png = tf.io.encode_png(np.zeros((8, 8, 3), np.uint8)).numpy()
+    raw = [{features.IMAGE: [png], features.POSTURE: [b"Lying"]}]
+    with tft_beam.Context(temp_dir=str(folder / "tmp")):
+        config = {"image_size": 32, "fit": "stretch"}
+        _, function = (raw, metadata) | tft_beam.AnalyzeAndTransformDataset(
+            lambda inputs: preprocessing_fn(inputs, config)
+        )
+        with beam.Pipeline():
+            _ = function | tft_beam.WriteTransformFn(str(folder / "graph"))
+    return folder / "graph"
+
+
+def _fn_args(
+    transformed: Path, graph: Path, out: Path, settings: TrainerSettings, backup: Path
+) -> FnArgs:
+    return FnArgs(
+        train_files=[str(transformed / "train" / "*")],
+        eval_files=[str(transformed / "eval" / "*")],
+        transform_graph_path=str(graph),
+        serving_model_dir=str(out / "model"),
+        model_run_dir=str(out / "run"),
+        custom_config={"settings": asdict(settings), "backup_root": str(backup)},
+    )
+
+
+def test_class_weights_give_each_class_the_same_say() -> None:
+    weights = trainer.class_weights(np.array(LABELS))
+    assert {label: weights[label] * LABELS.count(label) for label in weights} == pytest.approx(
+        dict.fromkeys(range(3), len(LABELS) / 3)
+    )
+
+
+def test_absent_class_gets_no_weight() -> None:
+    assert set(trainer.class_weights(np.array([0, 0, 1]))) == {0, 1}
+
+
+def _epoch(files: list[str], settings: TrainerSettings) -> tuple[np.ndarray, np.ndarray]:
+    data = trainer.training_data(files, trainer.read_labels(files), settings)
+    pictures, labels = zip(*data.as_numpy_iterator(), strict=True)
+    return np.concatenate(pictures), np.concatenate(labels)
+
+
+def test_an_epoch_has_every_picture_once_in_another_order_each_time(transformed: Path) -> None:
+    files = [str(transformed / "train" / "part-0.gz")]
+    plain = replace(SETTINGS, augmentation=False)
+    data = trainer.training_data(files, trainer.read_labels(files), plain)
+    orders = []
+    for _ in range(2):
+        pictures = np.concatenate([batch for batch, _ in data.as_numpy_iterator()])
+        orders.append(pictures[:, 0, 0, 0].astype(int).tolist())
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(20))
+    assert orders[0] != orders[1]
+
+
+def test_same_seed_same_epoch_whatever_the_threads(transformed: Path) -> None:
+    files = [str(transformed / "train" / "part-0.gz")]
+    for settings in (SETTINGS, replace(SETTINGS, class_balance="oversample")):
+        first, second = _epoch(files, settings), _epoch(files, settings)
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_oversampling_balances_the_training_split_only(transformed: Path) -> None:
+    files = [str(transformed / "train" / "part-0.gz")]
+    settings = replace(SETTINGS, class_balance="oversample")
+    data = trainer.training_data(files, trainer.read_labels(files), settings)
+    labels = np.concatenate([labels for _ in range(20) for _, labels in data.as_numpy_iterator()])
+    assert len(labels) == 20 * len(LABELS)
+    shares = np.bincount(labels) / len(labels)
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.08)
+    held_back = [str(transformed / "eval" / "part-0.gz")]
+    evaluated = np.concatenate(
+        [labels for _, labels in trainer.evaluation_data(held_back, settings).as_numpy_iterator()]
+    )
+    assert evaluated.tolist() == [0, 1, 2, 0]
+
+
+def test_phases() -> None:
+    assert [phase.name for phase in trainer.phases(SETTINGS)] == ["scratch"]
+    given = replace(SETTINGS, base_weights="imagenet")
+    assert [phase.name for phase in trainer.phases(given)] == ["head", "fine_tune"]
+    head_only = replace(given, fine_tune_epochs=0)
+    assert [phase.name for phase in trainer.phases(head_only)] == ["head"]
+
+
+def test_training_exports_all_signatures_and_leaves_no_backup(
+    transformed: Path, transform_graph: Path, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup"
+    (backup / "abandoned").mkdir(parents=True)
+    trainer.run_fn(_fn_args(transformed, transform_graph, tmp_path, SETTINGS, backup))
+
+    summary = json.loads((tmp_path / "run" / "history.json").read_text())
+    epochs = [row["epoch"] for row in summary["phases"]["scratch"]]
+    assert epochs == [0, 1, 2] and summary["examples"] == len(LABELS)
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "run" / "tensorboard").rglob("events.out.*"))
+    assert list(backup.iterdir()) == []
+
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    jpeg = tf.io.encode_jpeg(np.full((50, 90, 3), 120, np.uint8)).numpy()
+    gif = tf.io.encode_png(np.full((7, 5, 1), 9, np.uint8)).numpy()
+    answer = loaded.signatures["serving_default"](image_bytes=tf.constant([jpeg, gif]))
+    probabilities = answer["probabilities"].numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    expected = [features.POSTURES[index].encode() for index in probabilities.argmax(axis=1)]
+    assert answer["label"].numpy().tolist() == expected
+    np.testing.assert_array_equal(answer["confidence"].numpy(), probabilities.max(axis=1))
+
+    example = tf.train.Example()
+    example.features.feature[features.IMAGE].bytes_list.value.append(jpeg)
+    example.features.feature[features.POSTURE].bytes_list.value.append(b"Standing")
+    serialized = tf.constant([example.SerializeToString()])
+    stored = loaded.signatures["serving_examples"](examples=serialized)["probabilities"]
+    # The same JPEG through both doors: the same pixels, so the same answer.
+    np.testing.assert_allclose(stored.numpy()[0], probabilities[0], atol=1e-5)
+    label = loaded.signatures["transform_features"](examples=serialized)[features.LABEL]
+    assert label.numpy().tolist() == [1]
+
+
+class _KilledError(Exception):
+    """Stands for the power going: raised in the middle of training."""
+
+
+def test_interrupted_training_goes_on_in_its_epoch(
+    transformed: Path,
+    transform_graph: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backup = tmp_path / "backup"
+    args = _fn_args(transformed, transform_graph, tmp_path, SETTINGS, backup)
+    shown: list[int] = []
+
+    def watch(event: str, **fields: object) -> None:
+        shown.append(int(str(fields["epoch"])))
+        if shown == [1, 2]:
+            raise _KilledError
+
+    monkeypatch.setattr(trainer.progress, "emit", watch)
+    with pytest.raises(_KilledError):
+        trainer.run_fn(args)
+    assert list(backup.iterdir()), "what was trained has to outlive the interruption"
+    # Its second epoch was not written down whole, so it is trained again, the first is not.
+    trainer.run_fn(args)
+    assert shown == [1, 2, 2, 3]
+    summary = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert [row["epoch"] for row in summary["phases"]["scratch"]] == [0, 1, 2]
+
+
+def test_early_stopping_remembers_the_epochs_before(tmp_path: Path) -> None:
+    table = tmp_path / "history.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["epoch", "val_loss"])
+        writer.writeheader()
+        writer.writerows({"epoch": n, "val_loss": loss} for n, loss in enumerate([1, 0.5, 0.7]))
+        writer.writerow({"epoch": 2, "val_loss": 0.6})
+    past = trainer.read_history(table)
+    assert [row["val_loss"] for row in past] == [1, 0.5, 0.6]
+    stopping = trainer.ResumedEarlyStopping(past, monitor="val_loss", patience=2)
+    stopping.set_model(keras.Sequential([keras.layers.Dense(1)]))
+    stopping.on_train_begin()
+    assert (stopping.best, stopping.wait) == (0.5, 1)
