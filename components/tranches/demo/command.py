@@ -1,13 +1,9 @@
 """The command `lookdeep demo`."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from components.tranches.demo.tranches import TrancheReport
 
 
 @click.command()
@@ -52,17 +48,18 @@ def command(output: Path, clips: int | None, seed: int | None) -> None:
     for tranche in report.tranches:
         table.add_column(tranche.name, justify="right")
 
-    def row(heading: str, count: Callable[[TrancheReport], int]) -> None:
-        table.add_row(heading, *(f"{count(tranche):,}" for tranche in report.tranches))
+    def row(heading: str, counts: Iterable[int]) -> None:
+        table.add_row(heading, *(f"{count:,}" for count in counts))
 
-    row("clips", lambda tranche: tranche.clips)
-    row("images", lambda tranche: tranche.images)
-    row("labels", lambda tranche: tranche.rows)
+    tranches = report.tranches
+    row("clips", (tranche.clips for tranche in tranches))
+    row("images", (tranche.images for tranche in tranches))
+    row("labels", (tranche.rows for tranche in tranches))
     for posture in (*features.POSTURES, features.UNKNOWN_POSTURE, ""):
-        row(f"  {posture or 'blank'}", lambda tranche, p=posture: tranche.postures.get(p, 0))
-    row("corrupt images", lambda tranche: tranche.corrupt)
-    row("images without label", lambda tranche: tranche.images_without_label)
-    row("labels without image", lambda tranche: tranche.labels_without_image)
+        row(f"  {posture or 'blank'}", [tranche.postures.get(posture, 0) for tranche in tranches])
+    row("corrupt images", (tranche.corrupt for tranche in tranches))
+    row("images without label", (tranche.images_without_label for tranche in tranches))
+    row("labels without image", (tranche.labels_without_image for tranche in tranches))
     console.print(table)
     if not report.drawn:
         console.print("The same demo was there already; nothing was drawn.")
