@@ -2,15 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from components.errors import InputError
 from pipeline import record
 from pipeline.config import PipelineConfig
 from pipeline.lineage import Artifact, Lineage, Outputs
 from pipeline.record import Counts, Finding, Outcome, Stage, Verdict
-
-INFRA_BLESSED: Final = "INFRA_BLESSED"  # TFX's word in an InfraBlessing
 
 
 def judge(
@@ -93,20 +91,24 @@ def gate_refused(outputs: Outputs) -> bool:
 
 def blessed(outputs: Outputs) -> bool | None:
     """Whether the Evaluator blessed the model; None if it did not judge it."""
-    blessing = outputs.get(("Evaluator", "blessing"))
-    return None if blessing is None else blessing.properties.get("blessed") == 1
+    return _blessing(outputs, "Evaluator")
 
 
 def serves(outputs: Outputs) -> bool | None:
     """Whether the model passed the ServingCheck; None if it was not checked."""
-    blessing = outputs.get(("ServingCheck", "blessing"))
-    return None if blessing is None else blessing.properties.get("blessing_status") == INFRA_BLESSED
+    return _blessing(outputs, "ServingCheck")
 
 
 def pushed_model(outputs: Outputs) -> Artifact | None:
     """The Pusher's artifact if it did push."""
     pushed = outputs.get(("Pusher", "pushed_model"))
     return pushed if pushed and pushed.properties.get("pushed") == 1 else None
+
+
+def _blessing(outputs: Outputs, component: str) -> bool | None:
+    """As the Pusher reads it (`tfx.components.util.model_utils`)."""
+    blessing = outputs.get((component, "blessing"))
+    return None if blessing is None else blessing.properties.get("blessed") == 1
 
 
 def _verdict(

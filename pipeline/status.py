@@ -149,7 +149,7 @@ def _run_table(runs: list[RunStatus]) -> Table:
         parts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
         table.add_row(
             run.run_id,
-            run.started,
+            _short(run.started),
             run.verdict,
             ", ".join(parts),
             "" if run.model is None else str(run.model),
@@ -162,7 +162,7 @@ def _model_table(models: list[ModelStatus]) -> Table:
     for model in models:
         table.add_row(
             str(model.id),
-            model.trained,
+            _short(model.trained),
             _answer(model.blessed),
             _answer(model.serves),
             Text(model.pushed or "", overflow="fold"),
@@ -172,6 +172,10 @@ def _model_table(models: list[ModelStatus]) -> Table:
 
 def _answer(value: bool | None) -> str:
     return {True: "yes", False: "no", None: ""}[value]
+
+
+def _short(time: str) -> str:
+    return time[:16].replace("T", " ")
 
 
 def _time(milliseconds: int) -> str:

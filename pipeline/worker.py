@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from absl import logging as absl_logging
 from pydantic import BaseModel
 
 from components import progress
@@ -57,18 +58,20 @@ class Progress:
         self._next = 0.0
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """A step that runs or fails."""
+    def stage(self, name: str) -> Iterator[Stage]:
+        """A step that runs or fails, unless the caller says that it was `cached`."""
         progress.emit("stage", name=name, state="running")
         started = time.monotonic()
-        state: State = "failed"
+        stage = Stage(name=name, state="ran", seconds=0)
+        self.stages.append(stage)
         try:
-            yield
-            state = "ran"
+            yield stage
+        except BaseException:
+            stage.state = "failed"
+            raise
         finally:
-            seconds = round(time.monotonic() - started, 3)
-            self.stages.append(Stage(name=name, state=state, seconds=seconds))
-            progress.emit("stage", name=name, state=state)
+            stage.seconds = round(time.monotonic() - started, 3)
+            progress.emit("stage", name=name, state=stage.state)
 
     def advance(self, name: str, done: int, total: int) -> None:
         """A step within a step; most of them are left out."""
@@ -129,10 +132,14 @@ def ingest(config: PipelineConfig, steps: Progress) -> Counts:
     """
     data_root = config.data_root
     if data_root is None:
-        with steps.stage(DEMO):
+        with steps.stage(DEMO) as stage:
             from components.tranches import demo
 
-            demo.draw_tranches(config.demo_dir, seed=config.seed)
+            drawn = demo.draw_tranches(
+                config.demo_dir,
+                advance=lambda done, total: steps.advance(DEMO, done, total),
+            )
+            stage.state = "ran" if drawn.drawn else "cached"
         data_root = config.demo_dir
     with steps.stage(MASTER):
         from components.tranches import master
@@ -142,7 +149,7 @@ def ingest(config: PipelineConfig, steps: Progress) -> Counts:
             config.data_dir,
             advance=lambda _, done, total: steps.advance(MASTER, done, total),
         )
-    with steps.stage(TFRECORDS):
+    with steps.stage(TFRECORDS) as stage:
         from components.tranches import tfrecords
 
         records = tfrecords.write_tfrecords(
@@ -151,6 +158,7 @@ def ingest(config: PipelineConfig, steps: Progress) -> Counts:
             size=config.ingest_size,
             advance=lambda done, total: steps.advance(TFRECORDS, done, total),
         )
+        stage.state = "cached" if len(records.reused) == len(records.tranches) else "ran"
     unmatched = sum(
         counts.labels_without_image + counts.images_without_label + counts.other_files
         for counts in table.tranches.values()
@@ -242,7 +250,9 @@ def main() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("absl").addHandler(ComponentEvents())
+    absl_logging.get_absl_logger().addHandler(ComponentEvents())
+    # Said outright: libraries save and restore absl's own idea of it, which is WARNING.
+    absl_logging.set_verbosity(absl_logging.INFO)
     result = work(job)
     result = result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
     record.write(result, job.config.record_path)
