@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from absl import logging as absl_logging
 from pydantic import BaseModel
@@ -25,7 +25,10 @@ from components import progress
 from components.errors import DataError, InputError
 from pipeline import record
 from pipeline.config import PipelineConfig
-from pipeline.record import Counts, Outcome, Stage, State, Verdict
+from pipeline.record import Counts, Outcome, Stage, Verdict
+
+if TYPE_CHECKING:
+    from tfx.orchestration import pipeline as tfx_pipeline
 
 DEMO: Final = "Demo tranches"
 MASTER: Final = "Master table"
@@ -189,29 +192,55 @@ def work(job: Job) -> Outcome:
         verdict: Verdict = "invalid_data" if isinstance(error, DataError) else "failed"
         return record.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
     progress.emit("stage", name=LOADING, state="running")
-    from tfx.dsl.compiler import compiler, constants
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.orchestration.portable import runtime_parameter_utils
-
     from pipeline import beam, outcome
     from pipeline.pipeline import create_pipeline
 
     progress.emit("stage", name=LOADING, state="ran")
     pipeline = create_pipeline(config, beam.local_args())
+    failure = run_pipeline(pipeline, job.run_id)
     node_ids = [component.id for component in pipeline.components]
-    progress.emit("plan", stages=node_ids)
+    return outcome.judge(config, job.run_id, node_ids, steps.stages, counts, failure)
+
+
+def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> Exception | None:
+    """Runs a pipeline in this process, component after component.
+
+    Args:
+      pipeline: what to run.
+      run_id: its name in ML Metadata.
+
+    Returns:
+      What a component raised, if one did.
+    """
+    from tfx.dsl.compiler import compiler, constants
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.portable import runtime_parameter_utils
+
+    progress.emit("plan", stages=[component.id for component in pipeline.components])
     representation = compiler.Compiler().compile(pipeline)
     # LocalDagRunner would name the run after the time; now log, record and database agree.
     runtime_parameter_utils.substitute_runtime_parameter(
-        representation, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: job.run_id}
+        representation, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
     )
-    failure = None
     try:
         LocalDagRunner().run_with_ir(representation)
     except Exception as error:  # the verdict names it, the log has its trace
         logging.exception("the pipeline stopped")
-        failure = error
-    return outcome.judge(config, job.run_id, node_ids, steps.stages, counts, failure)
+        return error
+    return None
+
+
+@contextmanager
+def component_events() -> Iterator[None]:
+    """Tells the watching process about components, as long as it lasts."""
+    logger, handler = absl_logging.get_absl_logger(), ComponentEvents()
+    logger.addHandler(handler)
+    # Said outright: libraries save and restore absl's own idea of it, which is WARNING.
+    absl_logging.set_verbosity(absl_logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _end_with_parent() -> None:
@@ -250,10 +279,8 @@ def main() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    absl_logging.get_absl_logger().addHandler(ComponentEvents())
-    # Said outright: libraries save and restore absl's own idea of it, which is WARNING.
-    absl_logging.set_verbosity(absl_logging.INFO)
-    result = work(job)
+    with component_events():
+        result = work(job)
     result = result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
     record.write(result, job.config.record_path)
 

@@ -1,15 +1,26 @@
-"""A pipeline of seconds with every way a component can end, for tests of the mechanics."""
+"""The pipeline's gates in seconds: the same node ids, artifacts and conditions, no data.
 
+What the components put out is what TFX's own put out; the verdicts of a real
+training are tested in tests/e2e.
+"""
+
+import json
 from pathlib import Path
 
+from tfx.components.evaluator import constants
+from tfx.components.pusher.component import Pusher
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.experimental.conditionals import conditional
 from tfx.orchestration import metadata, pipeline
+from tfx.proto import pusher_pb2
+from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact, Property, PropertyType
 
+NODES = ["ValidationGate", "Trainer", "Evaluator", "ServingCheck", "Pusher"]
 
-class Verdict(Artifact):
+
+class TinyVerdict(Artifact):
     """As the gate's."""
 
     TYPE_NAME = "TinyVerdict"
@@ -17,35 +28,82 @@ class Verdict(Artifact):
 
 
 @component
-def Gate(verdict: OutputArtifact[Verdict], passes: Parameter[int]) -> None:
-    """Passes or not, as it is told."""
+def Gate(verdict: OutputArtifact[TinyVerdict], passes: Parameter[int]) -> None:
+    """Passes or not, as it is told, and always warns."""
     verdict.passed = passes
+    findings = [{"severity": "warning", "sentence": "Postures differ."}]
+    if not passes:
+        findings.append({"severity": "blocking", "sentence": "Column x has the value Kneeling."})
+    Path(verdict.uri, "findings.json").write_text(json.dumps(findings))
 
 
 @component
-def After(verdict: InputArtifact[Verdict], product: OutputArtifact[Verdict]) -> None:
-    """Runs if the gate passed."""
-    product.passed = verdict.passed
-
-
-@component
-def Fragile(verdict: InputArtifact[Verdict], breaks: Parameter[int]) -> None:
-    """Raises if it is told to."""
+def Train(
+    verdict: InputArtifact[TinyVerdict],
+    model: OutputArtifact[standard_artifacts.Model],
+    breaks: Parameter[int],
+) -> None:
+    """Writes something to push, or raises."""
+    del verdict
     if breaks:
-        raise RuntimeError("the tiny component broke")
+        raise RuntimeError("the tiny trainer broke\nin two lines")
+    folder = Path(model.uri, "Format-Serving")
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").write_text("not a model")
 
 
-def create(root: Path, *, passes: int = 1, breaks: int = 0) -> pipeline.Pipeline:
-    """Gate, then After and Fragile under the gate's condition."""
-    gate = Gate(passes=passes)
+@component
+def Evaluate(
+    model: InputArtifact[standard_artifacts.Model],
+    blessing: OutputArtifact[standard_artifacts.ModelBlessing],
+) -> None:
+    """Blesses."""
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, 1)
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+
+
+@component
+def Serve(
+    model: InputArtifact[standard_artifacts.Model],
+    blessing: OutputArtifact[standard_artifacts.InfraBlessing],
+    serves: Parameter[int],
+) -> None:
+    """Blesses or not, as it is told."""
+    del model
+    blessing.set_int_custom_property("blessed", serves)
+    cases = [
+        {"case": "jpeg", "passed": True, "sentence": "A JPEG was answered."},
+        {"case": "png", "passed": bool(serves), "sentence": "A PNG was not answered."},
+    ]
+    report = {"passed": bool(serves), "cases": cases}
+    Path(blessing.uri, "report.json").write_text(json.dumps(report))
+
+
+def create(
+    root: Path, *, passes: int = 1, breaks: int = 0, serves: int = 1
+) -> pipeline.Pipeline:
+    """Builds it; each argument turns one gate's answer."""
+    gate = Gate(passes=passes).with_id("ValidationGate")
     verdict = gate.outputs["verdict"]
     with conditional.Cond(verdict.future()[0].property("passed") == 1):
-        after = After(verdict=verdict)
-        fragile = Fragile(verdict=after.outputs["product"], breaks=breaks)
+        trainer = Train(verdict=verdict, breaks=breaks).with_id("Trainer")
+        model = trainer.outputs["model"]
+        evaluator = Evaluate(model=model).with_id("Evaluator")
+        serving_check = Serve(model=model, serves=serves).with_id("ServingCheck")
+        pusher = Pusher(
+            model=model,
+            model_blessing=evaluator.outputs["blessing"],
+            infra_blessing=serving_check.outputs["blessing"],
+            push_destination=pusher_pb2.PushDestination(
+                filesystem=pusher_pb2.PushDestination.Filesystem(
+                    base_directory=str(root / "serving" / "posture")
+                )
+            ),
+        )
     return pipeline.Pipeline(
         pipeline_name="tiny",
         pipeline_root=str(root / "artifacts"),
-        components=[gate, after, fragile],
+        components=[gate, trainer, evaluator, serving_check, pusher],
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             str(root / "metadata.sqlite")
