@@ -14,8 +14,6 @@ import csv
 import gzip
 import hashlib
 import json
-import os
-import re
 import shutil
 import threading
 import uuid
@@ -34,9 +32,9 @@ from rich.text import Text
 
 from components.code_digest import code_digest
 from components.errors import DataError, InputError
+from components.tranches.staging import Shard, Staged, stage
 from schema import features
 
-ROWS_PER_SHARD: Final = 250  # some 20 MB, and ten seconds of one core
 MANIFEST_NAME: Final = "manifest.json"
 REJECTS_NAME: Final = "rejects.csv"
 REJECT_COLUMNS: Final = (
@@ -55,11 +53,9 @@ BEAM_ARGS: Final = (
 
 # What is being written lies here, one level deeper than readers of */images-* look.
 _STAGING: Final = ".staging"
-_TRANCHE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 # Called with the number of pictures done and to do.
 Advance = Callable[[int, int], None]
-Row = tuple[str, ...]  # the cells of MASTER_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -109,28 +105,6 @@ class TFRecordsReport:
         return total
 
 
-@dataclass(frozen=True)
-class _Shard:
-    """Rows that become one file; the element of the Beam job."""
-
-    folder: str
-    index: int
-    of: int
-    base: str  # folder that relative image paths start from
-    rows: tuple[Row, ...]
-
-    def path(self, kind: str) -> Path:
-        return Path(self.folder) / f"{kind}-{self.index:05d}-of-{self.of:05d}"
-
-    @property
-    def records(self) -> Path:
-        return self.path("images").with_suffix(".tfrecord.gz")
-
-    @property
-    def outcome(self) -> Path:
-        return self.path("outcome").with_suffix(".json")
-
-
 def write_tfrecords(
     master_csv: Path,
     out_dir: Path,
@@ -165,28 +139,21 @@ def write_tfrecords(
         picture can be used.
       RuntimeError: not every row ended in the TFRecords or the rejects table.
     """
-    tranches = _read_master(master_csv)
-    base = master_csv.resolve().parent
-    staging = out_dir / _STAGING
+    staging = out_dir.resolve() / _STAGING
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of a run that broke off
         staging.mkdir(parents=True)
-        removed = _remove_vanished(out_dir, tranches.keys())
-        digests = {name: _digest(rows, base, size) for name, rows in tranches.items()}
-        found = {name: _valid(out_dir / name, digest) for name, digest in digests.items()}
+        tranches = stage(master_csv, staging, [size, *_code()])
+        found = {name: _valid(out_dir / name, staged.digest) for name, staged in tranches.items()}
         reused = {name: counts for name, counts in found.items() if counts}
-        changed = {name: rows for name, rows in tranches.items() if name not in reused}
-        shards = {
-            name: _shards(rows, (staging / name).resolve(), base) for name, rows in changed.items()
-        }
+        changed = {name: staged for name, staged in tranches.items() if name not in reused}
         if changed:
-            for name in changed:
-                (staging / name).mkdir()
-            _PICTURES.start(sum(map(len, changed.values())), advance)
-            _run(shards, size, beam_args)
-        written = {name: _complete(name, shards[name], digests[name]) for name in changed}
-        for name in changed:
-            _replace(staging / name, out_dir / name)
+            _PICTURES.start(sum(staged.row_count for staged in changed.values()), advance)
+            _run([shard for staged in changed.values() for shard in staged.shards], size, beam_args)
+        written = {name: _complete(name, staged) for name, staged in changed.items()}
+        for name, staged in changed.items():
+            _replace(staged.folder, out_dir / name)
+        removed = _remove_vanished(out_dir, tranches)
     except OSError as error:
         raise InputError(
             f"{error.filename or out_dir} cannot be used: {error.strerror or error}."
@@ -210,73 +177,14 @@ def write_tfrecords(
 # -- Which tranches have changed ----------------------------------------------------------
 
 
-def _read_master(master_csv: Path) -> dict[str, list[Row]]:
-    """Reads the rows by tranche, some 500 bytes a row, in order."""
-    tranches: dict[str, list[Row]] = {}
-    try:
-        with master_csv.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            missing = [name for name in features.MASTER_COLUMNS if name not in header]
-            if missing:
-                raise DataError(
-                    f"{master_csv} lacks the column {missing[0]}; write it anew with"
-                    " `lookdeep master`."
-                )
-            places = [header.index(name) for name in features.MASTER_COLUMNS]
-            tranche_place = features.MASTER_COLUMNS.index(features.TRANCHE)
-            for number, cells in enumerate(reader, start=2):
-                if not cells:
-                    continue  # an empty last line, as editors leave it
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"Row {number} of {master_csv} has {len(cells)} cells instead of"
-                        f" {len(header)}; write the table anew with `lookdeep master`."
-                    )
-                row = tuple(cells[place] for place in places)
-                tranche = row[tranche_place]
-                if not _TRANCHE_NAME.fullmatch(tranche):
-                    raise DataError(
-                        f"Row {number} of {master_csv} has the tranche {tranche!r}; use letters,"
-                        " digits, points, dashes and underscores, because it names a folder."
-                    )
-                tranches.setdefault(tranche, []).append(row)
-    except FileNotFoundError:
-        raise InputError(f"There is no {master_csv}; write it with `lookdeep master`.") from None
-    except OSError as error:
-        raise InputError(f"{master_csv} cannot be read: {error.strerror}.") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{master_csv} is not a CSV table in UTF-8 ({error}); write it anew with"
-            " `lookdeep master`."
-        ) from error
-    if not tranches:
-        raise DataError(f"{master_csv} has no rows; check the data root of `lookdeep master`.")
-    return tranches
-
-
-def _digest(rows: Sequence[Row], base: Path, size: int) -> str:
-    """Hashes everything that a tranche's folder is made from.
-
-    Image files count by size and time of change: reading them all again would take as
-    long as it saves.
-    """
+def _code() -> list[str]:
+    """Returns what identifies the code that pictures and rows go through."""
     # This module's own source, not what its command imports: defaults are no part of the data.
-    code = [
-        code_digest("components.tranches.images"),
+    return [
+        code_digest("components.tranches.images", "components.tranches.staging"),
         hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         version("pillow"),
     ]
-    digest = hashlib.sha256(json.dumps([size, *code]).encode())
-    for row in rows:
-        cells = dict(zip(features.MASTER_COLUMNS, row, strict=True))
-        try:
-            status = os.stat(base / cells[features.FILE_PATH])
-            state = [status.st_size, status.st_mtime_ns]
-        except (OSError, ValueError):
-            state = []  # the conversion says what is wrong with it
-        digest.update(json.dumps([row, state]).encode())
-    return digest.hexdigest()
 
 
 def _valid(folder: Path, digest: str) -> TrancheCounts | None:
@@ -309,34 +217,20 @@ def _remove_vanished(out_dir: Path, tranches: Container[str]) -> tuple[str, ...]
 # -- The Beam job -------------------------------------------------------------------------
 
 
-def _shards(rows: Sequence[Row], folder: Path, base: Path) -> list[_Shard]:
-    starts = range(0, len(rows), ROWS_PER_SHARD)
-    return [
-        _Shard(
-            folder=str(folder),
-            index=index,
-            of=len(starts),
-            base=str(base),
-            rows=tuple(rows[start : start + ROWS_PER_SHARD]),
-        )
-        for index, start in enumerate(starts)
-    ]
-
-
-def _run(shards: dict[str, list[_Shard]], size: int, beam_args: Sequence[str]) -> None:
+def _run(shards: Sequence[Shard], size: int, beam_args: Sequence[str]) -> None:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
     with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
         (
             pipeline
-            | "Shards" >> beam.Create([shard for group in shards.values() for shard in group])
+            | "Shards" >> beam.Create(shards)
             | "ShareOut" >> beam.Reshuffle()
             | "ConvertAndWrite" >> beam.Map(_write_shard, size=size)
         )
 
 
-def _write_shard(shard: _Shard, size: int) -> None:
+def _write_shard(shard: Shard, size: int) -> None:
     """Writes one file of examples and, when it is whole, the outcome of its rows."""
     # Beam's own writer of the format; its public sink would shuffle all pictures.
     from apache_beam.io.tfrecordio import _TFRecordUtil
@@ -347,16 +241,16 @@ def _write_shard(shard: _Shard, size: int) -> None:
     postures: Counter[str] = Counter()
     rejects: list[tuple[str, ...]] = []
     # A second attempt at the same shard must not write into the first one's file.
-    part = Path(shard.folder) / f".part-{uuid.uuid4().hex}"
+    part = shard.folder / f".part-{uuid.uuid4().hex}"
     with (
         part.open("xb") as file,
         # The lowest level: JPEG hardly shrinks. No time stamp: the same bytes every time.
         gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as records,
     ):
-        for row in shard.rows:
+        for row in json.loads(shard.rows.read_bytes()):
             cells = dict(zip(features.MASTER_COLUMNS, row, strict=True))
             try:
-                example = encode(cells, Path(shard.base))
+                example = encode(cells, shard.base)
             except ImageRejected as error:
                 rejects.append((*(cells[column] for column in REJECT_COLUMNS[:-1]), str(error)))
             else:
@@ -432,28 +326,26 @@ _PICTURES: Final = _Pictures()
 # -- Finished folders ---------------------------------------------------------------------
 
 
-def _complete(tranche: str, shards: Sequence[_Shard], digest: str) -> TrancheCounts:
+def _complete(tranche: str, staged: Staged) -> TrancheCounts:
     """Adds rejects table and manifest to a staged folder, and checks that no row is lost."""
-    folder = Path(shards[0].folder)
-    rows, postures, reasons = 0, Counter[str](), Counter[str]()
+    folder = staged.folder
+    postures, reasons = Counter[str](), Counter[str]()
     with (folder / REJECTS_NAME).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(REJECT_COLUMNS)
-        for shard in shards:
+        for shard in staged.shards:
             outcome = json.loads(shard.outcome.read_bytes())
-            shard.outcome.unlink()
-            rows += len(shard.rows)
             postures.update(outcome["postures"])
             reasons.update(reason for *_, reason in outcome["rejects"])
             table.writerows(map(_harmless, outcome["rejects"]))
-    for leftover in folder.glob(".part-*"):
-        leftover.unlink()
+    for scratch in folder.glob(".*"):  # rows, outcomes, and attempts that failed
+        scratch.unlink()
     counts = TrancheCounts(
-        rows,
-        postures.total(),
-        reasons.total(),
-        dict(postures.most_common()),
-        dict(reasons),
+        rows=staged.row_count,
+        written=postures.total(),
+        rejected=reasons.total(),
+        postures=dict(postures.most_common()),
+        reasons=dict(reasons),
     )
     if counts.written + counts.rejected != counts.rows:
         raise RuntimeError(
@@ -461,7 +353,7 @@ def _complete(tranche: str, shards: Sequence[_Shard], digest: str) -> TrancheCou
             f" add up to {counts.rows} rows"
         )
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    manifest = {"digest": digest, "counts": asdict(counts), "bytes": sizes}
+    manifest = {"digest": staged.digest, "counts": asdict(counts), "bytes": sizes}
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
     return counts
 

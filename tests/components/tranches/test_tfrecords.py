@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from components.errors import DataError, InputError
-from components.tranches import images, tfrecords
+from components.tranches import images, staging, tfrecords
 from schema import features
 
 SIZE = 64
@@ -133,7 +133,7 @@ def test_examples_hold_labels_picture_and_measures(ingestion: Ingestion) -> None
 def test_rows_are_shared_out_to_shards_in_order(
     ingestion: Ingestion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tfrecords, "ROWS_PER_SHARD", 2)
+    monkeypatch.setattr(staging, "ROWS_PER_SHARD", 2)
     steps: list[tuple[int, int]] = []
     ingestion.write(advance=lambda done, total: steps.append((done, total)))
     assert sorted(path.name for path in (ingestion.out / "1").iterdir()) == [
@@ -241,7 +241,7 @@ def test_an_interrupted_write_leaves_the_old_state_and_recovers(ingestion: Inges
 
 
 def _loses_one(rejects: Iterable[object], *, real: Callable[..., None]) -> Callable[..., None]:
-    def write(shard: tfrecords._Shard, size: int) -> None:
+    def write(shard: staging.Shard, size: int) -> None:
         real(shard, size)
         outcome = json.loads(shard.outcome.read_bytes())
         outcome["rejects"] = list(rejects)
@@ -261,13 +261,12 @@ def test_a_lost_row_stops_everything(ingestion: Ingestion, monkeypatch: pytest.M
 
 def _run_here(
     write: Callable[..., None],
-    shards: dict[str, list[tfrecords._Shard]],
+    shards: Iterable[staging.Shard],
     size: int,
     beam_args: Iterable[str],
 ) -> None:
-    for group in shards.values():
-        for shard in group:
-            write(shard, size)
+    for shard in shards:
+        write(shard, size)
 
 
 def test_no_usable_picture_at_all_is_an_error(ingestion: Ingestion) -> None:
