@@ -8,22 +8,27 @@ by it, yet statistics count it and the model can label it later.
 import bisect
 import hashlib
 import itertools
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
 import apache_beam as beam
 import tensorflow as tf
 from google.protobuf import struct_pb2
+from tfx import types
 from tfx.components.example_gen.component import FileBasedExampleGen
-from tfx.components.example_gen.import_example_gen import executor as import_executor
-from tfx.dsl.components.base import executor_spec
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.proto import example_gen_pb2
-from tfx.types import standard_component_specs
+from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from schema import features
 
 SHARD_PATTERN: Final = "*/images-*.tfrecord.gz"
+# As TFX's ExampleGens name what they write.
+FILE_PREFIX: Final = "data_tfrecord"
+FILE_FORMAT: Final = "tfrecords_gzip"
 
 
 def split_of_clip(clip: bytes, shares: Sequence[int]) -> int:
@@ -49,13 +54,26 @@ def _text(example: tf.train.Example, name: str) -> bytes:
     return values[0] if values else b""
 
 
-def _partition(
-    example: tf.train.Example,
+def partition(
+    record: bytes,
     partitions: int,
     shares: Sequence[int],
     clip_feature: str,
     selection: str,
 ) -> int:
+    """Says to which split a record goes; the last one is for images outside the selection.
+
+    Args:
+      record: a serialized tf.Example.
+      partitions: how many splits there are.
+      shares: hash buckets of each split but the last.
+      clip_feature: the feature that keeps frames together.
+      selection: which images may be trained and judged on.
+
+    Returns:
+      The index of the split.
+    """
+    example = tf.train.Example.FromString(record)
     posture, how_many, occluded = (
         _text(example, name).decode(errors="replace")
         for name in (features.POSTURE, features.HOW_MANY, features.OCCLUDED)
@@ -65,13 +83,22 @@ def _partition(
     return split_of_clip(_text(example, clip_feature), shares)
 
 
-class Executor(import_executor.Executor):
-    """Splits by clip and sets images outside the selection apart."""
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Splits by clip and sets images outside the selection apart.
 
-    def GenerateExamplesByBeam(
-        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
-    ) -> dict[str, beam.PCollection]:
-        """Reads the TFRecords and partitions them; see the base class."""
+    TFX's own executor also shuffles, and a local Beam runner holds what it shuffles
+    in memory, several times the size of all images. Here each image goes straight
+    from its TFRecord to its split; the Trainer shuffles.
+    """
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Reads the TFRecords and writes the splits; see TFX's BaseExampleGenExecutor."""
+        self._log_startup(input_dict, output_dict, exec_properties)
         output = proto_utils.json_to_proto(
             exec_properties[standard_component_specs.OUTPUT_CONFIG_KEY], example_gen_pb2.Output()
         )
@@ -82,20 +109,33 @@ class Executor(import_executor.Executor):
         settings = struct_pb2.Struct()
         custom.custom_config.Unpack(settings)
         *sides, _ = output.split_config.splits
-        parts = (
-            pipeline
-            | "Read" >> self.GetInputSourceToExamplePTransform()(exec_properties, SHARD_PATTERN)
-            | "Split"
-            >> beam.Partition(
-                _partition,
-                len(sides) + 1,
-                [side.hash_buckets for side in sides],
-                output.split_config.partition_feature_name,
-                settings["selection"],
-            )
-        )
         names = [split.name for split in output.split_config.splits]
-        return dict(zip(names, parts, strict=True))
+
+        artifacts = output_dict[standard_component_specs.EXAMPLES_KEY]
+        examples = artifact_utils.get_single_instance(artifacts)
+        examples.split_names = artifact_utils.encode_split_names(names)
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(examples, FILE_FORMAT)
+
+        base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        with self._make_beam_pipeline() as pipeline:
+            parts = (
+                pipeline
+                | "Read" >> beam.io.ReadFromTFRecord(os.path.join(base, SHARD_PATTERN))
+                | "Split"
+                >> beam.Partition(
+                    partition,
+                    len(names),
+                    [side.hash_buckets for side in sides],
+                    output.split_config.partition_feature_name,
+                    settings["selection"],
+                )
+            )
+            for name, part in zip(names, parts, strict=True):
+                prefix = os.path.join(artifact_utils.get_split_uri(artifacts, name), FILE_PREFIX)
+                _ = part | f"Write[{name}]" >> beam.io.WriteToTFRecord(
+                    prefix, file_name_suffix=".gz"
+                )
 
 
 class TrancheExampleGen(FileBasedExampleGen):

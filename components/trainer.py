@@ -27,6 +27,10 @@ from schema import features
 
 # Serialized pictures of about 70 KB: the buffer stays near 150 MB however many images.
 SHUFFLE_BUFFER: Final = 2048
+# The splits come tranche by tranche. Pieces of this many pictures are read from all
+# over the split at once, so that every batch is mixed.
+PIECE: Final = 256
+PIECES_AT_ONCE: Final = 16
 CLASSES: Final = len(features.POSTURES)
 
 
@@ -78,19 +82,29 @@ def phases(settings: TrainerSettings) -> list[Phase]:
 # --- data ---------------------------------------------------------------------
 
 
-def read_labels(files: Sequence[str]) -> np.ndarray:
-    """Reads the labels alone.
+def split_into_pieces(files: Sequence[str], folder: Path) -> tuple[list[str], np.ndarray]:
+    """Copies a split into many small files, so that it can be read in any order.
 
     Args:
       files: gzipped TFRecords of transformed examples.
+      folder: where the pieces go; what was there is removed.
 
     Returns:
-      int64 [examples].
+      The pieces, plain TFRecords of `PIECE` examples, and the labels, int64
+      [examples], both in the files' order.
     """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     spec = {features.LABEL: tf.io.FixedLenFeature([], tf.int64)}
-    records = tf.data.TFRecordDataset(files, "GZIP").batch(1024)
-    parsed = records.map(lambda batch: tf.io.parse_example(batch, spec)[features.LABEL])
-    return np.concatenate([np.zeros(0, np.int64), *parsed.as_numpy_iterator()])
+    pieces: list[str] = []
+    labels = [np.zeros(0, np.int64)]
+    for records in tf.data.TFRecordDataset(files, "GZIP").batch(PIECE):
+        labels.append(tf.io.parse_example(records, spec)[features.LABEL].numpy())
+        pieces.append(str(folder / f"{len(pieces):06d}.tfrecord"))
+        with tf.io.TFRecordWriter(pieces[-1]) as writer:
+            for record in records.numpy():
+                writer.write(record)
+    return pieces, np.concatenate(labels)
 
 
 def _parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -106,15 +120,23 @@ def _decode(png: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(tf.io.decode_png(png, channels=3), [size, size, 3])
 
 
-def evaluation_data(files: Sequence[str], settings: TrainerSettings) -> tf.data.Dataset:
+def evaluation_data(
+    pieces: Sequence[str], examples: int, settings: TrainerSettings
+) -> tf.data.Dataset:
     """Streams pictures as they are, in the files' order.
+
+    Args:
+      pieces: `split_into_pieces` of the transformed eval split.
+      examples: how many they hold; Keras wants to know the length of an epoch.
+      settings: of the run.
 
     Returns:
       Batches of (float32 [batch, size, size, 3] in 0..255, int64 [batch]).
     """
     size = settings.image_size
     return (
-        tf.data.TFRecordDataset(files, "GZIP")
+        tf.data.TFRecordDataset(pieces)
+        .apply(tf.data.experimental.assert_cardinality(examples))
         .map(_parse)
         .map(
             lambda png, label: (tf.cast(_decode(png, size), tf.float32), label),
@@ -126,14 +148,14 @@ def evaluation_data(files: Sequence[str], settings: TrainerSettings) -> tf.data.
 
 
 def training_data(
-    files: Sequence[str], labels: np.ndarray, settings: TrainerSettings
+    pieces: Sequence[str], labels: np.ndarray, settings: TrainerSettings
 ) -> tf.data.Dataset:
     """Streams one epoch of shuffled, balanced, augmented pictures.
 
     Args:
-      files: gzipped TFRecords of the transformed training split, and no other:
+      pieces: `split_into_pieces` of the transformed training split, and no other:
         oversampling copies within it, never across the split.
-      labels: `read_labels` of the same files.
+      labels: of the same examples.
       settings: of the run.
 
     Returns:
@@ -141,7 +163,12 @@ def training_data(
       pictures as `labels`; another order and other pictures in each epoch.
     """
     size, seed = settings.image_size, settings.seed
-    examples = tf.data.TFRecordDataset(files, "GZIP").map(_parse)
+    examples = (
+        tf.data.Dataset.from_tensor_slices(list(pieces))
+        .shuffle(len(pieces), seed=seed)
+        .interleave(tf.data.TFRecordDataset, cycle_length=PIECES_AT_ONCE, deterministic=True)
+        .map(_parse)
+    )
     if settings.class_balance == "oversample":
         present = np.unique(labels)
         examples = tf.data.Dataset.sample_from_datasets(
@@ -169,6 +196,7 @@ def training_data(
 
     return (
         tf.data.Dataset.zip((examples, seeds))
+        .apply(tf.data.experimental.assert_cardinality(len(labels)))
         .map(picture, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(settings.batch_size)
         .prefetch(2)
@@ -348,10 +376,10 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
 
-    train_files, eval_files = _files(fn_args.train_files), _files(fn_args.eval_files)
-    labels = read_labels(train_files)
-    train = training_data(train_files, labels, settings)
-    evaluation = evaluation_data(eval_files, settings)
+    train_pieces, labels = split_into_pieces(_files(fn_args.train_files), backup / "train")
+    eval_pieces, eval_labels = split_into_pieces(_files(fn_args.eval_files), backup / "eval")
+    train = training_data(train_pieces, labels, settings)
+    evaluation = evaluation_data(eval_pieces, len(eval_labels), settings)
     weights = class_weights(labels) if settings.class_balance == "weights" else None
 
     posture_model = model.build_model(settings.image_size, settings.alpha, settings.base_weights)

@@ -58,11 +58,11 @@ class PipelineConfig(BaseModel):
     batch_size: int = Field(32, ge=1, le=1024)
     head_epochs: int = Field(6, ge=1)
     head_learning_rate: float = Field(3e-4, gt=0)
-    fine_tune_epochs: int = Field(6, ge=0)
-    fine_tune_learning_rate: float = Field(1e-5, gt=0)
+    fine_tune_epochs: int = Field(12, ge=0)
+    fine_tune_learning_rate: float = Field(1e-4, gt=0)
     scratch_epochs: int = Field(30, ge=1)  # without base weights, everything is trained at once
     scratch_learning_rate: float = Field(1e-3, gt=0)
-    early_stopping_patience: int = Field(3, ge=1)
+    early_stopping_patience: int = Field(5, ge=1)
     class_balance: Literal["weights", "oversample", "none"] = "weights"
     augmentation: bool = True
     seed: int = Field(20240701, ge=0)

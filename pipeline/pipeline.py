@@ -139,6 +139,8 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             eval_config=eval_config(config),
             module_path="pipeline.evaluation",  # has custom_extractors
         )
+        # The Evaluator has no setting of its own for the cache key of its metrics' code.
+        evaluator.spec.exec_properties["code_digest"] = code_digest("pipeline.evaluation")
 
         # Sends real requests to the exported model in a process of its own.
         serving_check = ServingCheck(

@@ -1,1 +1,1 @@
-"""From raw tranches to TFRecords: download, unzip, master table, image conversion, demo drawings."""
+"""From raw tranches to TFRecords: download, unzip, master table, conversion, demo drawings."""

@@ -11,7 +11,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.example_gen import _partition, split_of_clip
+from components.example_gen import partition, split_of_clip
 from components.tranches.master import build_master
 from schema import features
 
@@ -32,8 +32,7 @@ def _example(clip: str, posture: str, how_many: str = "One", occluded: str = "No
 
 
 def _side(example: bytes, selection: str) -> int:
-    parsed = tf.train.Example.FromString(example)
-    return _partition(parsed, 4, SHARES, features.CLIP, selection)
+    return partition(example, 4, SHARES, features.CLIP, selection)
 
 
 @pytest.mark.parametrize(
@@ -89,15 +88,14 @@ def test_no_clip_of_the_real_tables_is_on_two_sides(shared_data: Path, tmp_path:
     assert {found for side in sides.values() for found in side} == {"train", "eval", "test"}
 
 
-def test_partition_on_beam_loses_nothing() -> None:
+def testpartition_on_beam_loses_nothing() -> None:
     records = [_example(f"clip-{n % 30}", features.POSTURES[n % 3]) for n in range(90)]
     records += [_example(f"clip-{n}", "Unknown") for n in range(7)]
     with beam.Pipeline() as pipeline:
         parts = (
             pipeline
             | beam.Create(records)
-            | beam.Map(tf.train.Example.FromString)
-            | beam.Partition(_partition, 4, SHARES, features.CLIP, features.LABELLED)
+            | beam.Partition(partition, 4, SHARES, features.CLIP, features.LABELLED)
         )
         counts = [
             part | f"Count{index}" >> beam.combiners.Count.Globally()

@@ -108,16 +108,49 @@ def test_absent_class_gets_no_weight() -> None:
     assert set(trainer.class_weights(np.array([0, 0, 1]))) == {0, 1}
 
 
-def _epoch(files: list[str], settings: TrainerSettings) -> tuple[np.ndarray, np.ndarray]:
-    data = trainer.training_data(files, trainer.read_labels(files), settings)
+@pytest.fixture(scope="module")
+def train(
+    transformed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], np.ndarray]:
+    """Pieces and labels of the training split."""
+    files = [str(transformed / "train" / "part-0.gz")]
+    return trainer.split_into_pieces(files, tmp_path_factory.mktemp("pieces") / "train")
+
+
+def test_pieces_hold_every_example_in_order(
+    train: tuple[list[str], np.ndarray],
+    transformed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainer, "PIECE", 6)
+    source = [str(transformed / "train" / "part-0.gz")]
+    (tmp_path / "pieces").mkdir()
+    (tmp_path / "pieces" / "000099.tfrecord").write_text("left by an interrupted run")
+    pieces, labels = trainer.split_into_pieces(source, tmp_path / "pieces")
+    assert len(pieces) == 4 == len(list((tmp_path / "pieces").iterdir()))
+    assert labels.tolist() == LABELS
+    copied = list(tf.data.TFRecordDataset(pieces).as_numpy_iterator())
+    assert copied == list(tf.data.TFRecordDataset(source, "GZIP").as_numpy_iterator())
+    # Batches draw on pieces from all over the split.
+    plain = replace(SETTINGS, augmentation=False, batch_size=20)
+    pictures, _ = next(trainer.training_data(pieces, labels, plain).as_numpy_iterator())
+    assert sorted(pictures[:, 0, 0, 0].astype(int)) == list(range(20))
+
+
+def _epoch(
+    train: tuple[list[str], np.ndarray], settings: TrainerSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    data = trainer.training_data(*train, settings)
     pictures, labels = zip(*data.as_numpy_iterator(), strict=True)
     return np.concatenate(pictures), np.concatenate(labels)
 
 
-def test_an_epoch_has_every_picture_once_in_another_order_each_time(transformed: Path) -> None:
-    files = [str(transformed / "train" / "part-0.gz")]
+def test_an_epoch_has_every_picture_once_in_another_order_each_time(
+    train: tuple[list[str], np.ndarray],
+) -> None:
     plain = replace(SETTINGS, augmentation=False)
-    data = trainer.training_data(files, trainer.read_labels(files), plain)
+    data = trainer.training_data(*train, plain)
     orders = []
     for _ in range(2):
         pictures = np.concatenate([batch for batch, _ in data.as_numpy_iterator()])
@@ -126,26 +159,27 @@ def test_an_epoch_has_every_picture_once_in_another_order_each_time(transformed:
     assert orders[0] != orders[1]
 
 
-def test_same_seed_same_epoch_whatever_the_threads(transformed: Path) -> None:
-    files = [str(transformed / "train" / "part-0.gz")]
+def test_same_seed_same_epoch_whatever_the_threads(train: tuple[list[str], np.ndarray]) -> None:
     for settings in (SETTINGS, replace(SETTINGS, class_balance="oversample")):
-        first, second = _epoch(files, settings), _epoch(files, settings)
+        first, second = _epoch(train, settings), _epoch(train, settings)
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
 
 
-def test_oversampling_balances_the_training_split_only(transformed: Path) -> None:
-    files = [str(transformed / "train" / "part-0.gz")]
+def test_oversampling_balances_the_training_split_only(
+    train: tuple[list[str], np.ndarray], transformed: Path, tmp_path: Path
+) -> None:
     settings = replace(SETTINGS, class_balance="oversample")
-    data = trainer.training_data(files, trainer.read_labels(files), settings)
+    data = trainer.training_data(*train, settings)
     labels = np.concatenate([labels for _ in range(20) for _, labels in data.as_numpy_iterator()])
     assert len(labels) == 20 * len(LABELS)
     shares = np.bincount(labels) / len(labels)
     assert shares == pytest.approx([1 / 3] * 3, abs=0.08)
-    held_back = [str(transformed / "eval" / "part-0.gz")]
-    evaluated = np.concatenate(
-        [labels for _, labels in trainer.evaluation_data(held_back, settings).as_numpy_iterator()]
+    held_back, held_back_labels = trainer.split_into_pieces(
+        [str(transformed / "eval" / "part-0.gz")], tmp_path / "eval"
     )
+    evaluated = trainer.evaluation_data(held_back, len(held_back_labels), settings)
+    evaluated = np.concatenate([labels for _, labels in evaluated.as_numpy_iterator()])
     assert evaluated.tolist() == [0, 1, 2, 0]
 
 

@@ -1,0 +1,216 @@
+"""Whole runs on small drawn tranches: pushed, cached, not blessed, refused."""
+
+import csv
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+
+from components.tranches.demo import draw_tranches
+from schema import features
+from tests.e2e.running import Command, Ended
+
+# Small and quick; the floors are those of a model that has learnt next to nothing.
+SETTINGS: dict[str, Any] = {
+    "base_weights": "none",
+    "image_size": 32,
+    "ingest_size": 128,
+    "alpha": 0.35,
+    "scratch_epochs": 2,
+    "accuracy_floor": 0.0,
+    "tranche_accuracy_floor": 0.0,
+}
+COMPONENTS = [
+    "TrancheExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "CuratedSchema",
+    "ExampleValidator",
+    "ValidationGate",
+    "Transform",
+    "Trainer",
+    "LatestBlessedModel",
+    "Evaluator",
+    "ServingCheck",
+    "Pusher",
+]
+
+
+@pytest.fixture(scope="module")
+def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tranches")
+    draw_tranches(folder, clips=120, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(command: Command, tranches: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    out = tmp_path_factory.mktemp("out")
+    return command.run(out, "--data-root", str(tranches), **SETTINGS)
+
+
+def _examples(first: Ended) -> dict[str, list[tf.train.Example]]:
+    (folder,) = (first.out / "artifacts" / "TrancheExampleGen" / "examples").iterdir()
+    return {
+        split.name.removeprefix("Split-"): [
+            tf.train.Example.FromString(record)
+            for record in tf.data.TFRecordDataset(
+                [str(path) for path in split.iterdir()], "GZIP"
+            ).as_numpy_iterator()
+        ]
+        for split in folder.glob("Split-*")
+    }
+
+
+def _text(example: tf.train.Example, name: str) -> str:
+    return example.features.feature[name].bytes_list.value[0].decode()
+
+
+def test_first_run_is_pushed(first: Ended) -> None:
+    assert first.status == 0, first.text
+    assert first.record["verdict"] == "pushed"
+    assert {first.states[name] for name in COMPONENTS} == {"ran"}
+    versions = list((first.out / "serving" / "posture").iterdir())
+    assert len(versions) == 1 and versions[0].name.isdigit()
+    assert (versions[0] / "saved_model.pb").exists()
+    assert str(first.out) in first.text, "the last lines say where things are"
+
+
+def test_nothing_is_lost_between_tables_and_splits(first: Ended, tranches: Path) -> None:
+    named = set()
+    for table in tranches.glob("*_labels.csv"):
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                named.add(row.get("file_name") or row["final_url"])
+    rejected = set()
+    for table in (first.out / "data").rglob("rejects.csv"):
+        with table.open(newline="", encoding="utf-8") as file:
+            rejected |= {row["file_name"] for row in csv.DictReader(file)}
+    examples = _examples(first)
+    stored = {_text(e, features.FILE_NAME) for split in examples.values() for e in split}
+    assert named <= stored | rejected
+    assert not stored & rejected
+    counts = first.record["counts"]
+    assert counts["splits"] == {split: len(found) for split, found in examples.items()}
+    assert counts["images"] == sum(map(len, examples.values())) == len(stored)
+
+
+def test_no_clip_is_on_two_sides(first: Ended) -> None:
+    examples = _examples(first)
+    sides: dict[str, set[str]] = {}
+    for split in (features.TRAIN, features.EVAL, features.TEST):
+        for example in examples[split]:
+            sides.setdefault(_text(example, features.CLIP), set()).add(split)
+            assert _text(example, features.POSTURE) in features.POSTURES
+    assert len(sides) > 50
+    assert [clip for clip, found in sides.items() if len(found) > 1] == []
+    unselected = {_text(example, features.POSTURE) for example in examples[features.UNSELECTED]}
+    assert unselected <= {features.UNKNOWN_POSTURE, features.BLANK}
+
+
+def test_record_says_what_tfma_found(first: Ended) -> None:
+    (evaluation,) = (first.out / "artifacts" / "Evaluator" / "evaluation").iterdir()
+    result = tfma.load_eval_result(str(evaluation))
+    tfma_accuracy = {
+        dict(key).get(features.TRANCHE): value[""][""]["sparse_categorical_accuracy"]
+        for key, value in result.slicing_metrics
+        if [name for name, _ in key] in ([], [features.TRANCHE])
+    }
+    assert set(tfma_accuracy) == {None, "1", "2", "3"}
+    assert str(first.record["accuracy"]).startswith(str(tfma_accuracy[None]["doubleValue"])[:6])
+    assert {"overall", "tranche=1", "tranche=2", "tranche=3"} <= set(first.record["metrics"])
+
+
+def test_unchanged_rerun_is_cached_and_quick(
+    first: Ended, command: Command, tranches: Path
+) -> None:
+    started = time.monotonic()
+    again = command.run(first.out, "--data-root", str(tranches), **SETTINGS)
+    seconds = time.monotonic() - started
+    assert again.status == 0, again.text
+    ran = [name for name in COMPONENTS if again.states[name] == "ran"]
+    # A resolver asks the database each time; that is all it does.
+    assert set(ran) <= {"LatestBlessedModel"}
+    assert len(list((first.out / "serving" / "posture").iterdir())) == 1
+    assert seconds < 120, "half of it is room for a busy machine"
+
+
+def test_a_floor_out_of_reach_stops_the_push(
+    first: Ended, command: Command, tranches: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(first.out / "data", out / "data")
+    strict = {**SETTINGS, "accuracy_floor": 1.01}
+    ended = command.run(out, "--data-root", str(tranches), **strict)
+    assert ended.status == 3, ended.text
+    assert ended.record["verdict"] == "not_blessed"
+    assert any("1.01" in reason for reason in ended.record["reasons"])
+    assert not list((out / "serving").rglob("saved_model.pb"))
+
+
+def test_a_changed_floor_reruns_only_what_depends_on_it(
+    first: Ended, command: Command, tranches: Path
+) -> None:
+    moved = {**SETTINGS, "accuracy_floor": 0.01}
+    ended = command.run(first.out, "--data-root", str(tranches), **moved)
+    ran = {name for name in COMPONENTS if ended.states[name] == "ran"}
+    assert ran - {"LatestBlessedModel"} == {"Evaluator", "Pusher"}, ended.text
+
+
+def test_a_tranche_without_a_class_is_refused_before_training(
+    command: Command, tranches: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(tranches, tmp_path / "tranches")
+    table = data / "tranch2_labels.csv"
+    text = table.read_text(encoding="utf-8-sig").replace(",Lying,", ",Unknown,")
+    table.write_text(text, encoding="utf-8-sig")
+    ended = command.run(tmp_path / "out", "--data-root", str(data), **SETTINGS)
+    assert ended.status == 4, ended.text
+    assert ended.record["verdict"] == "invalid_data"
+    assert any("Tranche 2 has no Lying image" in reason for reason in ended.record["reasons"])
+    assert "Tranche 2 has no Lying image" in " ".join(ended.text.split())
+    assert ended.states["ValidationGate"] == "ran"
+    assert {ended.states[name] for name in COMPONENTS[6:]} == {"skipped"}
+
+
+def test_an_unknown_label_names_file_and_row(
+    command: Command, tranches: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(tranches, tmp_path / "tranches")
+    table = data / "tranch3_labels.csv"
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
+    row = next(n for n, line in enumerate(lines) if ",Sitting," in line)
+    lines[row] = lines[row].replace(",Sitting,", ",Kneeling,")
+    table.write_text("\n".join(lines), encoding="utf-8-sig")
+    ended = command.run(tmp_path / "out", "--data-root", str(data), **SETTINGS)
+    assert ended.status == 4, ended.text
+    shown = " ".join(ended.text.split())
+    assert "Kneeling" in shown and "tranch3_labels.csv" in shown and str(row + 1) in shown
+    assert "Traceback" not in ended.text
+    assert not (tmp_path / "out" / "artifacts").exists()
+
+
+def test_predict_answers_for_the_pushed_model(first: Ended, command: Command) -> None:
+    images = sorted((first.out / "data" / "images").rglob("*.jpeg"))[:2]
+    asked = command.call(
+        "-m", "pipeline.cli", "predict", *images, "--output-root", first.out, "--json",
+        out=first.out,
+    )  # fmt: skip
+    answers = [json.loads(line) for line in asked.text.splitlines() if line.startswith("{")]
+    assert len(answers) == 2, asked.text
+    for answer in answers:
+        assert answer["label"] in features.POSTURES
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_status_lists_runs_models_and_blessings(first: Ended, command: Command) -> None:
+    shown = command.call(
+        "-m", "pipeline.cli", "status", "--output-root", first.out, "--json", out=first.out
+    )
+    assert shown.status == 0, shown.text
+    assert first.record["run_id"] in shown.text

@@ -1,0 +1,28 @@
+"""The main job on the real photos: it has to end with a model in service."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import Command
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_real_photos_end_pushed(shared_data: Path, command: Command, tmp_path: Path) -> None:
+    weights = shared_data / "weights" / "mobilenet_v2_1.0_224_no_top.dequantised.h5"
+    ended = command.run(
+        tmp_path / "out",
+        "--data-root",
+        str(shared_data / "tranches"),
+        "--base-weights",
+        str(weights),
+    )
+    assert ended.status == 0, ended.text
+    record = ended.record
+    assert record["verdict"] == "pushed"
+    assert record["accuracy"] >= 0.87
+    assert record["counts"]["images"] == 597
+    assert record["counts"]["clips"] == 147
+    for tranche in ("1", "2", "3"):
+        assert record["metrics"][f"tranche={tranche}"]["sparse_categorical_accuracy"] >= 0.75
