@@ -171,7 +171,9 @@ def chair(
     return b.shapes
 
 
-def cabinet(x: float, y: float, heading: float, *, height: float, look: Material) -> list[Shape]:
+def cabinet(
+    x: float, y: float, heading: float, *, height: float, look: Material, lamp: bool = True
+) -> list[Shape]:
     """A bedside cabinet with drawers at +y and something on it."""
     b = Builder(x, y, heading)
     b.box((-0.23, -0.22, 0.05), (0.23, 0.22, height), look)
@@ -179,9 +181,12 @@ def cabinet(x: float, y: float, heading: float, *, height: float, look: Material
     for low in np.arange(0.1, height - 0.15, 0.22):
         b.box((-0.20, 0.22, float(low)), (0.20, 0.235, float(low) + 0.18), dark)
     b.rod((-0.1, 0, height), (-0.1, 0, height + 0.10), 0.035, Material((0.85, 0.87, 0.9)))
-    b.rod((0.1, 0, height), (0.1, 0, height + 0.2), 0.015, dark)
-    shade = RoundCone(b.at(0.1, 0, height + 0.2), b.at(0.1, 0, height + 0.28), 0.10, 0.06, LAMP)
-    b.shapes.append(shade)
+    if lamp:
+        b.rod((0.1, 0, height), (0.1, 0, height + 0.2), 0.015, dark)
+        shade = RoundCone(
+            b.at(0.1, 0, height + 0.2), b.at(0.1, 0, height + 0.32), 0.085, 0.045, LAMP
+        )
+        b.shapes.append(shade)
     return b.shapes
 
 

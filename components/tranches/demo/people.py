@@ -275,7 +275,7 @@ def lying(
     along = _heading(towards_head)
     across = np.cross(along, UP)
     on_side = backrest < 0.05 and rng.random() < 0.4
-    roll = np.radians(rng.uniform(65, 90) * rng.choice([-1, 1]) if on_side else rng.normal(0, 6))
+    roll = np.radians(rng.uniform(80, 94) * rng.choice([-1, 1]) if on_side else rng.normal(0, 6))
     forward = np.cos(roll) * UP + np.sin(roll) * across
     thick = 0.062 * person.height * (person.girth if not on_side else 1.25)
     pose = Pose(np.array([x, y, surface + thick]), along, forward, surface=surface, head_nod=8.0)
@@ -287,11 +287,12 @@ def lying(
     )
     if on_side:
         # The drawn-up legs need room: the hips move back.
+        hip, knee = rng.uniform(20, 55), rng.uniform(30, 85)
         pose = replace(
             pose,
             pelvis=pose.pelvis - np.sin(roll) * across * 0.14,
-            hip=_pair(rng, 20, 65),
-            knee=_pair(rng, 25, 85),
+            hip=_pair(rng, hip - 6, hip + 6),
+            knee=_pair(rng, knee - 10, knee + 10),
             shoulder=_pair(rng, 25, 75),
             abduction=_pair(rng, 0, 8),
             elbow=_pair(rng, 20, 95),
@@ -300,31 +301,34 @@ def lying(
             lean=float(rng.uniform(0, 15)),
         )
     else:
-        raised = float(rng.uniform(20, 45)) if rng.random() < 0.25 else 0.0
+        # A straight leg falls from the hip to the mattress.
+        flat = -4.0
+        raised = float(rng.uniform(20, 45)) if rng.random() < 0.25 else flat
+        bent = 1.9 * max(raised, 0.0)
         one = rng.random() < 0.5
         pose = replace(
             pose,
             lean=float(np.degrees(backrest)),
-            hip=(raised, 0.0) if one else (raised, raised),
-            knee=(raised * 1.9, 0.0) if one else (raised * 1.9, raised * 1.9),
+            hip=(raised, flat) if one else (raised, raised),
+            knee=(bent, 0.0) if one else (bent, bent),
             head_turn=float(rng.normal(0, 25)),
             head_nod=float(rng.uniform(5, 20)),
         )
         if rng.random() < 0.5:  # arms beside the body
             pose = replace(
                 pose,
-                shoulder=_pair(rng, 0, 8),
+                shoulder=_pair(rng, -3, 4),
                 abduction=_pair(rng, 10, 35),
-                elbow=_pair(rng, 5, 25),
+                elbow=_pair(rng, 0, 8),
                 inward=_pair(rng, 0, 15),
             )
         else:  # hands on the belly
             pose = replace(
                 pose,
-                shoulder=_pair(rng, 5, 15),
-                abduction=_pair(rng, 12, 25),
-                elbow=_pair(rng, 40, 65),
-                inward=_pair(rng, 50, 75),
+                shoulder=_pair(rng, 0, 8),
+                abduction=_pair(rng, 14, 25),
+                elbow=_pair(rng, 12, 25),
+                inward=_pair(rng, 75, 100),
             )
     if blanket is not None:
         pose = replace(pose, covered=float(rng.choice([0.35, 0.6, 0.95])), blanket=blanket)
@@ -346,9 +350,9 @@ def moved(rng: Rng, person: Person, pose: Pose) -> Pose:
         twist=pose.twist + float(rng.normal(0, 4)),
         hip=shifted(pose.hip, 5 if standing_up else 2),
         knee=shifted(pose.knee, 3),
-        shoulder=shifted(pose.shoulder, 8),
+        shoulder=shifted(pose.shoulder, 8 if upright else 2),
         abduction=shifted(pose.abduction, 4),
-        elbow=shifted(pose.elbow, 10),
+        elbow=shifted(pose.elbow, 10 if upright else 3),
         head_turn=pose.head_turn + float(rng.normal(0, 15)),
         head_nod=pose.head_nod + float(rng.normal(0, 5)),
     )

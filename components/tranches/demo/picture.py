@@ -78,10 +78,12 @@ def _buffers(
     clip: Clip, actors: list[Actor], occluders: list[Shape]
 ) -> Iterator[tuple[Buffer, list[Shape], list[float | None], list[int]]]:
     """Each frame's filled buffer, moving shapes, and share and count of visible pixels."""
-    room = Buffer(clip.view)
-    clip.room.draw(room)
-    room.draw([*clip.fixed, *occluders])
-    for frame in range(clip.frames):
+    room: Buffer | None = None
+    for frame, view in enumerate(clip.views):
+        if room is None or room.view is not view:
+            room = Buffer(view)
+            clip.room.draw(room)
+            room.draw([*clip.fixed, *occluders])
         buffer = room.copy()
         moving: list[Shape] = []
         alone: list[int] = []
@@ -91,7 +93,7 @@ def _buffers(
                 alone.append(0)
                 continue
             shapes = body(actor.person, pose, skeleton(actor.person, pose))
-            own = Buffer(clip.view)
+            own = Buffer(view)
             own.draw(shapes, owner=number)
             own.soften()
             alone.append(int((own.t < FAR).sum()))

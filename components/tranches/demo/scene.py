@@ -40,7 +40,7 @@ class Style:
     extensions: dict[str, float]
     size: tuple[int, int]  # pixels
     camera_height: tuple[float, float]  # metres
-    field: tuple[float, float]  # half width at distance 1: 0.5 is 53 degrees, 0.7 is 70
+    margin: tuple[float, float]  # the picture's side against the person's
     infrared: float  # share of clips
     hospital: bool
     walls: tuple[Colour, ...]
@@ -59,7 +59,7 @@ STYLES: Final = (
         extensions={"png": 0.53, "jpg": 0.36, "PNG": 0.09, "JPG": 0.01, "jpeg": 0.01},
         size=(320, 240),
         camera_height=(1.2, 1.8),
-        field=(0.50, 0.62),
+        margin=(1.15, 1.5),
         infrared=0.12,
         hospital=False,
         walls=((0.86, 0.78, 0.64), (0.80, 0.70, 0.62), (0.72, 0.76, 0.66), (0.88, 0.84, 0.76)),
@@ -80,7 +80,7 @@ STYLES: Final = (
         extensions={"png": 0.45, "PNG": 0.36, "jpg": 0.17, "jpeg": 0.01, "JPG": 0.01},
         size=(320, 256),
         camera_height=(2.1, 2.6),
-        field=(0.50, 0.64),
+        margin=(1.2, 1.55),
         infrared=0.22,
         hospital=True,
         walls=((0.74, 0.83, 0.82), (0.82, 0.86, 0.84), (0.76, 0.82, 0.88)),
@@ -101,7 +101,7 @@ STYLES: Final = (
         extensions={"PNG": 0.76, "JPG": 0.24},
         size=(304, 240),
         camera_height=(1.7, 2.3),
-        field=(0.62, 0.78),
+        margin=(1.3, 1.7),
         infrared=0.42,
         hospital=True,
         walls=((0.86, 0.84, 0.80), (0.70, 0.74, 0.76), (0.80, 0.76, 0.82)),
@@ -143,7 +143,7 @@ class Clip:
 
     kind: Kind
     size: tuple[int, int]
-    view: View
+    views: tuple[View, ...]  # one a frame; the same object as long as the camera rests
     room: Room
     fixed: tuple[Shape, ...]
     occluders: tuple[Shape, ...]
@@ -159,6 +159,9 @@ ROLE_SHARES: Final[dict[str, dict[str, float]]] = {
     STANDING: {"Staff": 0.72, "Other": 0.18, "Patient": 0.10},
     LYING: {"Patient": 0.94, "Other": 0.05, "Staff": 0.01},
 }
+
+
+SMALLEST_VIEW: Final = 2.1  # width of the picture at the person, metres
 
 
 def choose(rng: Rng, shares: dict[str, float]) -> str:
@@ -203,27 +206,16 @@ def build_clip(rng: Rng, style: Style, *, supersampling: float) -> Clip:
     if kind != "empty":
         actors.append(_primary(rng, style, layout, frames, infrared))
     middle = _middle(actors, layout)
-    # From the side of the bed where the person is, or its foot end: never through the wall.
-    side = np.sign(middle[0] - layout.bed[0]) if actors else 1.0
-    azimuth = rng.uniform(-35, 75) * side
+    # Mostly from the side of the bed where the person is; never along the bed, where
+    # somebody who lies is nothing but soles.
+    side = np.sign(middle[0] - layout.bed[0] + rng.normal(0, 0.5)) if actors else 1.0
+    azimuth = rng.uniform(22, 75) * side
     height = float(rng.uniform(*style.camera_height))
     size = (round(style.size[0] * supersampling), round(style.size[1] * supersampling))
-    field = float(rng.uniform(*style.field))
-    roll = float(np.radians(rng.normal(0, 1.5)))
-    target = middle + np.append(rng.normal(0, 0.12, 2), rng.normal(-0.02, 0.06))
-
-    def view_from(distance: float) -> View:
-        a = np.radians(azimuth)
-        eye = np.array([middle[0] + distance * np.sin(a), middle[1] - distance * np.cos(a), height])
-        return View(eye, target, size, field=field, roll=roll)
-
-    distance = float(rng.uniform(1.9, 2.3))
-    view = view_from(distance)
-    while actors and not _in_frame(view, actors[0]) and distance < 4.8:
-        distance += 0.15
-        view = view_from(distance)
-    if not actors:
-        view = view_from(3.2)
+    a, distance = np.radians(azimuth), float(rng.uniform(2.6, 3.6))
+    eye = np.array([middle[0] + distance * np.sin(a), middle[1] - distance * np.cos(a), height])
+    views = _views(rng, style, eye, size, actors, middle, frames)
+    view = views[0]
 
     count = int(rng.choice([0, 1, 2], p=[0.64, 0.30, 0.06])) if kind == "shown" else 0
     for _ in range(count):
@@ -234,11 +226,11 @@ def build_clip(rng: Rng, style: Style, *, supersampling: float) -> Clip:
         occluders = _screen(rng, view, actors[0], style)
     elif actors and rng.random() < style.occluders:
         occluders = _occluder(rng, view, actors[0], style, layout)
-    room = _with_camera_inside(room, view.eye)
+    room = _with_camera_inside(room, eye)
     return Clip(
         kind=kind,
         size=style.size,
-        view=view,
+        views=views,
         room=room,
         fixed=tuple(fixed),
         occluders=tuple(occluders),
@@ -499,23 +491,47 @@ def _middle(actors: list[Actor], layout: Layout) -> Vector:
     return middle
 
 
-def _in_frame(view: View, actor: Actor) -> bool:
-    """Whether head and hips of every pose and nearly all joints are in the picture."""
-    for pose in actor.poses:
-        if pose is None:
+def _views(
+    rng: Rng,
+    style: Style,
+    eye: Vector,
+    size: tuple[int, int],
+    actors: list[Actor],
+    middle: Vector,
+    frames: int,
+) -> tuple[View, ...]:
+    """The camera stays where it is, and turns and zooms to the person at each new posture."""
+    roll = float(np.radians(rng.normal(0, 1.5)))
+    if not actors:
+        view = View(eye, middle, size, field=float(rng.uniform(0.4, 0.6)), roll=roll)
+        return (view,) * frames
+    views: list[View] = []
+    primary = actors[0]
+    for frame, pose in enumerate(primary.poses):
+        if pose is None or (frame and primary.postures[frame] == primary.postures[frame - 1]):
+            views.append(views[-1])
             continue
-        joints = skeleton(actor.person, pose)
-        points = np.array(
-            [p for n, p in joints.items() if n not in ("face", "crown")]
-            + [joints["head"] + joints["crown"] * 0.08 * actor.person.height]
-        )
-        x, y, depth = view.project(points)
-        margin = 0.03
-        inside = (x > view.width * margin) & (x < view.width * (1 - margin))
-        inside &= (y > view.height * margin) & (y < view.height * (1 - margin)) & (depth > 0.8)
-        if inside.mean() < 0.95 or not inside[-1]:
-            return False
-    return True
+        joints = skeleton(primary.person, pose)
+        top = joints["head"] + 0.06 * primary.person.height * joints["crown"]
+        points = np.array([*(p for n, p in joints.items() if n not in ("face", "crown")), top])
+        target, half_width, half_height = points.mean(axis=0), 0.0, 0.0
+        for _ in range(3):  # the middle of what is seen moves with the direction of the look
+            plain = View(eye, target, size, field=1.0, roll=roll)
+            x, y, _ = plain.project(points)
+            across = ((x.min() + x.max()) / 2 - plain.width / 2) / plain.focal
+            below = ((y.min() + y.max()) / 2 - plain.height / 2) / plain.focal
+            half_width, half_height = np.ptp(x) / 2 / plain.focal, np.ptp(y) / 2 / plain.focal
+            far = float(np.linalg.norm(target - eye))
+            target = target + far * (plain.right * across + plain.down * below)
+        margin = float(rng.uniform(*style.margin))
+        field = max(half_width, half_height * size[0] / size[1]) * margin
+        field = max(field, SMALLEST_VIEW / 2 / float(np.linalg.norm(target - eye)))
+        # Off the middle by up to half of what the margin leaves.
+        slack = float(np.linalg.norm(target - eye)) * field * (1 - 1 / margin) * 0.5
+        target = target + plain.right * slack * rng.uniform(-1, 1)
+        target = target + plain.down * slack * rng.uniform(-0.6, 0.6) * size[1] / size[0]
+        views.append(View(eye, target, size, field=field, roll=roll))
+    return tuple(views)
 
 
 def _screen(rng: Rng, view: View, actor: Actor, style: Style) -> list[Shape]:
@@ -572,7 +588,9 @@ def _occluder(rng: Rng, view: View, actor: Actor, style: Style, layout: Layout) 
             float(spot[0]), float(spot[1]), heading, style="armchair", frame=wood, cover=cover
         )
     height = float(rng.uniform(0.6, 0.9))
-    return furniture.cabinet(float(spot[0]), float(spot[1]), heading, height=height, look=wood)
+    return furniture.cabinet(
+        float(spot[0]), float(spot[1]), heading, height=height, look=wood, lamp=False
+    )
 
 
 def _light(rng: Rng, infrared: bool) -> Light:
@@ -594,7 +612,7 @@ def _light(rng: Rng, infrared: bool) -> Light:
 def _lens(rng: Rng, infrared: bool, kind: Kind) -> Lens:
     exposure = float(rng.uniform(0.75, 1.15))
     return Lens(
-        exposure=exposure * (0.004 if kind == "dark" else 1.0),
+        exposure=exposure * (0.0012 if kind == "dark" else 1.0),
         noise=float(rng.uniform(0.006, 0.022) * (1.4 if infrared else 1.0)),
         blur=float(rng.choice([0.0, 0.5, 0.9], p=[0.5, 0.35, 0.15])),
         vignette=float(rng.uniform(0.35, 0.6) if infrared else rng.uniform(0.0, 0.25)),
