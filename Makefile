@@ -47,7 +47,7 @@ setup: .venv/.synced
 	@echo 'Installing the locked environment into .venv: TensorFlow Extended and what it needs,'
 	@echo '3 GB. The first time this takes from half a minute to a few minutes.'
 	@UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never \
-		$(UV) sync --locked --quiet --python '$(PYTHON)'
+		$(UV) sync --locked $$([ -t 2 ] || echo --quiet) --python '$(PYTHON)'
 	@touch $@
 
 .uv/bin/uv:
