@@ -18,6 +18,7 @@ from typing import Final
 from components.errors import DataError, InputError
 from components.tranches import archive, layout
 from components.tranches.labels import LABEL_COLUMNS, TableProblems, read_labels
+from components.tranches.spreadsheet import harmless
 from schema import features
 
 MASTER_NAME: Final = "tranch_master.csv"
@@ -351,9 +352,10 @@ def _master_rows(join: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
     )
 
 
-def _reject_rows(join: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+def _reject_rows(join: sqlite3.Connection) -> Iterator[list[object]]:
     """Yields `REPORT_COLUMNS` for everything that is not in the master table."""
-    return _harmless(
+    return map(
+        harmless,
         join.execute(
             """
             SELECT l.tranche, l.file_name, l.source, l.row,
@@ -371,14 +373,15 @@ def _reject_rows(join: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
             SELECT tranche, file_name, NULL, NULL, reason FROM reject
             ORDER BY 1, 2, 5
             """
-        )
+        ),
     )
 
 
-def _contradictory_rows(join: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+def _contradictory_rows(join: sqlite3.Connection) -> Iterator[list[object]]:
     """Yields `REPORT_COLUMNS` for every contradiction; a row may hold both."""
     known = ", ".join(f"'{posture}'" for posture in features.POSTURES)
-    return _harmless(
+    return map(
+        harmless,
         join.execute(
             f"""
             SELECT tranche, file_name, source, row, '{POSTURE_WITHOUT_PERSON}' FROM label
@@ -388,20 +391,8 @@ def _contradictory_rows(join: sqlite3.Connection) -> Iterator[tuple[object, ...]
             WHERE primary_posture IN ({known}) AND exception_case = 'Bad Image'
             ORDER BY 1, 4, 5
             """  # noqa: S608 -- the values are constants
-        )
+        ),
     )
-
-
-def _harmless(rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
-    """Keeps a spreadsheet from taking a file name for a formula.
-
-    Only in the tables for people: in tranch_master.csv names have to stay as they are.
-    """
-    for row in rows:
-        yield tuple(
-            f"'{cell}" if isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r")) else cell
-            for cell in row
-        )
 
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

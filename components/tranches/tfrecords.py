@@ -32,6 +32,7 @@ from rich.text import Text
 
 from components.code_digest import code_digest
 from components.errors import DataError, InputError
+from components.tranches.spreadsheet import harmless
 from components.tranches.staging import Shard, Staged, stage
 from schema import features
 
@@ -337,7 +338,7 @@ def _complete(tranche: str, staged: Staged) -> TrancheCounts:
             outcome = json.loads(shard.outcome.read_bytes())
             postures.update(outcome["postures"])
             reasons.update(reason for *_, reason in outcome["rejects"])
-            table.writerows(map(_harmless, outcome["rejects"]))
+            table.writerows(map(harmless, outcome["rejects"]))
     for scratch in folder.glob(".*"):  # rows, outcomes, and attempts that failed
         scratch.unlink()
     counts = TrancheCounts(
@@ -356,11 +357,6 @@ def _complete(tranche: str, staged: Staged) -> TrancheCounts:
     manifest = {"digest": staged.digest, "counts": asdict(counts), "bytes": sizes}
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
     return counts
-
-
-def _harmless(cells: Sequence[str]) -> list[str]:
-    """Keeps a spreadsheet from taking a file name for a formula."""
-    return [f"'{cell}" if cell.startswith(tuple("=+-@\t\r")) else cell for cell in cells]
 
 
 def _replace(staged: Path, folder: Path) -> None:
