@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from components.errors import InputError
@@ -154,6 +155,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 import click
+from PIL import Image
 from rich.console import Console
 from pipeline import cli, config, launch
 launch.WORKER = {worker!r}
@@ -265,3 +267,35 @@ def test_last_words_of_a_log(tmp_path: Path) -> None:
     assert launch.last_words(log) == "ValueError: \ufffd why"
     log.write_bytes(b"")
     assert launch.last_words(log) == ""
+
+
+def test_an_unknown_label_refuses_the_data_before_anything_is_trained(tmp_path: Path) -> None:
+    """The whole command with the real worker; it never gets as far as importing TFX."""
+    data, out = tmp_path / "data", tmp_path / "out put"
+    (data / "home").mkdir(parents=True)
+    for frame in (1, 2):
+        Image.new("RGB", (64, 48)).save(data / "home" / f"clip_cat-1_{frame}.png")
+    (data / "tranch1_labels.csv").write_text(
+        "file_name,how_many,primary_posture,primary_occluded,staff_patient_other\n"
+        "clip_cat-1_1.png,One,Sitting,No,Patient\n"
+        "clip_cat-1_2.png,One,Kneeling,No,Patient\n"
+    )
+    arguments = ("--data-root", data, "--output-root", out, "--base-weights", "none")
+    result = subprocess.run(
+        [sys.executable, "local_runner.py", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert result.returncode == 4, result.stdout + result.stderr
+    written = record.read(out / "run.json")
+    assert written is not None
+    assert written.verdict == "invalid_data"
+    (reason,) = written.reasons
+    for part in ("Kneeling", "tranch1_labels.csv", "3"):
+        assert part in reason
+    assert reason in result.stdout
+    assert [stage.state for stage in written.components] == ["failed"]
+    assert not (out / "metadata.sqlite").exists()
+    assert (out / "run.json").stat().st_mode & 0o077 == 0
+    assert Path(written.paths["log"]).is_file()
