@@ -15,6 +15,7 @@ from schema.features import UNKNOWN_OCCLUSION, UNKNOWN_POSTURE
 # Shares of a person's pixels that can be seen.
 PLAIN = 0.92  # from here on not occluded
 DECIDABLE = 0.50  # below it a clip is redrawn without what stands in front
+HOPELESS = 0.20  # up to it nobody can tell the posture
 COUNTED = 0.04  # below it the person is not counted
 # The primary person has to show at least this many times the pixels of any other.
 PROMINENCE = 1.35
@@ -66,9 +67,11 @@ def draw_clip(clip: Clip, rng: np.random.Generator) -> list[Frame]:
         else:
             break
     frames: list[Frame] = []
-    fixed = ShadowMap(clip.light, clip.middle, [*clip.fixed, *occluders])
+    shadows = None
+    if not clip.light.infrared:
+        shadows = ShadowMap(clip.light, clip.middle, [*clip.fixed, *occluders])
     for buffer, moving, seen, _ in drawn:
-        colour = shade(buffer, clip.light, fixed, moving)
+        colour = shade(buffer, clip.light, shadows, moving)
         image = develop(colour, clip, rng)
         frames.append(_label(clip, actors, len(frames), seen, image, rng))
     return frames
@@ -129,7 +132,9 @@ def _label(
     if clip.kind == "dark":
         return Frame(image, how_many, UNKNOWN_POSTURE, UNKNOWN_OCCLUSION, "")
     if clip.kind == "hidden":
-        return Frame(image, how_many, UNKNOWN_POSTURE, occluded, primary.role)
+        # Between hopeless and decidable a labeller may or may not tell: not labelled.
+        posture = UNKNOWN_POSTURE if first <= HOPELESS else ""
+        return Frame(image, how_many, posture, occluded, primary.role)
     if clip.lens.watermark:
         occluded = UNKNOWN_OCCLUSION
     elif chance < 0.02:

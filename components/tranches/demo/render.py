@@ -7,6 +7,7 @@ the share of a person that is hidden can be counted instead of guessed.
 Metres, z up. Arrays of vectors are planes first: (3, ...), float32.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -151,25 +152,31 @@ class RoundCone:
         qa = 1 - dy * dy / c2
         qb = od - y0 * dy + k * dy * w / c2
         qc = oo - y0 * y0 - w * w / c2
+        # The other end's centre lies `length` along the axis.
+        od_end, oo_end = od - length * dy, oo - 2 * length * y0 + length * length
+        flank = qb * qb - qa * qc
+        first = od * od - oo + ra * ra
+        last = od_end * od_end - oo_end + self.end_radius**2
+        rays = np.flatnonzero((flank > 0) | (first > 0) | (last > 0))
+        y0, dy, od, od_end, qa, qb = (_at(v, rays) for v in (y0, dy, od, od_end, qa, qb))
         with np.errstate(invalid="ignore", divide="ignore"):
-            t = (-qb - np.sqrt(qb * qb - qa * qc)) / qa
+            t = (-qb - np.sqrt(_at(flank, rays))) / qa
             foot = (y0 + t * dy - k * ra) / c2
             t = np.where((foot >= 0) & (foot <= length) & (t > NEAR), t, FAR)
-            first = -od - np.sqrt(od * od - oo + ra * ra)
+            first = -od - np.sqrt(_at(first, rays))
             first = np.where(first > NEAR, first, FAR)
-            # The other end's centre lies `length` along the axis.
-            od2 = od - length * dy
-            oo2 = oo - 2 * length * y0 + length * length
-            last = -od2 - np.sqrt(od2 * od2 - oo2 + self.end_radius**2)
+            last = -od_end - np.sqrt(_at(last, rays))
             last = np.where(last > NEAR, last, FAR)
-        flank = t <= np.minimum(first, last)
-        foot = np.where(flank, foot, np.where(first < last, 0, length))
-        t = np.minimum(t, np.minimum(first, last))
-        rays = np.flatnonzero(t < FAR)
-        t, foot = t[rays], foot[rays]
+        caps = np.minimum(first, last)
+        foot = np.where(t <= caps, foot, np.where(first < last, 0, length))
+        t = np.minimum(t, caps)
+        met = np.flatnonzero(t < FAR)
+        rays, t, foot = rays[met], t[met], foot[met]
         point = _at(oa, rays) + t * _at(direction, rays)
         normal = point - unit * foot
         normal /= np.sqrt(_dot(normal, normal)) + np.float32(1e-9)
+        if self.material.pattern == "plain":  # looks alike everywhere
+            return Hits(rays, t, normal, normal)
         around = np.arctan2(normal[0], normal[1]) * np.float32(0.1)
         local = np.stack([around, np.zeros_like(foot), foot])
         return Hits(rays, t, normal, local)
@@ -248,7 +255,8 @@ def _turn(matrix: Floats, v: Floats) -> Floats:
 
 
 def _at(v: Floats, rays: NDArray[np.intp]) -> Floats:
-    return v if v.shape[1] == 1 else v[:, rays]
+    """Picks rays out of (..., N); what is the same for all rays, (..., 1), stays as it is."""
+    return v if v.shape[-1] == 1 else v[..., rays]
 
 
 class View:
@@ -318,25 +326,37 @@ class View:
 
     def window(self, spheres: list[tuple[Vector, float]]) -> tuple[slice, slice] | None:
         """Rows and columns that can show the hull of the spheres; None if none can."""
-        centres = np.array([centre for centre, _ in spheres])
-        radii = np.array([radius for _, radius in spheres])
-        x, y, depth = self.project(centres)
-        if (depth + radii < NEAR).all():
+        # Plain floats: for one or two points they are ten times faster than arrays.
+        ex, ey, ez = self.eye.tolist()
+        axes = (self.right.tolist(), self.down.tolist(), self.forward.tolist())
+        left = top = math.inf
+        right = bottom = -math.inf
+        seen = False
+        for centre, radius in spheres:
+            px, py, pz = centre.tolist()
+            px, py, pz = px - ex, py - ey, pz - ez
+            x, y, depth = (px * ax + py * ay + pz * az for ax, ay, az in axes)
+            seen |= depth + radius >= NEAR
+            scale, reach = self.focal, radius * self.focal
+            if not self.parallel:
+                if depth - radius < NEAR:
+                    left = top = -math.inf
+                    right = bottom = math.inf
+                    continue
+                scale /= depth
+                # 1.25: a sphere beside the axis looks longer than wide.
+                reach *= 1.25 / (depth - radius)
+            left, right = min(left, x * scale - reach), max(right, x * scale + reach)
+            top, bottom = min(top, y * scale - reach), max(bottom, y * scale + reach)
+        if not seen:
             return None
-        if self.parallel:
-            reach = radii * self.focal
-        elif (depth - radii < NEAR).any():
-            return slice(0, self.height), slice(0, self.width)
-        else:
-            # 1.25: a sphere beside the axis looks longer than wide.
-            reach = 1.25 * radii * self.focal / (depth - radii)
-        left, right = int((x - reach).min()) - 1, int((x + reach).max()) + 2
-        top, bottom = int((y - reach).min()) - 1, int((y + reach).max()) + 2
-        rows = slice(max(top, 0), min(bottom, self.height))
-        columns = slice(max(left, 0), min(right, self.width))
-        if rows.start >= rows.stop or columns.start >= columns.stop:
+        first_row = max(math.floor(max(top, -self.height) + self.height / 2) - 1, 0)
+        last_row = min(math.ceil(min(bottom, self.height) + self.height / 2) + 1, self.height)
+        first_column = max(math.floor(max(left, -self.width) + self.width / 2) - 1, 0)
+        last_column = min(math.ceil(min(right, self.width) + self.width / 2) + 1, self.width)
+        if first_row >= last_row or first_column >= last_column:
             return None
-        return rows, columns
+        return slice(first_row, last_row), slice(first_column, last_column)
 
 
 class Buffer:
@@ -478,7 +498,7 @@ class Light:
 class ShadowMap:
     """Which points the lamp sees."""
 
-    SIDE: Final = 160
+    SIDE: Final = 128
     REACH: Final = 2.9  # metres around the middle of the scene
 
     def __init__(self, light: Light, middle: Vector, shapes: list[Shape]) -> None:
@@ -516,13 +536,14 @@ def _doubled(half: Floats, size: tuple[int, int]) -> Floats:
     return half.repeat(2, axis=0).repeat(2, axis=1)[: size[0], : size[1]]
 
 
-def shade(buffer: Buffer, light: Light, shadows: ShadowMap, moving: list[Shape]) -> Floats:
+def shade(buffer: Buffer, light: Light, shadows: ShadowMap | None, moving: list[Shape]) -> Floats:
     """Lights a filled buffer.
 
     Args:
       buffer: what the camera sees.
       light: the room's light.
-      shadows: the shadow map of the fixed things.
+      shadows: the shadow map of the fixed things; None under infrared light, whose
+        lamp is beside the lens, so that it sees no shadows.
       moving: the shapes that are not in it.
 
     Returns:
@@ -540,7 +561,7 @@ def shade(buffer: Buffer, light: Light, shadows: ShadowMap, moving: list[Shape])
     open_sky = _doubled(1 - np.clip(gap * 1.3, 0, 0.16), size)
 
     facing = np.maximum(-_dot(n, view.direction), 0)
-    if light.infrared:
+    if shadows is None:
         near = np.clip(2.6 / np.maximum(depth, 0.8), 0, 2.5) ** 1.8
         strength = light.ambient * open_sky + light.headlight * near * (0.1 + 0.9 * facing)
         grey = 0.30 * albedo[0] + 0.59 * albedo[1] + 0.11 * albedo[2]

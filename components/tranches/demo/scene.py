@@ -40,7 +40,6 @@ class Style:
     extensions: dict[str, float]
     size: tuple[int, int]  # pixels
     camera_height: tuple[float, float]  # metres
-    margin: tuple[float, float]  # the picture's side against the person's
     infrared: float  # share of clips
     hospital: bool
     walls: tuple[Colour, ...]
@@ -59,8 +58,7 @@ STYLES: Final = (
         extensions={"png": 0.53, "jpg": 0.36, "PNG": 0.09, "JPG": 0.01, "jpeg": 0.01},
         size=(320, 240),
         camera_height=(1.2, 1.8),
-        margin=(1.15, 1.5),
-        infrared=0.12,
+        infrared=0.06,
         hospital=False,
         walls=((0.86, 0.78, 0.64), (0.80, 0.70, 0.62), (0.72, 0.76, 0.66), (0.88, 0.84, 0.76)),
         floors=(
@@ -70,7 +68,7 @@ STYLES: Final = (
         ),
         woods=((0.45, 0.28, 0.16), (0.60, 0.42, 0.26), (0.30, 0.19, 0.12)),
         postures={SITTING: 0.27, STANDING: 0.50, LYING: 0.23},
-        occluders=0.62,
+        occluders=0.2,
     ),
     Style(
         number=2,
@@ -80,8 +78,7 @@ STYLES: Final = (
         extensions={"png": 0.45, "PNG": 0.36, "jpg": 0.17, "jpeg": 0.01, "JPG": 0.01},
         size=(320, 256),
         camera_height=(2.1, 2.6),
-        margin=(1.2, 1.55),
-        infrared=0.22,
+        infrared=0.12,
         hospital=True,
         walls=((0.74, 0.83, 0.82), (0.82, 0.86, 0.84), (0.76, 0.82, 0.88)),
         floors=(
@@ -91,7 +88,7 @@ STYLES: Final = (
         ),
         woods=((0.72, 0.66, 0.55), (0.80, 0.80, 0.78)),
         postures={SITTING: 0.27, STANDING: 0.54, LYING: 0.19},
-        occluders=0.62,
+        occluders=0.2,
     ),
     Style(
         number=3,
@@ -101,8 +98,7 @@ STYLES: Final = (
         extensions={"PNG": 0.76, "JPG": 0.24},
         size=(304, 240),
         camera_height=(1.7, 2.3),
-        margin=(1.3, 1.7),
-        infrared=0.42,
+        infrared=0.2,
         hospital=True,
         walls=((0.86, 0.84, 0.80), (0.70, 0.74, 0.76), (0.80, 0.76, 0.82)),
         floors=(
@@ -111,7 +107,7 @@ STYLES: Final = (
         ),
         woods=((0.62, 0.48, 0.34), (0.82, 0.74, 0.62), (0.40, 0.36, 0.34)),
         postures={SITTING: 0.26, STANDING: 0.55, LYING: 0.19},
-        occluders=0.62,
+        occluders=0.2,
     ),
 )
 
@@ -161,7 +157,7 @@ ROLE_SHARES: Final[dict[str, dict[str, float]]] = {
 }
 
 
-SMALLEST_VIEW: Final = 2.1  # width of the picture at the person, metres
+VIEW_WIDTH: Final = 2.6  # width of the picture at the person, metres
 
 
 def choose(rng: Rng, shares: dict[str, float]) -> str:
@@ -209,15 +205,15 @@ def build_clip(rng: Rng, style: Style, *, supersampling: float) -> Clip:
     # Mostly from the side of the bed where the person is; never along the bed, where
     # somebody who lies is nothing but soles.
     side = np.sign(middle[0] - layout.bed[0] + rng.normal(0, 0.5)) if actors else 1.0
-    azimuth = rng.uniform(22, 75) * side
+    azimuth = rng.uniform(35, 65) * side
     height = float(rng.uniform(*style.camera_height))
     size = (round(style.size[0] * supersampling), round(style.size[1] * supersampling))
     a, distance = np.radians(azimuth), float(rng.uniform(2.6, 3.6))
     eye = np.array([middle[0] + distance * np.sin(a), middle[1] - distance * np.cos(a), height])
-    views = _views(rng, style, eye, size, actors, middle, frames)
+    views = _views(rng, eye, size, actors, middle, frames)
     view = views[0]
 
-    count = int(rng.choice([0, 1, 2], p=[0.64, 0.30, 0.06])) if kind == "shown" else 0
+    count = int(rng.choice([0, 1, 2], p=[0.86, 0.12, 0.02])) if kind == "shown" else 0
     for _ in range(count):
         actors.append(_companion(rng, layout, view, actors, frames, infrared))
 
@@ -493,14 +489,16 @@ def _middle(actors: list[Actor], layout: Layout) -> Vector:
 
 def _views(
     rng: Rng,
-    style: Style,
     eye: Vector,
     size: tuple[int, int],
     actors: list[Actor],
     middle: Vector,
     frames: int,
 ) -> tuple[View, ...]:
-    """The camera stays where it is, and turns and zooms to the person at each new posture."""
+    """The camera stays where it is, and turns and zooms to the person at each new posture.
+
+    As the real pictures do: they are cut from a ward camera around a person.
+    """
     roll = float(np.radians(rng.normal(0, 1.5)))
     if not actors:
         view = View(eye, middle, size, field=float(rng.uniform(0.4, 0.6)), roll=roll)
@@ -512,24 +510,11 @@ def _views(
             views.append(views[-1])
             continue
         joints = skeleton(primary.person, pose)
-        top = joints["head"] + 0.06 * primary.person.height * joints["crown"]
-        points = np.array([*(p for n, p in joints.items() if n not in ("face", "crown")), top])
-        target, half_width, half_height = points.mean(axis=0), 0.0, 0.0
-        for _ in range(3):  # the middle of what is seen moves with the direction of the look
-            plain = View(eye, target, size, field=1.0, roll=roll)
-            x, y, _ = plain.project(points)
-            across = ((x.min() + x.max()) / 2 - plain.width / 2) / plain.focal
-            below = ((y.min() + y.max()) / 2 - plain.height / 2) / plain.focal
-            half_width, half_height = np.ptp(x) / 2 / plain.focal, np.ptp(y) / 2 / plain.focal
-            far = float(np.linalg.norm(target - eye))
-            target = target + far * (plain.right * across + plain.down * below)
-        margin = float(rng.uniform(*style.margin))
-        field = max(half_width, half_height * size[0] / size[1]) * margin
-        field = max(field, SMALLEST_VIEW / 2 / float(np.linalg.norm(target - eye)))
-        # Off the middle by up to half of what the margin leaves.
-        slack = float(np.linalg.norm(target - eye)) * field * (1 - 1 / margin) * 0.5
-        target = target + plain.right * slack * rng.uniform(-1, 1)
-        target = target + plain.down * slack * rng.uniform(-0.6, 0.6) * size[1] / size[0]
+        points = np.array([p for n, p in joints.items() if n not in ("face", "crown")])
+        # The height of the look is fixed: how high somebody is in the picture tells.
+        target = np.append(points[:, :2].mean(axis=0), 0.8) + np.append(rng.normal(0, 0.1, 2), 0)
+        far = float(np.linalg.norm(target - eye))
+        field = VIEW_WIDTH * float(rng.uniform(0.95, 1.1)) / 2 / far
         views.append(View(eye, target, size, field=field, roll=roll))
     return tuple(views)
 
@@ -551,7 +536,7 @@ def _screen(rng: Rng, view: View, actor: Actor, style: Style) -> list[Shape]:
     distance = max(float(depth.min()) - 0.3, 0.5)
     # Where the sight lines to the joints cross the plane of the curtain.
     across = offset @ right / depth * distance
-    left_gap, right_gap = rng.permutation([0.14, float(rng.uniform(-0.14, 0.02))])
+    left_gap, right_gap = rng.permutation([0.14, float(rng.uniform(-0.10, 0.02))])
     colour = people.pick(rng, style.walls)
     look = Material(colour, furniture.shade_of(colour, 0.72), "folds", 0.14)
     middle = view.eye + ahead * distance

@@ -29,7 +29,7 @@ from schema import features
 DEFAULT_CLIPS: Final = 1500
 DEFAULT_SEED: Final = 20240701
 MARKER: Final = "demo.json"
-SUPERSAMPLING: Final = 1.4  # rays along each side of a pixel
+SUPERSAMPLING: Final = 1.2  # rays along each side of a pixel
 _ZIP_TIME: Final = (2024, 7, 1, 0, 0, 0)  # of every entry, so that zips are equal byte for byte
 
 # What is wrong with the first frame of some clips, a few in each tranche.
