@@ -15,7 +15,7 @@ from schema.features import UNKNOWN_OCCLUSION, UNKNOWN_POSTURE
 # Shares of a person's pixels that can be seen.
 PLAIN = 0.92  # from here on not occluded
 DECIDABLE = 0.50  # below it a clip is redrawn without what stands in front
-HOPELESS = 0.20  # up to it nobody can tell the posture
+HOPELESS = 0.10  # up to it nobody can tell the posture
 COUNTED = 0.04  # below it the person is not counted
 # The primary person has to show at least this many times the pixels of any other.
 PROMINENCE = 1.35
@@ -81,10 +81,10 @@ def _buffers(
     clip: Clip, actors: list[Actor], occluders: list[Shape]
 ) -> Iterator[tuple[Buffer, list[Shape], list[float | None], list[int]]]:
     """Each frame's filled buffer, moving shapes, and share and count of visible pixels."""
-    room: Buffer | None = None
+    room = own = None
     for frame, view in enumerate(clip.views):
-        if room is None or room.view is not view:
-            room = Buffer(view)
+        if room is None or own is None or room.view is not view:
+            room, own = Buffer(view), Buffer(view)
             clip.room.draw(room)
             room.draw([*clip.fixed, *occluders])
         buffer = room.copy()
@@ -96,7 +96,7 @@ def _buffers(
                 alone.append(0)
                 continue
             shapes = body(actor.person, pose, skeleton(actor.person, pose))
-            own = Buffer(view)
+            own.clear()
             own.draw(shapes, owner=number)
             own.soften()
             alone.append(int((own.t < FAR).sum()))
@@ -159,7 +159,7 @@ def develop(colour: Floats, clip: Clip, rng: np.random.Generator) -> Image.Image
     if lens.blur:
         picture = ndimage.gaussian_filter(picture, (0, lens.blur, lens.blur))
     picture = 1 - np.exp(-1.35 * np.maximum(picture, 0))  # a soft shoulder instead of clipping
-    picture = picture ** np.float32(1 / 2.2)
+    picture = np.sqrt(picture)
     picture += rng.standard_normal(picture.shape, np.float32) * np.float32(lens.noise)
     levels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     if len(levels) == 1:

@@ -597,7 +597,7 @@ def _light(rng: Rng, infrared: bool) -> Light:
 def _lens(rng: Rng, infrared: bool, kind: Kind) -> Lens:
     exposure = float(rng.uniform(0.75, 1.15))
     return Lens(
-        exposure=exposure * (0.0012 if kind == "dark" else 1.0),
+        exposure=exposure * (0.0002 if kind == "dark" else 1.0),
         noise=float(rng.uniform(0.006, 0.022) * (1.4 if infrared else 1.0)),
         blur=float(rng.choice([0.0, 0.5, 0.9], p=[0.5, 0.35, 0.15])),
         vignette=float(rng.uniform(0.35, 0.6) if infrared else rng.uniform(0.0, 0.25)),

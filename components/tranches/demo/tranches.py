@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -360,7 +361,8 @@ def _encode(rng: np.random.Generator, image: Image.Image, extension: str, infrar
         image = image.convert("L")
     out = io.BytesIO()
     if extension.lower() == "png":
-        image.save(out, "PNG", compress_level=1)
+        # Noise does not repeat: looking for repetitions takes time and gains nothing.
+        image.save(out, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     else:
         image.save(out, "JPEG", quality=int(rng.integers(50, 93)))
     return out.getvalue()
