@@ -11,6 +11,9 @@ BASE: Final = "mobilenet_v2"
 # ImageNet steps. From scratch on a few hundred steps the moving averages would
 # still be their initial values when the model is first evaluated.
 SCRATCH_MOMENTUM: Final = 0.9
+# Before each dense layer, where base weights are given: the head has more weights than the
+# open layers, and learns a few hundred pictures by heart.
+DROPOUT: Final = 0.3
 
 
 def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model:
@@ -40,6 +43,8 @@ def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model
     x = base(x) if weights is None else base(x, training=False)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     for index, units in enumerate((1024, 1024, 512)):
+        if weights is not None:
+            x = keras.layers.Dropout(DROPOUT, name=f"dropout_{index}")(x)
         x = keras.layers.Dense(units, activation="relu", name=f"dense_{index}")(x)
     probabilities = keras.layers.Dense(
         len(features.POSTURES), activation="softmax", dtype="float32", name="probabilities"

@@ -62,10 +62,7 @@ def _check_imagenet(config: PipelineConfig, url: str) -> None:
             f" change alpha or train without base weights (--base-weights {NO_WEIGHTS})."
         )
     size = config.image_size if config.image_size in SIZES else FALLBACK_SIZE
-    name = (
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_"
-        f"{float(config.alpha)}_{size}_no_top.h5"
-    )
+    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(config.alpha)}_{size}_no_top.h5"
     if (_keras_home() / "models" / name).is_file() or _reachable(url + name):
         return
     raise InputError(

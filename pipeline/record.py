@@ -114,9 +114,7 @@ def failed(
       reason: a sentence.
       verdict: `failed`, or `invalid_data` if ingestion refused the data.
     """
-    findings = (
-        [Finding(severity="blocking", sentence=reason)] if verdict == "invalid_data" else []
-    )
+    findings = [Finding(severity="blocking", sentence=reason)] if verdict == "invalid_data" else []
     return Outcome(
         run_id=run_id,
         verdict=verdict,
@@ -165,9 +163,7 @@ def read(path: Path) -> Outcome | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise InputError(
-            f"{path} is not the record of a run; move it away to go on."
-        ) from error
+        raise InputError(f"{path} is not the record of a run; move it away to go on.") from error
 
 
 def paths(config: PipelineConfig, run_id: str) -> dict[str, str]:

@@ -43,9 +43,7 @@ def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         with pytest.raises(InputError):
-            base_weights.check(
-                settings(), url=f"http://127.0.0.1:{silent.getsockname()[1]}/"
-            )
+            base_weights.check(settings(), url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
         assert time.monotonic() - started < 3
 
 

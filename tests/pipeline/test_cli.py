@@ -40,12 +40,10 @@ def test_every_command_has_help_and_none_imports_anything_heavy() -> None:
         "    text = command.get_help(context)\n"
         "    assert command.help and command.help.strip().endswith('.'), name\n"
         "    options = [p for p in command.params if p.param_type_name == 'option']\n"
-            "    assert all(option.help for option in options), name\n"
+        "    assert all(option.help for option in options), name\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules])\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
-    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "[]\n"
 

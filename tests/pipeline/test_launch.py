@@ -137,9 +137,7 @@ def test_a_worker_without_a_record_failed(
     monkeypatch.setattr(launch, "WORKER", script(tmp_path, text))
     console = Console(record=True, width=200)
     task = job(tmp_path)
-    record.write(
-        record.Outcome(run_id="r0", verdict="pushed", demo=False), task.config.record_path
-    )
+    record.write(record.Outcome(run_id="r0", verdict="pushed", demo=False), task.config.record_path)
     assert launch._run(task, console) == 1
     written = json.loads(task.config.record_path.read_text())
     assert (written["run_id"], written["verdict"]) == ("r1", "failed")
@@ -236,9 +234,7 @@ def test_two_runs_do_not_share_an_output_folder(tmp_path: Path) -> None:
 
 def test_the_demo_does_not_mix_with_own_data(tmp_path: Path) -> None:
     settings = config.load(None, output_root=tmp_path)
-    record.write(
-        record.Outcome(run_id="r0", verdict="pushed", demo=False), settings.record_path
-    )
+    record.write(record.Outcome(run_id="r0", verdict="pushed", demo=False), settings.record_path)
     with pytest.raises(InputError, match="the demo must not mix"):
         launch.launch(settings, Console(quiet=True))
 

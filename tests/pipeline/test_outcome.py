@@ -36,9 +36,7 @@ def run(settings: PipelineConfig, run_id: str, **answers: int) -> Run:
     reader, writer = os.pipe()
     os.environ[EVENTS_FD] = str(writer)
     try:
-        failure = worker.run_pipeline(
-            tiny_pipeline.create(settings.output_root, **answers), run_id
-        )
+        failure = worker.run_pipeline(tiny_pipeline.create(settings.output_root, **answers), run_id)
     finally:
         del os.environ[EVENTS_FD]
         os.close(writer)

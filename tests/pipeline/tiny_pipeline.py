@@ -79,9 +79,7 @@ def Serve(
     Path(blessing.uri, "report.json").write_text(json.dumps(report))
 
 
-def create(
-    root: Path, *, passes: int = 1, breaks: int = 0, serves: int = 1
-) -> pipeline.Pipeline:
+def create(root: Path, *, passes: int = 1, breaks: int = 0, serves: int = 1) -> pipeline.Pipeline:
     """Builds it; each argument turns one gate's answer."""
     gate = Gate(passes=passes).with_id("ValidationGate")
     verdict = gate.outputs["verdict"]

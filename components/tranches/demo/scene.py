@@ -57,7 +57,7 @@ STYLES: Final = (
         has_exception_case=False,
         extensions={"png": 0.53, "jpg": 0.36, "PNG": 0.09, "JPG": 0.01, "jpeg": 0.01},
         size=(320, 240),
-        camera_height=(1.2, 1.8),
+        camera_height=(1.0, 1.4),
         infrared=0.06,
         hospital=False,
         walls=((0.86, 0.78, 0.64), (0.80, 0.70, 0.62), (0.72, 0.76, 0.66), (0.88, 0.84, 0.76)),
@@ -68,7 +68,7 @@ STYLES: Final = (
         ),
         woods=((0.45, 0.28, 0.16), (0.60, 0.42, 0.26), (0.30, 0.19, 0.12)),
         postures={SITTING: 0.27, STANDING: 0.50, LYING: 0.23},
-        occluders=0.2,
+        occluders=0.1,
     ),
     Style(
         number=2,
@@ -77,8 +77,8 @@ STYLES: Final = (
         has_exception_case=False,
         extensions={"png": 0.45, "PNG": 0.36, "jpg": 0.17, "jpeg": 0.01, "JPG": 0.01},
         size=(320, 256),
-        camera_height=(2.1, 2.6),
-        infrared=0.12,
+        camera_height=(1.6, 2.0),
+        infrared=0.08,
         hospital=True,
         walls=((0.74, 0.83, 0.82), (0.82, 0.86, 0.84), (0.76, 0.82, 0.88)),
         floors=(
@@ -88,7 +88,7 @@ STYLES: Final = (
         ),
         woods=((0.72, 0.66, 0.55), (0.80, 0.80, 0.78)),
         postures={SITTING: 0.27, STANDING: 0.54, LYING: 0.19},
-        occluders=0.2,
+        occluders=0.1,
     ),
     Style(
         number=3,
@@ -97,8 +97,8 @@ STYLES: Final = (
         has_exception_case=True,
         extensions={"PNG": 0.76, "JPG": 0.24},
         size=(304, 240),
-        camera_height=(1.7, 2.3),
-        infrared=0.2,
+        camera_height=(1.2, 1.7),
+        infrared=0.12,
         hospital=True,
         walls=((0.86, 0.84, 0.80), (0.70, 0.74, 0.76), (0.80, 0.76, 0.82)),
         floors=(
@@ -107,7 +107,7 @@ STYLES: Final = (
         ),
         woods=((0.62, 0.48, 0.34), (0.82, 0.74, 0.62), (0.40, 0.36, 0.34)),
         postures={SITTING: 0.26, STANDING: 0.55, LYING: 0.19},
-        occluders=0.2,
+        occluders=0.1,
     ),
 )
 
@@ -157,7 +157,7 @@ ROLE_SHARES: Final[dict[str, dict[str, float]]] = {
 }
 
 
-VIEW_WIDTH: Final = 2.6  # width of the picture at the person, metres
+VIEW_WIDTH: Final = 2.3  # width of the picture at the person, metres
 
 
 def choose(rng: Rng, shares: dict[str, float]) -> str:
@@ -196,16 +196,17 @@ def build_clip(rng: Rng, style: Style, *, supersampling: float) -> Clip:
     infrared = bool(rng.random() < style.infrared)
     kind: Kind = rng.choice(["shown", "empty", "hidden", "dark"], p=[0.895, 0.02, 0.07, 0.015])
     frames = int(rng.choice(np.arange(1, 9), p=FRAME_SHARES))
-    layout, room, fixed = _furnish(rng, style)
+    layout, room, fixed, chair = _furnish(rng, style)
 
     actors: list[Actor] = []
     if kind != "empty":
         actors.append(_primary(rng, style, layout, frames, infrared))
+    # A chair stands where somebody sits: what the person does shows in the room, too.
+    if any(SITTING in actor.postures for actor in actors):
+        fixed += chair
     middle = _middle(actors, layout)
-    # Mostly from the side of the bed where the person is; never along the bed, where
-    # somebody who lies is nothing but soles.
-    side = np.sign(middle[0] - layout.bed[0] + rng.normal(0, 0.5)) if actors else 1.0
-    azimuth = rng.uniform(35, 65) * side
+    # Never along the bed: somebody who lies would be nothing but soles.
+    azimuth = rng.uniform(35, 60)
     height = float(rng.uniform(*style.camera_height))
     size = (round(style.size[0] * supersampling), round(style.size[1] * supersampling))
     a, distance = np.radians(azimuth), float(rng.uniform(2.6, 3.6))
@@ -213,7 +214,7 @@ def build_clip(rng: Rng, style: Style, *, supersampling: float) -> Clip:
     views = _views(rng, eye, size, actors, middle, frames)
     view = views[0]
 
-    count = int(rng.choice([0, 1, 2], p=[0.86, 0.12, 0.02])) if kind == "shown" else 0
+    count = int(rng.choice([0, 1, 2], p=[0.90, 0.09, 0.01])) if kind == "shown" else 0
     for _ in range(count):
         actors.append(_companion(rng, layout, view, actors, frames, infrared))
 
@@ -242,8 +243,8 @@ def build_clip(rng: Rng, style: Style, *, supersampling: float) -> Clip:
 FRAME_SHARES: Final = np.array([0.34, 0.38, 0.17, 0.06, 0.02, 0.01, 0.01, 0.01])
 
 
-def _furnish(rng: Rng, style: Style) -> tuple[Layout, Room, list[Shape]]:
-    """The room and what stands in it."""
+def _furnish(rng: Rng, style: Style) -> tuple[Layout, Room, list[Shape], list[Shape]]:
+    """The room, what stands in it, and a chair."""
     wood = Material(people.pick(rng, style.woods))
     cloth = Material(people.pick(rng, people.CLOTHS))
     white = people.pick(rng, ((0.90, 0.90, 0.92), (0.82, 0.86, 0.90), (0.88, 0.85, 0.80)))
@@ -261,15 +262,13 @@ def _furnish(rng: Rng, style: Style) -> tuple[Layout, Room, list[Shape]]:
     bed_width = float(rng.uniform(0.92, 1.02) if style.hospital else rng.uniform(0.95, 1.35))
     backrest = float(np.radians(rng.uniform(8, 22))) if style.hospital and rng.random() < 0.4 else 0
     bed = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.2, 0.2)))
-    chair_side = float(rng.choice([-1.0, 1.0]))
+    chair_side = float(rng.choice([-1.0, 1.0], p=[0.15, 0.85]))
     chair = (
         bed[0] + chair_side * (bed_width / 2 + float(rng.uniform(0.55, 0.85))),
         bed[1] + float(rng.uniform(-0.5, 0.6)),
     )
-    # The sitter looks into the room or at the bed.
-    chair_heading = float(
-        rng.choice([-np.pi / 2, np.pi / 2 + chair_side * np.pi / 2]) + rng.normal(0, 0.35)
-    )
+    # Seen from the side, or nearly: from the front, sitting and standing are much alike.
+    chair_heading = float(rng.choice([-3 * np.pi / 4, np.pi / 4]) + rng.normal(0, 0.3))
     low = np.array([-float(rng.uniform(2.0, 3.0)), -4.0, 0.0])
     high = np.array([float(rng.uniform(2.0, 3.0)), bed[1] + 1.15 + float(rng.uniform(0, 0.3)), 2.7])
     layout = Layout(
@@ -293,7 +292,7 @@ def _furnish(rng: Rng, style: Style) -> tuple[Layout, Room, list[Shape]]:
         ("plain", "armchair", "wheelchair", "stool") if style.hospital else ("plain", "armchair")
     )
     look = str(rng.choice(chairs))
-    shapes += furniture.chair(
+    chair_shapes = furniture.chair(
         *chair, chair_heading - np.pi / 2, style=look, frame=wood, cover=cloth
     )
     beside = -chair_side if rng.random() < 0.7 else chair_side
@@ -310,7 +309,7 @@ def _furnish(rng: Rng, style: Style) -> tuple[Layout, Room, list[Shape]]:
         x = low[0] + 0.35 if beside > 0 else high[0] - 0.35
         middle = np.array([x, high[1] - 0.5, 1.0])
         shapes.append(Box(middle, (0.3, 0.45, 1.0), np.eye(3), wood))
-    return layout, _room(rng, style, low, high, wood), shapes
+    return layout, _room(rng, style, low, high, wood), shapes, chair_shapes
 
 
 def _room(rng: Rng, style: Style, low: Vector, high: Vector, wood: Material) -> Room:
@@ -375,13 +374,13 @@ def _with_camera_inside(room: Room, eye: Vector) -> Room:
 
 
 def _place(
-    rng: Rng, posture: str, person: Person, layout: Layout, blanket: Material | None, side: float
+    rng: Rng, posture: str, person: Person, layout: Layout, blanket: Material | None
 ) -> Pose:
     """A pose of a posture at a place where one does that."""
     x, y = layout.bed
     half = layout.bed_width / 2
     if posture == LYING:
-        if rng.random() < 0.06:  # fallen beside the bed
+        if rng.random() < 0.04:  # fallen beside the bed
             spot = x - layout.chair_side * (half + float(rng.uniform(0.45, 0.7)))
             angle = np.pi / 2 + rng.normal(0, 0.3) + (np.pi if rng.random() < 0.5 else 0)
             return people.lying(rng, person, spot, y - 0.2, float(angle), 0.0)
@@ -397,19 +396,18 @@ def _place(
             blanket=covered,
         )
     if posture == SITTING:
-        if rng.random() < 0.65:
+        if rng.random() < 0.85:
             heading = layout.chair_heading + float(rng.normal(0, 0.1))
             return people.sitting(rng, person, *layout.chair, heading, furniture.SEAT_HEIGHT)
-        # On the edge of the bed, on the side without the chair.
-        edge = -layout.chair_side
+        edge = 1.0  # of the bed, on the camera's side
         heading = (0.0 if edge > 0 else np.pi) + float(rng.normal(0, 0.3))
         along = y + float(rng.uniform(-0.5, 0.3))
         return people.sitting(rng, person, x + edge * (half - 0.12), along, heading, layout.bed_top)
+    # On the camera's side of the bed or at its foot end, where the legs are seen.
     angle = float(rng.uniform(-np.pi, np.pi))
     spots = (
-        (x + side * (half + 0.45), y + float(rng.uniform(-0.7, 0.5))),
-        (x + float(rng.uniform(-0.6, 0.6)), y - 1.5),
-        (x + side * (half + 0.75), y - float(rng.uniform(0.7, 1.2))),
+        (x + half + float(rng.uniform(0.45, 0.9)), y - float(rng.uniform(0.3, 1.2))),
+        (x + float(rng.uniform(-0.2, 0.8)), y - 1.5),
     )
     east, north = spots[rng.integers(len(spots))]
     return people.standing(rng, person, east, north, angle)
@@ -421,15 +419,14 @@ def _primary(rng: Rng, style: Style, layout: Layout, frames: int, infrared: bool
     role = choose(rng, ROLE_SHARES[posture])
     person = people.sample_person(rng, role, infrared)
     blanket = layout.blanket or Material((0.85, 0.85, 0.88))
-    side = -layout.chair_side
-    pose = _place(rng, posture, person, layout, blanket, side)
+    pose = _place(rng, posture, person, layout, blanket)
     postures: list[str | None] = []
     poses: list[Pose | None] = []
     for frame in range(frames):
-        if frame and rng.random() < 0.22:
+        if frame and rng.random() < 0.12:
             others = {p: s for p, s in style.postures.items() if p != posture}
             posture = choose(rng, others)
-            pose = _place(rng, posture, person, layout, blanket, side)
+            pose = _place(rng, posture, person, layout, blanket)
         elif frame:
             pose = people.moved(rng, person, pose)
         away = frame > 0 and rng.random() < 0.03
@@ -441,9 +438,8 @@ def _primary(rng: Rng, style: Style, layout: Layout, frames: int, infrared: bool
 def _companion(
     rng: Rng, layout: Layout, view: View, actors: list[Actor], frames: int, infrared: bool
 ) -> Actor:
-    """Somebody else, away from the others and not before the primary person."""
-    posture = choose(rng, {STANDING: 0.8, SITTING: 0.2})
-    role = choose(rng, ROLE_SHARES[posture])
+    """Somebody else, who stands, away from the others and not before the primary person."""
+    role = choose(rng, ROLE_SHARES[STANDING])
     person = people.sample_person(rng, role, infrared)
     taken = [pose.pelvis[:2] for actor in actors for pose in actor.poses if pose is not None]
     x, y = layout.bed
@@ -453,26 +449,17 @@ def _companion(
             for _ in range(12)
         ]
     )
-    if posture == SITTING:
-        spots = np.array([layout.chair])
     free = np.linalg.norm(spots[:, None] - np.array(taken)[None], axis=2).min(axis=1)
     behind = np.linalg.norm(spots - view.eye[:2], axis=1) - np.linalg.norm(taken[0] - view.eye[:2])
     best = spots[np.argmax(np.minimum(free, 0.9) + 0.8 * np.minimum(behind, 0.5))]
-    if posture == SITTING and min(float(np.linalg.norm(best - other)) for other in taken) < 0.7:
-        posture = STANDING
-        best = np.array([x - layout.chair_side * 1.5, y + 0.7])
-    east, north = float(best[0]), float(best[1])
-    if posture == SITTING:
-        pose = people.sitting(rng, person, east, north, layout.chair_heading, furniture.SEAT_HEIGHT)
-    else:
-        towards = np.arctan2(*(taken[0] - best)[::-1])
-        pose = people.standing(rng, person, east, north, float(towards + rng.normal(0, 0.5)))
+    towards = float(np.arctan2(*(taken[0] - best)[::-1]) + rng.normal(0, 0.5))
+    pose = people.standing(rng, person, float(best[0]), float(best[1]), towards)
     poses: list[Pose | None] = []
     for frame in range(frames):
         if frame:
             pose = people.moved(rng, person, pose)
         poses.append(None if frame and rng.random() < 0.15 else pose)
-    postures = tuple(posture if pose is not None else None for pose in poses)
+    postures = tuple(STANDING if pose is not None else None for pose in poses)
     return Actor(person, role, postures, tuple(poses))
 
 
