@@ -157,7 +157,7 @@ ROLE_SHARES: Final[dict[str, dict[str, float]]] = {
 }
 
 
-VIEW_WIDTH: Final = 2.3  # width of the picture at the person, metres
+VIEW_WIDTH: Final = 2.65  # width of the picture at the person, metres
 
 
 def choose(rng: Rng, shares: dict[str, float]) -> str:
