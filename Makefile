@@ -22,7 +22,7 @@ export DATA OUT WEIGHTS CONFIG
 help:
 	@echo 'make run [DATA=FOLDER] [OUT=output] [WEIGHTS=imagenet|none|FILE.h5] [CONFIG=FILE.toml]'
 	@echo '            run the whole pipeline; without DATA, on demo tranches it draws'
-	@echo 'make test   run the tests, except those marked slow'
+	@echo 'make test   run the tests, except those marked slow or by_hand'
 	@echo 'make check  run ruff and mypy'
 	@echo 'make setup  install the environment only; the others do it when it is due'
 	@echo 'make clean  remove the environment and caches; OUT stays'
@@ -33,7 +33,7 @@ run: setup
 		$${WEIGHTS:+--base-weights "$$WEIGHTS"} $${CONFIG:+--config "$$CONFIG"}
 
 test: setup
-	.venv/bin/python -m pytest -m 'not slow'
+	.venv/bin/python -m pytest -m 'not slow and not by_hand'
 
 check: setup
 	.venv/bin/ruff check .
