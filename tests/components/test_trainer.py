@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import trainer
@@ -81,6 +82,9 @@ def transform_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         with beam.Pipeline():
             _ = function | tft_beam.WriteTransformFn(str(folder / "graph"))
+    # As the Transform component does; serving parses examples by it.
+    raw_metadata = folder / "graph" / tft.TFTransformOutput.RAW_METADATA_DIR
+    metadata_io.write_metadata(metadata, str(raw_metadata))
     return folder / "graph"
 
 
