@@ -1,5 +1,6 @@
 """The launching process: events, crashes, signals, locks. Its workers here are small scripts."""
 
+import functools
 import json
 import signal
 import subprocess
@@ -191,6 +192,8 @@ def start(folder: Path) -> tuple["subprocess.Popen[str]", list[int]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts background jobs with interrupts ignored, and children inherit that.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert within(20, pids.exists)
     return process, [int(pid) for pid in pids.read_text().split()]
