@@ -482,10 +482,7 @@ def _views(
     middle: Vector,
     frames: int,
 ) -> tuple[View, ...]:
-    """The camera stays where it is, and turns and zooms to the person at each new posture.
-
-    As the real pictures do: they are cut from a ward camera around a person.
-    """
+    """The camera stays where it is, and turns to the person at each new posture."""
     roll = float(np.radians(rng.normal(0, 1.5)))
     if not actors:
         view = View(eye, middle, size, field=float(rng.uniform(0.4, 0.6)), roll=roll)
