@@ -77,15 +77,22 @@ def link_photos(source: Path, folder: Path, count: int) -> Path:
     return master
 
 
+def peak_memory() -> int:
+    """The most memory that this process has had, bytes.
+
+    Not getrusage: it counts what the parent had before this process was its own.
+    """
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak
+    return int(peak[1]) * 1024
+
+
 def measure(work: str, master: Path) -> None:
     """Does one work in this process and prints seconds and peak memory as JSON."""
     started = time.monotonic()
     WORKS[work](master)
     seconds = time.monotonic() - started
-    # Not getrusage: it counts what the parent had before this process was its own.
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert peak
-    print(json.dumps({"seconds": seconds, "peak": int(peak[1]) * 1024}))
+    print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ larger count takes about a quarter of an hour.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ingestion_memory import link_photos
+from benchmarks.ingestion_memory import link_photos, peak_memory
 from components.tranches.master import build_master
 from components.tranches.tfrecords import write_tfrecords
 from pipeline import beam
@@ -34,8 +33,8 @@ STAGES: Final = (
     "StatisticsGen",
     "Transform",
     "Trainer",
-    "Evaluator",
     "ServingCheck",
+    "Evaluator",
 )
 
 
@@ -55,16 +54,14 @@ def settings(data: Path, out: Path) -> PipelineConfig:
 def run_stage(stage: str, config: PipelineConfig) -> None:
     """Runs the pipeline up to a component and prints the peak memory of this process in MiB."""
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.proto.orchestration import pipeline_pb2
+    from tfx.orchestration.pipeline import RunOptions
 
     from pipeline.pipeline import create_pipeline
 
     pipeline = create_pipeline(config, beam.local_args())
     if stage != IMPORTS:
-        options = pipeline_pb2.RunOptions()
-        options.partial_run.to_nodes.append(stage)
-        LocalDagRunner().run(pipeline, run_options=options)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        LocalDagRunner().run(pipeline, run_options=RunOptions(to_nodes=[stage]))
+    print(peak_memory() // 2**20)
 
 
 def peaks(data: Path, count: int) -> list[int]:
