@@ -10,5 +10,9 @@ from setuptools import find_packages, setup
 setup(
     packages=find_packages(include=["pipeline*", "components*", "schema*"]),
     py_modules=["local_runner"],
-    package_data={"pipeline": ["*.toml"], "schema": ["*.pbtxt"]},
+    package_data={
+        "pipeline": ["*.toml"],
+        "pipeline.review": ["templates/*.jinja", "static/*"],
+        "schema": ["*.pbtxt"],
+    },
 )

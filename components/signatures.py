@@ -1,7 +1,7 @@
 """The exported model's ways in.
 
 `serving_default` takes what a camera sends, `serving_examples` what the
-TFRecords hold, `transform_features` gives the Evaluator the labels.
+TFRecords hold, `transform_features` gives the Evaluator labels and slices.
 """
 
 from typing import Any
@@ -41,8 +41,8 @@ class ServingModule(tf.Module):
         self._image_size = image_size
         self._fit = fit
 
-    def _parse(self, examples: tf.Tensor, column: str) -> dict[str, tf.Tensor]:
-        return tf.io.parse_example(examples, {column: self._raw_spec[column]})
+    def _parse(self, examples: tf.Tensor, *columns: str) -> dict[str, tf.Tensor]:
+        return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
 
     def _picture(self, encoded: tf.Tensor) -> tf.Tensor:
         image = preprocessing.scale_down(preprocessing.decode_image(encoded), self._ingest_size)
@@ -81,9 +81,15 @@ class ServingModule(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized tf.Examples, string [batch], to `label` int64 [batch]."""
-        transformed = self.transform(self._parse(examples, features.POSTURE))
-        return {features.LABEL: transformed[features.LABEL]}
+        """Serialized tf.Examples, string [batch], to what the Evaluator judges and slices by.
+
+        Returns:
+          `label` int64 [batch] and a string [batch] for each of
+          `schema.features.QUALITIES`. No picture is decoded.
+        """
+        columns = (features.POSTURE, features.WIDTH, features.HEIGHT, *features.MEASURES)
+        transformed = self.transform(self._parse(examples, *columns))
+        return {name: transformed[name] for name in (features.LABEL, *features.QUALITIES)}
 
     def signatures(self) -> dict[str, Any]:
         """The functions by the name that callers use."""

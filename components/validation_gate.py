@@ -5,6 +5,7 @@ anomalies and the statistics by tranche, says in sentences what is wrong, and
 publishes a verdict that the rest of the pipeline is conditional on.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ from tfx.utils import io_utils
 from schema import features
 
 FINDINGS_FILE: Final = "findings.json"
+DRIFT_FILE: Final = "drift.json"
 OVERALL: Final = "All Examples"  # TFDV's name for the statistics of the whole split
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
@@ -40,6 +42,15 @@ class Finding:
 
     severity: Literal["blocking", "warning"]
     sentence: str
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far the postures of two tranches are apart, and how far they may be."""
+
+    tranches: tuple[str, str]
+    distance: float  # L-infinity, 0 to 1
+    threshold: float
 
 
 def schema_findings(split: str, anomalies: anomalies_pb2.Anomalies) -> list[Finding]:
@@ -135,9 +146,7 @@ def class_findings(
     return findings
 
 
-def drift_findings(
-    statistics: Statistics, schema: schema_pb2.Schema, threshold: float
-) -> list[Finding]:
+def label_drift(statistics: Statistics, schema: schema_pb2.Schema, threshold: float) -> list[Drift]:
     """Compares each tranche's posture distribution with the other tranches' by TFDV.
 
     Args:
@@ -146,9 +155,8 @@ def drift_findings(
       threshold: largest L-infinity distance between two tranches, 0 to 1.
 
     Returns:
-      A warning for each pair that is further apart.
+      The distance of each pair, earlier tranche first.
     """
-    findings = []
     compared = schema_pb2.Schema()
     compared.CopyFrom(schema)
     posture = tfdv.get_feature(compared, features.POSTURE)
@@ -157,29 +165,35 @@ def drift_findings(
         (dataset for dataset in statistics.datasets if dataset.name != OVERALL),
         key=lambda dataset: dataset.name,
     )
-    for index, later in enumerate(slices):
-        for earlier in slices[:index]:
-            anomalies = tfdv.validate_statistics(
-                statistics_pb2.DatasetFeatureStatisticsList(datasets=[later]),
-                compared,
-                previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[earlier]),
-            )
-            for drift in anomalies.drift_skew_info:
-                for measure in drift.drift_measurements:
-                    if measure.value > measure.threshold:
-                        names = [
-                            dataset.name.removeprefix(f"{features.TRANCHE}_")
-                            for dataset in (earlier, later)
-                        ]
-                        findings.append(
-                            Finding(
-                                "warning",
-                                f"Postures differ between tranches {names[0]} and {names[1]}: "
-                                f"the L-infinity distance is {measure.value:.2f}, "
-                                f"above {measure.threshold:.2f}.",
-                            )
-                        )
-    return findings
+    drift = []
+    for earlier, later in itertools.combinations(slices, 2):
+        anomalies = tfdv.validate_statistics(
+            statistics_pb2.DatasetFeatureStatisticsList(datasets=[later]),
+            compared,
+            previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[earlier]),
+        )
+        first, second = (
+            dataset.name.removeprefix(f"{features.TRANCHE}_") for dataset in (earlier, later)
+        )
+        drift += [
+            Drift((first, second), measurement.value, measurement.threshold)
+            for info in anomalies.drift_skew_info
+            for measurement in info.drift_measurements
+        ]
+    return drift
+
+
+def drift_findings(drift: Iterable[Drift]) -> list[Finding]:
+    """Warns of each pair of tranches that is further apart than allowed."""
+    return [
+        Finding(
+            "warning",
+            f"Postures differ between tranches {pair.tranches[0]} and {pair.tranches[1]}: "
+            f"the L-infinity distance is {pair.distance:.2f}, above {pair.threshold:.2f}.",
+        )
+        for pair in drift
+        if pair.distance > pair.threshold
+    ]
 
 
 @component
@@ -197,7 +211,7 @@ def ValidationGate(
       statistics: statistics of every split, sliced by tranche.
       anomalies: ExampleValidator's anomalies of every split.
       schema: the curated schema.
-      verdict: the verdict, with findings.json.
+      verdict: the verdict, with findings.json and drift.json.
       max_label_drift: L-infinity distance of postures between tranches from which
         on a warning is given.
       code_digest: digest of this module; part of the cache key.
@@ -215,7 +229,10 @@ def ValidationGate(
         for split in (features.TRAIN, features.EVAL, features.TEST)
     }
     findings += class_findings(splits, counts_by_tranche(splits.values()))
-    findings += drift_findings(splits[features.TRAIN], contract, max_label_drift)
+    drift = label_drift(splits[features.TRAIN], contract, max_label_drift)
+    findings += drift_findings(drift)
     verdict.passed = int(not any(finding.severity == "blocking" for finding in findings))
     with open(os.path.join(verdict.uri, FINDINGS_FILE), "w", encoding="utf-8") as report:
         json.dump([asdict(finding) for finding in findings], report, indent=2)
+    with open(os.path.join(verdict.uri, DRIFT_FILE), "w", encoding="utf-8") as report:
+        json.dump([asdict(pair) for pair in drift], report, indent=2)

@@ -12,6 +12,8 @@ import apache_beam as beam
 import pyarrow as pa
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
 from components import posture_metrics
@@ -27,6 +29,7 @@ SLICES: Final[tuple[tuple[str, ...], ...]] = (
     (features.PERSON_TYPE,),
     (features.POSTURE,),
     (features.TRANCHE, features.POSTURE),
+    *((quality,) for quality in features.QUALITIES),
 )
 
 # Images that go through the model at once. TFMA reads in batches that grow up to
@@ -126,10 +129,14 @@ def custom_extractors(
     eval_config: tfma.EvalConfig,
     tensor_adapter_config: Any,
 ) -> list[tfma.extractors.Extractor]:
-    """Puts a cap on the batch size before TFMA's own extractors. The Evaluator calls it by name.
+    """Adds two extractors to TFMA's own. The Evaluator calls it by name.
 
-    Neither the Evaluator nor `EvalConfig` has a setting for it
-    (`ModelSpec.inference_batch_size` is read by another extractor only).
+    The first puts a cap on the batch size. Neither the Evaluator nor `EvalConfig` has
+    a setting for it (`ModelSpec.inference_batch_size` is read by another extractor only).
+
+    The second lets the candidate alone say which slices of image quality an image is
+    in. TFMA asks the baseline as well, whose cut points are those of older data: an
+    image would be both dark and not.
 
     Args:
       eval_shared_model: the model, or candidate and baseline.
@@ -139,15 +146,24 @@ def custom_extractors(
     Returns:
       The extractors, in order.
     """
+    extractors = tfma.default_extractors(
+        eval_shared_model=eval_shared_model,
+        eval_config=eval_config,
+        tensor_adapter_config=tensor_adapter_config,
+    )
+    stages = [extractor.stage_name for extractor in extractors]
+    slicing = stages.index(slice_key_extractor.SLICE_KEY_EXTRACTOR_STAGE_NAME)
+    baselines = [spec.name for spec in eval_config.model_specs if spec.is_baseline]
     return [
         tfma.extractors.Extractor(
             stage_name="CapBatchSize", ptransform=beam.FlatMap(_split_batch, BATCH_SIZE)
         ),
-        *tfma.default_extractors(
-            eval_shared_model=eval_shared_model,
-            eval_config=eval_config,
-            tensor_adapter_config=tensor_adapter_config,
+        *extractors[:slicing],
+        tfma.extractors.Extractor(
+            stage_name="KeepCandidatesQualities",
+            ptransform=beam.Map(_without_qualities, baselines),
         ),
+        *extractors[slicing:],
     ]
 
 
@@ -155,6 +171,14 @@ def _split_batch(extracts: dict[str, Any], size: int) -> Iterator[dict[str, Any]
     batch: pa.RecordBatch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     for start in range(0, batch.num_rows, size):
         yield {**extracts, tfma.ARROW_RECORD_BATCH_KEY: batch.slice(start, size)}
+
+
+def _without_qualities(extracts: dict[str, Any], models: list[str]) -> dict[str, Any]:
+    transformed = dict(extracts[constants.TRANSFORMED_FEATURES_KEY])
+    for model in models:
+        columns = transformed[model].items()
+        transformed[model] = {k: v for k, v in columns if k not in features.QUALITIES}
+    return {**extracts, constants.TRANSFORMED_FEATURES_KEY: transformed}
 
 
 def _metric(class_name: str, **arguments: Any) -> config_pb2.MetricConfig:

@@ -11,8 +11,11 @@ from schema import features
 
 OVERALL: Final = "overall"
 
-# How TFMA names the candidate: no name when it is alone, this one beside a baseline.
-_CANDIDATE: Final = ("", "candidate")
+# Pairs of column and value; empty for the whole test split.
+SliceKey = tuple[tuple[str, str], ...]
+
+# How TFMA names the model in service; the candidate is the only other one.
+_BASELINE: Final = "baseline"
 
 # The metrics that are one number and keep the name that TFMA gives them.
 _SINGLE_VALUES: Final = (
@@ -22,8 +25,20 @@ _SINGLE_VALUES: Final = (
     "cross_entropy",
     "expected_calibration_error",
 )
+# None where the slice is too small or there is no baseline.
+_NOT_ALWAYS_THERE: Final = (
+    "accuracy_low",
+    "accuracy_high",
+    "baseline_accuracy",
+    "accuracy_difference",
+    "accuracy_difference_low",
+    "accuracy_difference_high",
+)
 _VALUES_BY_CLASS: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
 _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"
+
+# The order in which slices and their columns are named.
+_COLUMNS: Final = (*features.MASTER_COLUMNS, *features.QUALITIES)
 
 _COLUMN_NAMES: Final = {
     features.TRANCHE: "tranche",
@@ -31,26 +46,36 @@ _COLUMN_NAMES: Final = {
     features.OCCLUDED: "occlusion",
     features.HOW_MANY: "number of persons",
     features.PERSON_TYPE: "kind of person",
+    features.LIGHT: "light",
+    features.FOCUS: "focus",
+    features.SIZE: "size",
+    features.COLOUR: "colour",
 }
 
 
-def read_metrics(evaluation_uri: str) -> dict[str, dict[str, Any]]:
+def read_slices(evaluation_uri: str) -> dict[SliceKey, dict[str, Any]]:
     """Reads the metrics of the candidate model by slice.
 
     Args:
       evaluation_uri: folder of the Evaluator's `evaluation` artifact.
 
     Returns:
-      Metrics by slice name: `overall` first, then `tranche=1`,
-      `primary_posture=Lying`, `tranche=1, primary_posture=Lying` and so on, in
-      that order. Each slice holds `example_count` (int), `accuracy`, `macro_f1`,
-      `expected_calibration_error`, `cross_entropy` (nats), `precision/Sitting`,
-      `recall/Sitting`, `f1/Sitting` and so on for each class, all float or None
-      where they are not defined (a class that does not occur); `accuracy_low`
-      and `accuracy_high`, the 95 % confidence bounds (None in slices too small
-      for them; too narrow everywhere, since the frames of a clip are alike); and
-      `confusion_matrix`, counts as [actual][predicted] in the order of
-      `features.POSTURES`.
+      Metrics by slice: that of all test images first, then tranches, postures,
+      postures by tranche and so on, in the order of the columns; light and the other
+      qualities come last. Each slice holds
+
+      - `example_count` (int), `accuracy`, `macro_f1`, `expected_calibration_error`,
+        `cross_entropy` (nats), and for each class `precision/Sitting`,
+        `recall/Sitting`, `f1/Sitting`: float, or None where they are not defined (a
+        class that does not occur);
+      - `accuracy_low` and `accuracy_high`, the 95 % confidence bounds: None in slices
+        too small for them; too narrow everywhere, since the frames of a clip are alike;
+      - `confusion_matrix`, counts as [actual][predicted] in the order of
+        `features.POSTURES`;
+      - `baseline_accuracy`, and `accuracy_difference`, the candidate's accuracy less
+        the baseline's, with the bounds `accuracy_difference_low` and
+        `accuracy_difference_high`: None without a baseline, the bounds also in slices
+        too small for them.
     """
     import tensorflow_model_analysis as tfma
 
@@ -58,9 +83,12 @@ def read_metrics(evaluation_uri: str) -> dict[str, dict[str, Any]]:
         _slice_key(message.slice_key): _slice_metrics(message)
         for message in tfma.load_metrics(evaluation_uri)
     }
-    columns = features.MASTER_COLUMNS
-    order = sorted(results, key=lambda key: (len(key), [columns.index(c) for c, _ in key], key))
-    return {slice_name(key): results[key] for key in order}
+    return {key: results[key] for key in sorted(results, key=_position)}
+
+
+def read_metrics(evaluation_uri: str) -> dict[str, dict[str, Any]]:
+    """Reads the same by slice name: `overall`, `tranche=1`, `tranche=1, primary_posture=Lying`."""
+    return {slice_name(key): metrics for key, metrics in read_slices(evaluation_uri).items()}
 
 
 def refusals(evaluation_uri: str) -> list[str]:
@@ -96,12 +124,23 @@ def refusals(evaluation_uri: str) -> list[str]:
     return ordered
 
 
-def slice_name(key: tuple[tuple[str, str], ...]) -> str:
+def _position(key: SliceKey) -> tuple[Any, ...]:
+    """Where a slice stands among the others: by labels first, few columns first."""
+    columns = [column for column, _ in key]
+    by_quality = any(column in features.QUALITIES for column in columns)
+    values = [
+        (features.QUALITY_VALUES[column].index(value) if by_quality else 0, value)
+        for column, value in key
+    ]
+    return by_quality, len(key), [_COLUMNS.index(column) for column in columns], values
+
+
+def slice_name(key: SliceKey) -> str:
     """Names a slice, given as pairs of column and value, the way `read_metrics` does."""
     return ", ".join(f"{column}={value}" for column, value in key) or OVERALL
 
 
-def _failure_sentence(key: tuple[tuple[str, str], ...], count: int | None, failure: Any) -> str:
+def _failure_sentence(key: SliceKey, count: int | None, failure: Any) -> str:
     place = _place(key)
     # A threshold on a metric that was not computed fails without a value.
     if failure.message:
@@ -119,7 +158,7 @@ def _failure_sentence(key: tuple[tuple[str, str], ...], count: int | None, failu
     return f"Accuracy {place} is {shown}{images}, below the floor of {shown_floor}."
 
 
-def _place(key: tuple[tuple[str, str], ...]) -> str:
+def _place(key: SliceKey) -> str:
     if not key:
         return "overall"
     return "in " + ", ".join(f"{_COLUMN_NAMES[column]} {value}" for column, value in key)
@@ -134,22 +173,24 @@ def _decimals(value: float, limit: float) -> tuple[str, str]:
     return texts
 
 
-def _slice_key(message: Any) -> tuple[tuple[str, str], ...]:
+def _slice_key(message: Any) -> SliceKey:
     pairs = []
     for single in message.single_slice_keys:
         kind = single.WhichOneof("kind")
         value = getattr(single, kind)
         pairs.append((single.column, value.decode() if isinstance(value, bytes) else str(value)))
     # TFMA sorts the columns of a slice by name; the order of the label tables reads better.
-    return tuple(sorted(pairs, key=lambda pair: features.MASTER_COLUMNS.index(pair[0])))
+    return tuple(sorted(pairs, key=lambda pair: _COLUMNS.index(pair[0])))
 
 
 def _slice_metrics(message: Any) -> dict[str, Any]:
-    metrics: dict[str, Any] = {"accuracy_low": None, "accuracy_high": None}
+    metrics: dict[str, Any] = dict.fromkeys(_NOT_ALWAYS_THERE)
     for item in message.metric_keys_and_values:
-        if item.key.model_name not in _CANDIDATE or item.key.is_diff:
-            continue
         name = item.key.name
+        if item.key.is_diff or item.key.model_name == _BASELINE:
+            if name == "accuracy":
+                metrics |= _comparison(item)
+            continue
         if name == _CONFUSION_MATRIX:
             metrics["confusion_matrix"] = _confusion_matrix(item.value)
         elif name in _VALUES_BY_CLASS:
@@ -157,13 +198,33 @@ def _slice_metrics(message: Any) -> dict[str, Any]:
             metrics[f"{_VALUES_BY_CLASS[name]}/{posture}"] = _number(item.value)
         elif name in _SINGLE_VALUES:
             metrics[name] = _number(item.value)
-        if name == "accuracy" and item.HasField("confidence_interval"):
-            # The interval is symmetric by construction and may leave [0, 1].
-            metrics["accuracy_low"] = max(_number(item.confidence_interval.lower_bound) or 0.0, 0.0)
-            high = _number(item.confidence_interval.upper_bound)
-            metrics["accuracy_high"] = 1.0 if high is None else min(high, 1.0)
+        if name == "accuracy":
+            metrics["accuracy_low"], metrics["accuracy_high"] = _bounds(item, 0.0, 1.0)
     metrics["example_count"] = round(metrics["example_count"])
     return metrics
+
+
+def _comparison(item: Any) -> dict[str, float | None]:
+    if not item.key.is_diff:
+        return {"baseline_accuracy": _number(item.value)}
+    low, high = _bounds(item, -1.0, 1.0)
+    return {
+        "accuracy_difference": _number(item.value),
+        "accuracy_difference_low": low,
+        "accuracy_difference_high": high,
+    }
+
+
+def _bounds(item: Any, least: float, most: float) -> tuple[float | None, float | None]:
+    if not item.HasField("confidence_interval"):
+        return None, None
+    low = _number(item.confidence_interval.lower_bound)
+    high = _number(item.confidence_interval.upper_bound)
+    # The interval is symmetric by construction and may leave the range.
+    return (
+        least if low is None else max(low, least),
+        most if high is None else min(high, most),
+    )
 
 
 def _confusion_matrix(value: Any) -> list[list[int]]:

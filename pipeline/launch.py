@@ -22,6 +22,7 @@ from components.tranches import layout
 from pipeline import base_weights
 from pipeline import record as records
 from pipeline.config import PipelineConfig
+from pipeline.privacy import owner_only
 from pipeline.record import Counts, Outcome
 from pipeline.view import RunView, short_path, show_outcome
 from pipeline.worker import Job
@@ -54,7 +55,7 @@ def launch(config: PipelineConfig, console: Console) -> int:
     base_weights.check(config)
     if config.data_root is not None:
         layout.discover(config.data_root)
-    with _private(), _output(config):
+    with owner_only(), _output(config):
         _keep_demo_apart(config)
         return _run(Job(run_id=run_id, config=config, started=started), console)
 
@@ -121,16 +122,6 @@ def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
             style="yellow",
             soft_wrap=True,
         )
-
-
-@contextmanager
-def _private() -> Iterator[None]:
-    """Pictures of patients, and models made from them, are for their owner's eyes alone."""
-    former = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(former)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Reads runs, components and artifacts out of ML Metadata. Never writes, never imports TFX."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Artifact:
         return Path(self.uri)
 
 
-# Artifacts by node id and output key.
+# Artifacts by node id and key of the output, or input.
 Outputs = dict[tuple[str, str], Artifact]
 
 
@@ -122,14 +123,44 @@ class Lineage:
             for node_id, execution in self.executions(run).items()
         }
 
+    def settings(self, run: mlmd.Context) -> dict[str, dict[str, Any]]:
+        """The execution properties of a run's components, by node id and name."""
+        return {
+            node_id: _values(execution.custom_properties)
+            for node_id, execution in self.executions(run).items()
+        }
+
     def outputs(self, run: mlmd.Context) -> Outputs:
         """The first artifact of each output in a run, by node id and output key."""
+        return self._artifacts(run, mlmd.Event.OUTPUT)
+
+    def inputs(self, run: mlmd.Context) -> Outputs:
+        """The first artifact of each input in a run, by node id and input key."""
+        return self._artifacts(run, mlmd.Event.INPUT)
+
+    def producer(self, artifact: Artifact) -> tuple[str, float]:
+        """Where an artifact comes from, however often later runs took it from the cache.
+
+        Returns:
+          The run that made it, and how many seconds its component took.
+        """
+        made = min(
+            event.execution_id
+            for event in self._store.get_events_by_artifact_ids([artifact.id])
+            if event.type == mlmd.Event.OUTPUT
+        )
+        (execution,) = self._store.get_executions_by_id([made])
+        contexts = self._store.get_contexts_by_execution(made)
+        run = next(context for context in contexts if context.type == "pipeline_run")
+        return run.name, _ending(execution)[1]
+
+    def _artifacts(self, run: mlmd.Context, kind: int) -> Outputs:
         executions = self.executions(run)
         names = {execution.id: node_id for node_id, execution in executions.items()}
         events = [
             event
             for event in self._store.get_events_by_execution_ids(list(names))
-            if event.type == mlmd.Event.OUTPUT
+            if event.type == kind
         ]
         artifacts = {
             artifact.id: _artifact(artifact)
@@ -155,12 +186,15 @@ def _ending(execution: mlmd.Execution) -> tuple[State, float]:
 
 
 def _artifact(message: mlmd.Artifact) -> Artifact:
-    properties = {
-        name: getattr(value, value.WhichOneof("value"))
-        for values in (message.properties, message.custom_properties)
-        for name, value in values.items()
-        if value.WhichOneof("value") is not None
-    }
+    properties = _values(message.properties) | _values(message.custom_properties)
     return Artifact(
         message.id, message.type, message.uri, properties, message.create_time_since_epoch
     )
+
+
+def _values(properties: Mapping[str, mlmd.Value]) -> dict[str, Any]:
+    return {
+        name: getattr(value, kind)
+        for name, value in properties.items()
+        if (kind := value.WhichOneof("value")) is not None
+    }

@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from components.errors import InputError
 from pipeline import record
 from pipeline.config import PipelineConfig
 from pipeline.lineage import Artifact, Lineage, Outputs
 from pipeline.record import Counts, Finding, Outcome, Stage, Verdict
+
+REVIEW: Final = "ReviewPage"  # the node that decides about nothing
+
+_SEE_LOG: Final = "the log has the details."
 
 
 def judge(
@@ -17,7 +21,7 @@ def judge(
     node_ids: list[str],
     ingestion: list[Stage],
     counts: Counts,
-    error: BaseException | None = None,
+    failure: str = "",
 ) -> Outcome:
     """Reads the verdict of a run that reached the pipeline out of its artifacts.
 
@@ -27,7 +31,8 @@ def judge(
       node_ids: the nodes of the pipeline, in order.
       ingestion: the steps before the pipeline.
       counts: what ingestion counted; the splits are filled in here.
-      error: what a component raised, if one did.
+      failure: what a component raised, as a `sentence`; empty if none did, or if nobody
+        remembers.
 
     Returns:
       The outcome, `seconds` excepted.
@@ -35,7 +40,7 @@ def judge(
     lineage = Lineage(config.metadata_path)
     run = lineage.run(run_id)
     if run is None:
-        return record.failed(config, run_id, ingestion, counts, _sentence(error))
+        return record.failed(config, run_id, ingestion, counts, failure or _SEE_LOG)
     outputs = lineage.outputs(run)
     components = [
         *ingestion,
@@ -49,7 +54,7 @@ def judge(
     gate = outputs.get(("ValidationGate", "verdict"))
     findings = _findings(gate) if gate else []
     metrics = _metrics(evaluation) if evaluation else {}
-    verdict, reasons = _verdict(outputs, findings, components, error)
+    verdict, reasons = _verdict(outputs, findings, components, failure)
     return Outcome(
         run_id=run_id,
         verdict=verdict,
@@ -62,6 +67,12 @@ def judge(
         components=components,
         paths=record.paths(config, run_id) | _artifact_paths(outputs),
     )
+
+
+def sentence(error: BaseException) -> str:
+    """Says in one line what was raised."""
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 def split_counts(statistics: Artifact) -> dict[str, int]:
@@ -105,6 +116,10 @@ def pushed_model(outputs: Outputs) -> Artifact | None:
     return pushed if pushed and pushed.properties.get("pushed") == 1 else None
 
 
+def _review_failed(components: list[Stage]) -> bool:
+    return [stage.name for stage in components if stage.state == "failed"] == [REVIEW]
+
+
 def _blessing(outputs: Outputs, component: str) -> bool | None:
     """As the Pusher reads it (`tfx.components.util.model_utils`)."""
     blessing = outputs.get((component, "blessing"))
@@ -115,12 +130,13 @@ def _verdict(
     outputs: Outputs,
     findings: list[Finding],
     components: list[Stage],
-    error: BaseException | None,
+    failure: str,
 ) -> tuple[Verdict, list[str]]:
     broken = [stage.name for stage in components if stage.state == "failed"]
-    if error is not None or broken:
+    # By then the verdict is out, and a page can be drawn again.
+    if not _review_failed(components) and (failure or broken):
         where = f"{' and '.join(broken)} failed: " if broken else ""
-        return "failed", [where + _sentence(error)]
+        return "failed", [where + (failure or _SEE_LOG)]
     if gate_refused(outputs):
         blocking = [finding.sentence for finding in findings if finding.severity == "blocking"]
         return "invalid_data", blocking
@@ -170,10 +186,3 @@ def _artifact_paths(outputs: Outputs) -> dict[str, str]:
     if pushed:
         paths["pushed"] = pushed.properties["pushed_destination"]
     return paths
-
-
-def _sentence(error: BaseException | None) -> str:
-    if error is None:
-        return "the log has the details."
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"

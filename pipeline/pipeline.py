@@ -1,4 +1,4 @@
-"""The DAG, top to bottom: from TFRecords to a pushed model."""
+"""The DAG, top to bottom: from TFRecords to a pushed model and the page about it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,9 +16,11 @@ from tfx.components import (
     Trainer,
     Transform,
 )
+from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals import conditional
 from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 from tfx_bsl.public.proto import slicing_spec_pb2
@@ -28,11 +30,14 @@ from components.baseline import LatestOtherBlessedModel
 from components.code_digest import code_digest
 from components.curated_schema import CuratedSchema
 from components.example_gen import TrancheExampleGen
+from components.image_table import ImageTable
+from components.predictor import Predictor
 from components.serving_check.component import ServingCheck
 from components.trainer import TrainerSettings
 from components.validation_gate import ValidationGate
 from pipeline.config import PipelineConfig
-from pipeline.evaluation import eval_config
+from pipeline.evaluation import BATCH_SIZE, eval_config
+from pipeline.review.component import ReviewPage
 from schema import features
 
 PIPELINE_NAME: Final = "lookdeep_posture"
@@ -67,6 +72,9 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         ),
     )
     statistics = statistics_gen.outputs["statistics"]
+
+    # What is known of every image but its pixels, for the review; also of refused data.
+    image_table = ImageTable(examples=examples, code_digest=code_digest("components.image_table"))
 
     # The inferred schema, for people to compare with the curated one.
     schema_gen = SchemaGen(statistics=statistics)
@@ -149,6 +157,14 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             code_digest=code_digest("components.serving_check.executor"),
         )
 
+        # What the model says of each test image, for the review; also if nobody blessed it.
+        predictor = Predictor(
+            examples=examples,
+            model=model,
+            batch_size=BATCH_SIZE,
+            code_digest=code_digest("components.predictor"),
+        )
+
         # Pushes a model that both have blessed.
         pusher = Pusher(
             model=model,
@@ -161,12 +177,20 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             ),
         )
 
+    # Shows people all of it. It stands outside the condition: refused data have a page, too.
+    review_page = ReviewPage(
+        output_root=str(config.output_root),
+        run_id=RuntimeParameter(name=PIPELINE_RUN_ID_PARAMETER_NAME, ptype=str),
+    )
+    review_page.add_upstream_nodes([image_table, validation_gate, predictor, pusher])
+
     return pipeline.Pipeline(
         pipeline_name=PIPELINE_NAME,
         pipeline_root=str(config.pipeline_root),
         components=[
             example_gen,
             statistics_gen,
+            image_table,
             schema_gen,
             curated_schema,
             example_validator,
@@ -176,7 +200,9 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             latest_blessed_model,
             evaluator,
             serving_check,
+            predictor,
             pusher,
+            review_page,
         ],
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(

@@ -127,11 +127,11 @@ def failed(
     )
 
 
-def write(outcome: Outcome, path: Path) -> None:
-    """Writes the outcome as JSON; a reader sees the old file or the new one, never a part.
+def write(outcome: BaseModel, path: Path) -> None:
+    """Writes an outcome as JSON; a reader sees the old file or the new one, never a part.
 
     Args:
-      outcome: what to write.
+      outcome: what to write, or another model of pydantic.
       path: the file; its folder exists.
     """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -103,7 +103,7 @@ def read(lineage: "Lineage") -> tuple[list[RunStatus], list[ModelStatus]]:
             RunStatus(
                 run_id=run.name,
                 started=_time(run.create_time_since_epoch),
-                verdict=_verdict(states, outputs),
+                verdict=verdict(states, outputs),
                 components=states,
                 model=model.id if model else None,
             )
@@ -113,7 +113,13 @@ def read(lineage: "Lineage") -> tuple[list[RunStatus], list[ModelStatus]]:
     return runs, [models[number] for number in sorted(models)]
 
 
-def _verdict(states: dict[str, str], outputs: "Outputs") -> str:
+def verdict(states: dict[str, str], outputs: "Outputs") -> str:
+    """What a run came to, as in run.json, or `unfinished`.
+
+    Args:
+      states: of its components, `Lineage.states`.
+      outputs: its artifacts.
+    """
     from pipeline import outcome
 
     if "failed" in states.values():

@@ -181,6 +181,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         )
     paths = Table.grid(padding=(0, 2))
     shown = {
+        "review": "review page",
         "pushed": "model",
         "evaluation": "evaluation",
         "training": "training",

@@ -25,7 +25,10 @@ from components import progress
 from components.errors import DataError, InputError
 from pipeline import record
 from pipeline.config import PipelineConfig
-from pipeline.record import Counts, Outcome, Stage, Verdict
+from pipeline.record import Counts, Finding, Outcome, Stage, Verdict
+from pipeline.review import snapshot
+from pipeline.review.contents import page_path
+from pipeline.review.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from tfx.orchestration import pipeline as tfx_pipeline
@@ -185,24 +188,55 @@ def work(job: Job) -> Outcome:
     """
     config, steps, counts = job.config, Progress(), Counts()
     random.seed(config.seed)
+    known = Snapshot(
+        run_id=job.run_id,
+        config=config,
+        started=job.started,
+        stages=steps.stages,
+        versions=snapshot.versions(),
+    )
     try:
         counts = ingest(config, steps)
     except InputError as error:
         logging.exception("ingestion stopped")
         verdict: Verdict = "invalid_data" if isinstance(error, DataError) else "failed"
-        return record.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
+        result = record.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
+        known = known.model_copy(update={"verdict": verdict, "failure": str(error)})
+        return _draw_review(known, result)
     progress.emit("stage", name=LOADING, state="running")
     from pipeline import beam, outcome
     from pipeline.pipeline import create_pipeline
 
     progress.emit("stage", name=LOADING, state="ran")
     pipeline = create_pipeline(config, beam.local_args())
-    failure = run_pipeline(pipeline, job.run_id)
     node_ids = [component.id for component in pipeline.components]
-    return outcome.judge(config, job.run_id, node_ids, steps.stages, counts, failure)
+    known = known.model_copy(
+        update={"counts": counts, "nodes": [node for node in node_ids if node != outcome.REVIEW]}
+        | snapshot.of_data(config.data_dir)
+    )
+    snapshot.write(known)
+    failure = run_pipeline(pipeline, job.run_id)
+    result = outcome.judge(config, job.run_id, node_ids, steps.stages, counts, failure)
+    return _draw_review(known.model_copy(update={"failure": failure}), result)
 
 
-def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> Exception | None:
+def _draw_review(known: Snapshot, result: Outcome) -> Outcome:
+    """Draws the page of a run that ended before its last node could, and says where it is."""
+    page = page_path(known.config.output_root, known.run_id)
+    if not page.exists():
+        snapshot.write(known)
+        try:
+            from pipeline.review import build
+
+            build.build(known)
+        except Exception as error:  # the verdict stands without its page, and says so
+            logging.exception("the review page could not be drawn")
+            warning = Finding(severity="warning", sentence=f"There is no review page: {error}")
+            return result.model_copy(update={"findings": [*result.findings, warning]})
+    return result.model_copy(update={"paths": result.paths | {"review": str(page)}})
+
+
+def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> str:
     """Runs a pipeline in this process, component after component.
 
     Args:
@@ -210,11 +244,13 @@ def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> Exception | 
       run_id: its name in ML Metadata.
 
     Returns:
-      What a component raised, if one did.
+      What a component raised, in a sentence; empty if none did.
     """
     from tfx.dsl.compiler import compiler, constants
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.portable import runtime_parameter_utils
+
+    from pipeline import outcome
 
     progress.emit("plan", stages=[component.id for component in pipeline.components])
     representation = compiler.Compiler().compile(pipeline)
@@ -226,8 +262,8 @@ def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> Exception | 
         LocalDagRunner().run_with_ir(representation)
     except Exception as error:  # the verdict names it, the log has its trace
         logging.exception("the pipeline stopped")
-        return error
-    return None
+        return outcome.sentence(error)
+    return ""
 
 
 @contextmanager

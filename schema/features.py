@@ -30,7 +30,10 @@ MASTER_COLUMNS: Final = (
     EXCEPTION_CASE,
 )
 
-# What the TFRecords hold besides the labels: the picture and what was measured on it.
+# The columns that the TFRecords keep of it.
+EXAMPLE_COLUMNS: Final = tuple(name for name in MASTER_COLUMNS if name != FILE_PATH)
+
+# What the TFRecords hold besides them: the picture and what was measured on it.
 IMAGE: Final = "image"  # JPEG, RGB, upright, scaled down to fit the ingestion size
 WIDTH: Final = "width"  # of the original, pixels, after EXIF orientation
 HEIGHT: Final = "height"
@@ -44,6 +47,22 @@ MEASURES: Final = (BRIGHTNESS, CONTRAST, SHARPNESS, SATURATION)
 
 # What Transform adds for the Trainer and the Evaluator.
 LABEL: Final = "label"  # int64 index into POSTURES, -1 where the posture is not known
+
+# What Transform derives for slices by image quality: where a picture stands among those
+# of the training split. Nothing is trained on it.
+LIGHT: Final = "light"  # by BRIGHTNESS
+FOCUS: Final = "focus"  # by SHARPNESS
+SIZE: Final = "size"  # by the original's shorter side
+COLOUR: Final = "colour"  # by SATURATION
+
+# The values of each quality, in the order of the measure.
+QUALITY_VALUES: Final[dict[str, tuple[str, ...]]] = {
+    LIGHT: ("dark", "usual", "bright"),
+    FOCUS: ("blurred", "usual"),
+    SIZE: ("small", "usual"),
+    COLOUR: ("grayscale", "colour"),
+}
+QUALITIES: Final = tuple(QUALITY_VALUES)
 
 # The classes, in the order of the model's outputs.
 POSTURES: Final = ("Sitting", "Standing", "Lying")

@@ -1,13 +1,18 @@
 """The pictures that the model sees, on the training and on the serving side."""
 
 import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_transform.beam as tft_beam
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from components import preprocessing
 from schema import features
@@ -92,19 +97,93 @@ def test_lossless_formats_decode_exactly(kind: str) -> None:
     np.testing.assert_array_equal(decoded, pixels)
 
 
-def test_preprocessing_fn_stores_the_fitted_pixels_without_loss() -> None:
+MEASURED: dict[str, Any] = {
+    features.WIDTH: 640,
+    features.HEIGHT: 480,
+    features.BRIGHTNESS: 100.0,
+    features.CONTRAST: 50.0,
+    features.SHARPNESS: 300.0,
+    features.SATURATION: 60.0,
+}
+
+
+def _transform(
+    rows: list[dict[str, Any]],
+    function: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """Runs a real Transform pass on Beam; its rows come back in order."""
+    types = {bytes: tf.string, int: tf.int64, float: tf.float32}
+    spec = {name: tf.io.FixedLenFeature([1], types[type(rows[0][name])]) for name in rows[0]}
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+    data = [{name: [value] for name, value in row.items()} for row in rows]
+    with tft_beam.Context(temp_dir=str(folder)):
+        (transformed, _), _ = (data, metadata) | tft_beam.AnalyzeAndTransformDataset(function)
+    return transformed
+
+
+def test_preprocessing_fn_stores_the_fitted_pixels_without_loss(tmp_path: Path) -> None:
     jpeg = _encoded(_noise(90, 120), "JPEG")
-    outputs = preprocessing.preprocessing_fn(
-        {
-            features.IMAGE: tf.constant([[jpeg], [jpeg]]),
-            features.POSTURE: tf.constant([["Lying"], ["Unknown"]]),
-        },
-        {"image_size": 32, "fit": "stretch"},
-    )
+    rows = [
+        {features.IMAGE: jpeg, features.POSTURE: posture, **MEASURED}
+        for posture in (b"Lying", b"Unknown")
+    ]
+    config = {"image_size": 32, "fit": "stretch"}
+    outputs = _transform(rows, lambda raw: preprocessing.preprocessing_fn(raw, config), tmp_path)
     expected = preprocessing.fit_image(preprocessing.decode_image(tf.constant(jpeg)), 32, "stretch")
-    stored = tf.io.decode_png(outputs[features.IMAGE][0])
-    np.testing.assert_array_equal(stored, expected)
-    assert outputs[features.LABEL].numpy().tolist() == [2, -1]
+    for output in outputs:
+        np.testing.assert_array_equal(tf.io.decode_png(output[features.IMAGE]), expected)
+    assert [output[features.LABEL] for output in outputs] == [2, -1]
+    assert set(outputs[0]) == {features.IMAGE, features.LABEL, *features.QUALITIES}
+
+
+def _qualities(rows: list[dict[str, Any]], folder: Path) -> dict[str, list[str]]:
+    outputs = _transform(rows, preprocessing.qualities, folder)
+    return {name: [output[name].decode() for output in outputs] for name in features.QUALITIES}
+
+
+def test_qualities_are_the_outer_fifths_and_grayscale(tmp_path: Path) -> None:
+    order = np.random.default_rng(5).permutation(100)
+    rows = [
+        {
+            **MEASURED,
+            features.BRIGHTNESS: float(n),
+            features.SHARPNESS: 1000.0 - n,
+            # Upright and lying pictures by turns: what counts is the shorter side.
+            features.WIDTH: int(100 + n if n % 2 else 900),
+            features.HEIGHT: int(900 if n % 2 else 100 + n),
+            features.SATURATION: 0.4 if n in (17, 60) else 22.0,
+        }
+        for n in order.tolist()
+    ]
+    found = _qualities(rows, tmp_path)
+    # Ranks 0 to 99; the sketch may be off by one where a quantile lies between two ranks.
+    where = {
+        (name, value): sorted(order[np.array(found[name]) == value])
+        for name in features.QUALITIES
+        for value in features.QUALITY_VALUES[name]
+    }
+    for name, value, expected in (
+        (features.LIGHT, "dark", range(20)),
+        (features.LIGHT, "bright", range(80, 100)),
+        (features.FOCUS, "blurred", range(80, 100)),
+        (features.SIZE, "small", range(20)),
+    ):
+        assert len(set(where[name, value]) ^ set(expected)) <= 1, (name, value)
+        assert len(where[name, value]) >= 19
+    assert where[features.COLOUR, "grayscale"] == [17, 60]
+    for name, values in features.QUALITY_VALUES.items():
+        assert sum(len(where[name, value]) for value in values) == 100
+
+
+def test_pictures_that_measure_the_same_are_all_usual(tmp_path: Path) -> None:
+    found = _qualities([MEASURED] * 30, tmp_path)
+    assert {name: set(values) for name, values in found.items()} == {
+        features.LIGHT: {"usual"},
+        features.FOCUS: {"usual"},
+        features.SIZE: {"usual"},
+        features.COLOUR: {"colour"},
+    }
 
 
 def test_labels_follow_the_order_of_the_classes() -> None:

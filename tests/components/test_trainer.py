@@ -69,12 +69,22 @@ def transformed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def transform_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real transform graph, as the Transform component writes it."""
     folder = tmp_path_factory.mktemp("graph")
-    spec = {
-        name: tf.io.FixedLenFeature([1], tf.string) for name in (features.IMAGE, features.POSTURE)
+    types = {
+        **dict.fromkeys((features.IMAGE, features.POSTURE), tf.string),
+        **dict.fromkeys((features.WIDTH, features.HEIGHT), tf.int64),
+        **dict.fromkeys(features.MEASURES, tf.float32),
     }
+    spec = {name: tf.io.FixedLenFeature([1], kind) for name, kind in types.items()}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     png = tf.io.encode_png(np.zeros((8, 8, 3), np.uint8)).numpy()
-    raw = [{features.IMAGE: [png], features.POSTURE: [b"Lying"]}]
+    raw = [
+        {
+            features.IMAGE: [png],
+            features.POSTURE: [b"Lying"],
+            **{name: [400] for name in (features.WIDTH, features.HEIGHT)},
+            **{name: [100.0] for name in features.MEASURES},
+        }
+    ]
     with tft_beam.Context(temp_dir=str(folder / "tmp")):
         config = {"image_size": 32, "fit": "stretch"}
         _, function = (raw, metadata) | tft_beam.AnalyzeAndTransformDataset(
@@ -226,8 +236,20 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
     stored = loaded.signatures["serving_examples"](examples=serialized)["probabilities"]
     # The same JPEG through both doors: the same pixels, so the same answer.
     np.testing.assert_allclose(stored.numpy()[0], probabilities[0], atol=1e-5)
-    label = loaded.signatures["transform_features"](examples=serialized)[features.LABEL]
-    assert label.numpy().tolist() == [1]
+    for name, side in ((features.WIDTH, 300), (features.HEIGHT, 500)):
+        example.features.feature[name].int64_list.value.append(side)
+    for name, value in zip(features.MEASURES, (99, 50, 101, 0), strict=True):
+        example.features.feature[name].float_list.value.append(value)
+    serialized = tf.constant([example.SerializeToString()])
+    derived = loaded.signatures["transform_features"](examples=serialized)
+    assert {name: value.numpy().tolist() for name, value in derived.items()} == {
+        features.LABEL: [1],
+        # The one training picture has brightness and sharpness 100 and 400 x 400 pixels.
+        features.LIGHT: [b"dark"],
+        features.FOCUS: [b"usual"],
+        features.SIZE: [b"small"],
+        features.COLOUR: [b"grayscale"],
+    }
 
 
 class _KilledError(Exception):

@@ -40,7 +40,8 @@ def test_good_data_has_no_finding() -> None:
     counts = gate.counts_by_tranche(splits.values())
     assert counts == {name: dict.fromkeys(features.POSTURES, 30) for name in ("1", "2")}
     assert gate.class_findings(splits, counts) == []
-    assert gate.drift_findings(splits[features.TRAIN], _schema(_statistics(GOOD)), 0.3) == []
+    drift = gate.label_drift(splits[features.TRAIN], _schema(_statistics(GOOD)), 0.3)
+    assert drift and gate.drift_findings(drift) == []
 
 
 def test_tranche_without_a_class_blocks() -> None:
@@ -75,7 +76,7 @@ def test_empty_split_blocks() -> None:
 def test_label_drift_is_a_warning_with_its_distance() -> None:
     rows = GOOD + [("3", "Lying")] * 28 + [("3", "Sitting"), ("3", "Standing")]
     statistics = _statistics(rows)
-    findings = gate.drift_findings(statistics, _schema(statistics), 0.3)
+    findings = gate.drift_findings(gate.label_drift(statistics, _schema(statistics), 0.3))
     assert [finding.severity for finding in findings] == ["warning", "warning"]
     assert "tranches 1 and 3" in findings[0].sentence
     assert "0.60, above 0.30" in findings[0].sentence

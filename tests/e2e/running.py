@@ -1,6 +1,8 @@
 """Runs the main job as a user does, in a process of its own."""
 
+import html
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,25 +10,38 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+# Small and quick; the floors are those of a model that has learnt next to nothing.
+SETTINGS: dict[str, Any] = {
+    "base_weights": "none",
+    "image_size": 32,
+    "ingest_size": 128,
+    "alpha": 0.35,
+    "scratch_epochs": 2,
+    "accuracy_floor": 0.0,
+    "tranche_accuracy_floor": 0.0,
+}
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """How a command ended; `record` is OUT/run.json as it left it."""
 
     status: int
     text: str
     out: Path
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """OUT/run.json."""
-        return json.loads((self.out / "run.json").read_text(encoding="utf-8"))
+    record: dict[str, Any]
 
     @property
     def states(self) -> dict[str, str]:
         """How each step ended."""
         return {step["name"]: step["state"] for step in self.record["components"]}
+
+    @property
+    def page_text(self) -> str:
+        """What a reader sees on the review page, roughly: without tags, spaces single and plain."""
+        page = Path(self.record["paths"]["review"]).read_text(encoding="utf-8")
+        bare = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
+        return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
 
 
 class Command:
@@ -51,4 +66,6 @@ class Command:
             text=True,
             timeout=1500,
         )
-        return Ended(done.returncode, done.stdout + done.stderr, out)
+        path = out / "run.json"
+        record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return Ended(done.returncode, done.stdout + done.stderr, out, record)

@@ -5,29 +5,18 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.tranches.demo import draw_tranches
 from schema import features
-from tests.e2e.running import Command, Ended
+from tests.e2e.running import SETTINGS, Command, Ended
 
-# Small and quick; the floors are those of a model that has learnt next to nothing.
-SETTINGS: dict[str, Any] = {
-    "base_weights": "none",
-    "image_size": 32,
-    "ingest_size": 128,
-    "alpha": 0.35,
-    "scratch_epochs": 2,
-    "accuracy_floor": 0.0,
-    "tranche_accuracy_floor": 0.0,
-}
 COMPONENTS = [
     "TrancheExampleGen",
     "StatisticsGen",
+    "ImageTable",
     "SchemaGen",
     "CuratedSchema",
     "ExampleValidator",
@@ -37,21 +26,10 @@ COMPONENTS = [
     "LatestBlessedModel",
     "Evaluator",
     "ServingCheck",
+    "Predictor",
     "Pusher",
+    "ReviewPage",
 ]
-
-
-@pytest.fixture(scope="module")
-def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tranches")
-    draw_tranches(folder, clips=120, seed=3)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def first(command: Command, tranches: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    out = tmp_path_factory.mktemp("out")
-    return command.run(out, "--data-root", str(tranches), **SETTINGS)
 
 
 def _examples(first: Ended) -> dict[str, list[tf.train.Example]]:
@@ -136,8 +114,8 @@ def test_unchanged_rerun_is_cached_and_quick(
     seconds = time.monotonic() - started
     assert again.status == 0, again.text
     ran = [name for name in COMPONENTS if again.states[name] == "ran"]
-    # A resolver asks the database each time; that is all it does.
-    assert set(ran) <= {"LatestBlessedModel"}
+    # A resolver asks the database each time; that is all it does. The page tells of this run.
+    assert set(ran) <= {"LatestBlessedModel", "ReviewPage"}
     assert len(list((first.out / "serving" / "posture").iterdir())) == 1
     assert seconds < 120, "half of it is room for a busy machine"
 
@@ -151,8 +129,9 @@ def test_a_floor_out_of_reach_reruns_the_judge_alone_and_stops_the_push(
     assert ended.status == 3, ended.text
     assert ended.record["verdict"] == "not_blessed"
     assert any("1.01" in reason for reason in ended.record["reasons"])
+    assert all(reason in ended.page_text for reason in ended.record["reasons"])
     ran = {name for name in COMPONENTS if ended.states[name] == "ran"}
-    assert ran - {"LatestBlessedModel"} == {"Evaluator", "Pusher"}
+    assert ran - {"LatestBlessedModel"} == {"Evaluator", "Pusher", "ReviewPage"}
     assert sorted(path.name for path in (first.out / "serving" / "posture").iterdir()) == served
 
 
@@ -169,7 +148,9 @@ def test_a_tranche_without_a_class_is_refused_before_training(
     assert any("Tranche 2 has no Lying image" in reason for reason in ended.record["reasons"])
     assert "Tranche 2 has no Lying image" in " ".join(ended.text.split())
     assert ended.states["ValidationGate"] == "ran"
-    assert {ended.states[name] for name in COMPONENTS[6:]} == {"skipped"}
+    assert "Tranche 2 has no Lying image" in ended.page_text
+    after = COMPONENTS[COMPONENTS.index("ValidationGate") + 1 : -1]
+    assert {ended.states[name] for name in after} == {"skipped"}
 
 
 def test_an_unknown_label_names_file_and_row(
@@ -187,6 +168,7 @@ def test_an_unknown_label_names_file_and_row(
     assert "Kneeling" in shown and "tranch3_labels.csv" in shown and str(row + 1) in shown
     assert "Traceback" not in ended.text
     assert not (tmp_path / "out" / "artifacts").exists()
+    assert "Kneeling" in ended.page_text
 
 
 def test_predict_answers_for_the_pushed_model(first: Ended, command: Command) -> None:

@@ -25,12 +25,13 @@ IMAGES = 300
 
 
 class Cases(NamedTuple):
-    """Labels [n] int64, probabilities [n, 3] float32, and the label columns of n images."""
+    """Labels [n] int64, probabilities [n, 3] float32, and other columns of n images."""
 
     labels: np.ndarray
     probabilities: np.ndarray
     tranches: np.ndarray
     occluded: np.ndarray
+    brightness: np.ndarray
 
     @property
     def predicted(self) -> np.ndarray:
@@ -55,7 +56,9 @@ def draw_cases(images: int = IMAGES, seed: int = 7) -> Cases:
     occluded = rng.choice(["Yes", "No", features.BLANK], images).astype(object)
     wrong = int(np.flatnonzero(top != labels)[0])
     occluded[wrong] = features.UNKNOWN_OCCLUSION
-    return Cases(labels, placed.astype(np.float32), tranches, occluded)
+    # Whole numbers: no image lies on a cut point by rounding.
+    brightness = rng.integers(0, 256, images).astype(np.float32)
+    return Cases(labels, placed.astype(np.float32), tranches, occluded, brightness)
 
 
 def write_examples(cases: Cases, uri: Path) -> standard_artifacts.Examples:
@@ -72,7 +75,7 @@ def write_examples(cases: Cases, uri: Path) -> standard_artifacts.Examples:
 
     options = tf.io.TFRecordOptions(compression_type="GZIP")
     with tf.io.TFRecordWriter(str(folder / "data.gz"), options) as writer:
-        for label, row, tranche, occluded in zip(*cases, strict=True):
+        for label, row, tranche, occluded, brightness in zip(*cases, strict=True):
             feature = {
                 features.IMAGE: tf.train.Feature(
                     bytes_list=tf.train.BytesList(value=[row.tobytes()])
@@ -84,6 +87,9 @@ def write_examples(cases: Cases, uri: Path) -> standard_artifacts.Examples:
                 features.OCCLUDED: text(occluded),
                 features.HOW_MANY: text("One"),
                 features.PERSON_TYPE: text("Patient"),
+                features.BRIGHTNESS: tf.train.Feature(
+                    float_list=tf.train.FloatList(value=[brightness])
+                ),
             }
             example = tf.train.Example(features=tf.train.Features(feature=feature))
             writer.write(example.SerializeToString())
@@ -93,8 +99,13 @@ def write_examples(cases: Cases, uri: Path) -> standard_artifacts.Examples:
     return artifact
 
 
-def export_model(uri: Path, shift: int = 0) -> standard_artifacts.Model:
+def export_model(
+    uri: Path, shift: int = 0, dark_below: float | None = 100.0
+) -> standard_artifacts.Model:
     """Exports a model that reads its answer from the Example, rolled by `shift` classes.
+
+    Pictures below a brightness of `dark_below` are dark, the others usual; the other
+    qualities are the same for all. None stands for a model from before qualities.
 
     It refuses batches above the cap. TFMA then warns and sends the images one by
     one; `evaluate` looks for the warning, so that every run is a test of the cap.
@@ -112,13 +123,20 @@ def export_model(uri: Path, shift: int = 0) -> standard_artifacts.Model:
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
         def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            columns = {features.POSTURE: tf.string, features.BRIGHTNESS: tf.float32}
             parsed = tf.io.parse_example(
-                examples, {features.POSTURE: tf.io.FixedLenFeature([], tf.string)}
+                examples, {name: tf.io.FixedLenFeature([], kind) for name, kind in columns.items()}
             )
-            postures = tf.constant(features.POSTURES)
-            return {
-                features.LABEL: tf.argmax(parsed[features.POSTURE][:, None] == postures[None], 1)
+            matches = parsed[features.POSTURE][:, None] == tf.constant(features.POSTURES)[None]
+            label = {features.LABEL: tf.argmax(matches, 1)}
+            if dark_below is None:
+                return label
+            dark = parsed[features.BRIGHTNESS] < dark_below
+            derived = {
+                name: tf.fill(tf.shape(dark), values[-1])
+                for name, values in features.QUALITY_VALUES.items()
             }
+            return label | derived | {features.LIGHT: tf.where(dark, "dark", "usual")}
 
     holder = Holder()
     tf.saved_model.save(
@@ -240,6 +258,9 @@ CONDITIONS: dict[str, Callable[[Cases], np.ndarray]] = {
     "how_many=One": lambda cases: np.ones(len(cases.labels), bool),
     "staff_patient_other=Patient": lambda cases: np.ones(len(cases.labels), bool),
     "primary_posture=Lying": lambda cases: cases.labels == 2,
+    "light=dark": lambda cases: cases.brightness < 100,
+    "light=usual": lambda cases: cases.brightness >= 100,
+    "size=usual": lambda cases: np.ones(len(cases.labels), bool),
     "tranche=2, primary_posture=Sitting": lambda cases: (cases.tranches == 2) & (cases.labels == 0),
 }
 
@@ -280,7 +301,8 @@ def test_every_slice_is_there_in_a_readable_order(run: Run) -> None:
         "tranche=3",
     ]
     assert sum(", primary_posture=" in name for name in names) == 9
-    assert len(names) == 1 + 3 + 4 + 1 + 1 + 3 + 9
+    assert names[-5:] == ["light=dark", "light=usual", "focus=usual", "size=usual", "colour=colour"]
+    assert len(names) == 1 + 3 + 4 + 1 + 1 + 3 + 9 + 5
 
 
 def test_confidence_bounds_hold_the_accuracy(run: Run) -> None:
@@ -350,11 +372,68 @@ def test_below_the_overall_floor_and_worse_than_the_blessed_model(
     ]
 
 
+@pytest.fixture(scope="module")
+def compared(
+    examples: standard_artifacts.Examples,
+    model: standard_artifacts.Model,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, dict[str, Any]]:
+    """Metrics beside a baseline that is worse and thinks more images dark."""
+    folder = tmp_path_factory.mktemp("compared")
+    baseline = export_model(folder / "baseline", shift=1, dark_below=200.0)
+    _, uri = evaluate(
+        PipelineConfig(data_root=Path(".")), examples, model, folder, baseline, intervals=True
+    )
+    return read_metrics(uri)
+
+
+def test_slices_by_quality_are_the_candidates_for_both_models(
+    cases: Cases, compared: dict[str, dict[str, Any]]
+) -> None:
+    for value, where in (("dark", cases.brightness < 100), ("usual", cases.brightness >= 100)):
+        found = compared[f"light={value}"]
+        assert found["example_count"] == where.sum()
+        assert found["accuracy"] == pytest.approx(cases.accuracy(where))
+        moved = ((cases.predicted + 1) % 3 == cases.labels)[where].mean()
+        assert found["baseline_accuracy"] == pytest.approx(moved)
+
+
+def test_differences_to_the_baseline_have_bounds(
+    cases: Cases, run: Run, compared: dict[str, dict[str, Any]]
+) -> None:
+    assert set(compared) == set(run.metrics)
+    for found in compared.values():
+        difference = found["accuracy"] - found["baseline_accuracy"]
+        assert found["accuracy_difference"] == pytest.approx(difference)
+        if found["accuracy_difference_low"] is not None:
+            assert found["accuracy_difference_low"] <= difference + 1e-6
+            assert found["accuracy_difference_high"] >= difference - 1e-6
+    overall = compared["overall"]
+    # 1.96 standard errors of a mean of paired differences.
+    moved = (cases.predicted + 1) % 3 == cases.labels
+    paired = (cases.predicted == cases.labels).astype(int) - moved
+    half = 1.96 * paired.std() / np.sqrt(IMAGES)
+    width = overall["accuracy_difference_high"] - overall["accuracy_difference_low"]
+    assert width / 2 == pytest.approx(half, rel=0.5)
+    assert compared["primary_occluded=Unknown / Watermark"]["accuracy_difference_low"] is None
+
+
+def test_without_a_baseline_there_is_no_difference(run: Run) -> None:
+    for found in run.metrics.values():
+        assert found["baseline_accuracy"] is None
+        assert found["accuracy_difference"] is None
+        assert found["accuracy_difference_low"] is None
+        assert found["accuracy_difference_high"] is None
+
+
 def test_better_than_the_blessed_model_blesses(
     examples: standard_artifacts.Examples, model: standard_artifacts.Model, tmp_path: Path
 ) -> None:
-    """Settles the sign of the change threshold: an improvement is never a drop."""
-    worse = export_model(tmp_path / "worse", shift=1)
+    """Settles the sign of the change threshold: an improvement is never a drop.
+
+    The blessed model is from before there were qualities.
+    """
+    worse = export_model(tmp_path / "worse", shift=1, dark_below=None)
     config = PipelineConfig(
         data_root=Path("."), accuracy_floor=0.7, tranche_accuracy_floor=0, max_accuracy_drop=0
     )

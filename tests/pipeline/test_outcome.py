@@ -137,7 +137,7 @@ def test_the_events_follow_tfx(runs: dict[str, Run]) -> None:
 def test_a_run_that_never_reached_the_pipeline_failed(
     runs: dict[str, Run], settings: PipelineConfig
 ) -> None:
-    judged = outcome.judge(settings, "r99", [], INGESTION, Counts(), InputError("A reason."))
+    judged = outcome.judge(settings, "r99", [], INGESTION, Counts(), "A reason.")
     assert (judged.verdict, judged.reasons) == ("failed", ["A reason."])
 
 

@@ -1,0 +1,1 @@
+"""The review page of a run: read from what the run left, drawn as one file."""

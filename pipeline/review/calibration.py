@@ -1,0 +1,76 @@
+"""How far the model's confidence can be believed, from its answers image by image."""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.review.contents import Calibration, CalibrationBin, CoveragePoint
+from schema import features
+
+# As in `components.posture_metrics`, which brings TFMA along; the test holds both together.
+BINS: Final = 15
+MOST_POINTS: Final = 100
+
+Array = npt.NDArray[np.float64]
+
+
+def calibrate(predictions: pd.DataFrame) -> Calibration:
+    """Compares confidence with accuracy.
+
+    The error is that of Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
+    Neural Networks", ICML 2017, eq. 3. The coverage curve is the risk-coverage curve
+    of El-Yaniv and Wiener, JMLR 2010, with accuracy in place of risk.
+
+    Args:
+      predictions: a row an image, with the columns of `components.tables.PREDICTIONS`.
+
+    Returns:
+      Bins from the least confidence up, those without images left out; the error, NaN
+      if there is no image; at most `MOST_POINTS` points of the curve from full coverage
+      down, its ends among them.
+    """
+    probabilities = np.nan_to_num(predictions[list(features.POSTURES)].to_numpy(np.float64))
+    predicted = np.array(features.POSTURES, object)[probabilities.argmax(axis=1)]
+    confidence = probabilities.max(axis=1)
+    right = (predictions[features.POSTURE].to_numpy() == predicted).astype(np.float64)
+    bins = _bins(confidence, right)
+    gaps = [part.count * abs(part.accuracy - part.confidence) for part in bins]
+    error = sum(gaps) / len(confidence) if bins else float("nan")
+    return Calibration(bins, error, _coverage(confidence, right))
+
+
+def _bins(confidence: Array, right: Array) -> list[CalibrationBin]:
+    # Intervals are closed on the right, as in the paper, so that 1.0 is in the last one.
+    index = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    return [
+        CalibrationBin(
+            low=number / BINS,
+            high=(number + 1) / BINS,
+            count=int(inside.sum()),
+            confidence=float(confidence[inside].mean()),
+            accuracy=float(right[inside].mean()),
+        )
+        for number in range(BINS)
+        if (inside := index == number).any()
+    ]
+
+
+def _coverage(confidence: Array, right: Array) -> list[CoveragePoint]:
+    # Images of equal confidence are accepted together or not at all.
+    thresholds, first = np.unique(np.sort(confidence), return_index=True)
+    ascending: npt.NDArray[Any] = right[np.argsort(confidence)]
+    accepted = len(confidence) - first
+    correct = ascending[::-1].cumsum()[accepted - 1]
+    kept = np.unique(
+        np.linspace(0, len(first) - 1, min(MOST_POINTS, len(first))).round().astype(int)
+    )
+    return [
+        CoveragePoint(
+            threshold=float(thresholds[point]),
+            coverage=float(accepted[point] / len(confidence)),
+            accuracy=float(correct[point] / accepted[point]),
+        )
+        for point in kept
+    ]

@@ -1,0 +1,217 @@
+"""Gathers everything that a review page shows, from ML Metadata and the run's artifacts."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import pandas as pd
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from components import tables
+from components.errors import InputError
+from pipeline import evaluation_result, outcome, record
+from pipeline.lineage import Artifact, Lineage, Outputs
+from pipeline.record import Outcome
+from pipeline.review import (
+    calibration,
+    data_summary,
+    history,
+    model_card,
+    pictures,
+    provenance,
+    slices,
+    training,
+    validation,
+    verdict,
+)
+from pipeline.review.contents import Baseline, Pictures, Review, Slice, Training
+from pipeline.review.snapshot import Snapshot
+from schema import features
+
+# Slices below this many images are hidden at first: 1 image is 5 percentage points.
+LEAST: Final = 20
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is known of a run in the database; nothing if it ended before the pipeline."""
+
+    lineage: Lineage | None
+    run: mlmd.Context | None
+    outputs: Outputs
+    inputs: Outputs
+
+    def output(self, node: str, key: str) -> Artifact | None:
+        return self.outputs.get((node, key))
+
+
+def collect(snapshot: Snapshot, against: str | None = None) -> Review:
+    """Gathers the page of a run.
+
+    Args:
+      snapshot: the run as its worker saw it.
+      against: another run, to compare with instead of the baseline.
+
+    Returns:
+      Every section that the run came far enough for.
+
+    Raises:
+      InputError: the other run cannot be compared with.
+    """
+    config = snapshot.config
+    found = _find(snapshot)
+    result = _outcome(snapshot, found)
+    missing = _missing(found)
+
+    parts = _slices(found)
+    baseline = _baseline(found, result)
+    if against is not None:
+        other = _other_slices(found, against)
+        parts = slices.against(parts, other)
+        baseline = _other_baseline(found, against, parts, other)
+    overall = next((part for part in parts if not part.columns), None)
+
+    predicted = found.output("Predictor", "predictions")
+    predictions = tables.read(predicted.folder) if predicted else None
+    images = found.output("ImageTable", "images")
+    data = (
+        data_summary.summarise(
+            tables.read(images.folder), snapshot.rejects, snapshot.contradictions
+        )
+        if images
+        else None
+    )
+    review = Review(
+        run=verdict.run_facts(snapshot, result, overall, baseline),
+        gates=verdict.gates(config, result, found.outputs, parts, baseline),
+        baseline=baseline,
+        overall=overall,
+        groups=slices.groups(parts),
+        least=LEAST,
+        worst=slices.worst(parts, LEAST) if overall else [],
+        calibration=None if predictions is None else calibration.calibrate(predictions),
+        pictures=None if predictions is None else _pictures(snapshot, found, predictions),
+        data=data,
+        validation=validation.validation(found.outputs, result.findings),
+        training=_training(found, result),
+        history=history.history(config.output_root, found.lineage, snapshot.run_id),
+        lineage=provenance.provenance(snapshot, found.lineage, found.run),
+        missing=missing,
+    )
+    if found.output("Trainer", "model") is None:
+        return review
+    return replace(review, card=model_card.model_card(review, config.model_dump(mode="json")))
+
+
+def _find(snapshot: Snapshot) -> _Run:
+    path = snapshot.config.metadata_path
+    lineage = Lineage(path) if path.is_file() else None
+    run = lineage.run(snapshot.run_id) if lineage else None
+    if lineage is None or run is None:
+        return _Run(lineage, None, {}, {})
+    return _Run(lineage, run, lineage.outputs(run), lineage.inputs(run))
+
+
+def _outcome(snapshot: Snapshot, found: _Run) -> Outcome:
+    config = snapshot.config
+    if found.run is None:
+        result = record.failed(
+            config,
+            snapshot.run_id,
+            snapshot.stages,
+            snapshot.counts,
+            snapshot.failure,
+            snapshot.verdict or "failed",
+        )
+    else:
+        result = outcome.judge(
+            config,
+            snapshot.run_id,
+            snapshot.nodes,
+            snapshot.stages,
+            snapshot.counts,
+            snapshot.failure,
+        )
+    return result.model_copy(update={"seconds": sum(stage.seconds for stage in result.components)})
+
+
+def _missing(found: _Run) -> dict[str, str]:
+    refused = outcome.gate_refused(found.outputs)
+    needed = {
+        "slices": ("Evaluator", "evaluation"),
+        "confusion": ("Evaluator", "evaluation"),
+        "calibration": ("Predictor", "predictions"),
+        "pictures": ("Predictor", "predictions"),
+        "data": ("ImageTable", "images"),
+        "validation": ("ValidationGate", "verdict"),
+        "training": ("Trainer", "model_run"),
+        "card": ("Trainer", "model"),
+    }
+    why = (
+        "The data was refused before any model was trained."
+        if refused
+        else "The run ended before it came this far."
+    )
+    return {section: why for section, key in needed.items() if key not in found.outputs}
+
+
+def _slices(found: _Run) -> list[Slice]:
+    evaluation = found.output("Evaluator", "evaluation")
+    return slices.all_slices(evaluation_result.read_slices(evaluation.uri)) if evaluation else []
+
+
+def _baseline(found: _Run, result: Outcome) -> Baseline | None:
+    model = found.inputs.get(("Evaluator", "baseline_model"))
+    if model is None or found.lineage is None:
+        return None
+    made_by, _ = found.lineage.producer(model)
+    return verdict.baseline_of(result, (model.id, made_by))
+
+
+def _other_slices(found: _Run, run_id: str) -> list[Slice]:
+    run = found.lineage.run(run_id) if found.lineage else None
+    outputs = found.lineage.outputs(run) if found.lineage and run else {}
+    evaluation = outputs.get(("Evaluator", "evaluation"))
+    if evaluation is None:
+        raise InputError(
+            f"Run {run_id} has judged no model, so there is nothing to compare with;"
+            " `lookdeep status` lists the runs."
+        )
+    return slices.all_slices(evaluation_result.read_slices(evaluation.uri))
+
+
+def _other_baseline(
+    found: _Run, run_id: str, parts: list[Slice], other: list[Slice]
+) -> Baseline | None:
+    assert found.lineage
+    run = found.lineage.run(run_id)
+    assert run
+    if not parts or parts[0].difference is None:
+        return None
+    return Baseline(
+        model_id=found.lineage.outputs(run)["Trainer", "model"].id,
+        run_id=run_id,
+        accuracy=other[0].accuracy,
+        difference=parts[0].difference,
+        low=parts[0].difference_low,
+        high=parts[0].difference_high,
+    )
+
+
+def _training(found: _Run, result: Outcome) -> Training | None:
+    model_run = found.output("Trainer", "model_run")
+    if model_run is None or found.lineage is None:
+        return None
+    _, seconds = found.lineage.producer(model_run)
+    cached = any(stage.name == "Trainer" and stage.state == "cached" for stage in result.components)
+    return training.training(model_run.folder, seconds, cached)
+
+
+def _pictures(snapshot: Snapshot, found: _Run, predictions: pd.DataFrame) -> Pictures:
+    model_run = found.output("Trainer", "model_run")
+    examples = found.outputs["TrancheExampleGen", "examples"]
+    return pictures.pictures(
+        predictions,
+        examples.folder / f"Split-{features.TEST}",
+        model_run.folder / "model.keras" if model_run else None,
+        snapshot.config,
+    )

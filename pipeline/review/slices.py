@@ -1,0 +1,125 @@
+"""Section 2: the slices of the test split, as TFMA computed them, named for people."""
+
+import math
+from dataclasses import replace
+from typing import Any, Final
+
+from pipeline.evaluation_result import SliceKey
+from pipeline.review.contents import Slice, SliceGroup
+from schema import features
+
+# What the test split is cut by: title and note.
+TITLES: Final[dict[tuple[str, ...], tuple[str, str]]] = {
+    (features.TRANCHE,): ("Tranche", ""),
+    (features.OCCLUDED,): ("Occlusion", "Whether something hides a part of the person."),
+    (features.HOW_MANY,): ("Number of persons", "As the label table counts them."),
+    (features.PERSON_TYPE,): ("Kind of person", ""),
+    (features.POSTURE,): ("Posture", "Accuracy within a posture is its recall."),
+    (features.TRANCHE, features.POSTURE): ("Posture by tranche", ""),
+    (features.LIGHT,): (
+        "Light",
+        "Dark and bright: as the darkest and the brightest fifth of the training images.",
+    ),
+    (features.FOCUS,): ("Focus", "Blurred: as the least sharp fifth of the training images."),
+    (features.SIZE,): ("Image size", "Small: as the smallest fifth of the training images."),
+    (features.COLOUR,): ("Colour", "Grayscale: hardly any colour, as near-infrared cameras see."),
+}
+_NAMES: Final = {
+    features.TRANCHE: "tranche {}",
+    features.OCCLUDED: "occluded: {}",
+    features.HOW_MANY: "persons: {}",
+    features.PERSON_TYPE: "person: {}",
+    features.POSTURE: "{}",
+    features.LIGHT: "light: {}",
+    features.FOCUS: "focus: {}",
+    features.SIZE: "size: {}",
+    features.COLOUR: "colour: {}",
+}
+
+
+def all_slices(metrics: dict[SliceKey, dict[str, Any]]) -> list[Slice]:
+    """Turns TFMA's figures into slices, the whole test split first.
+
+    Args:
+      metrics: `evaluation_result.read_slices` of a run.
+    """
+    return [_slice(key, values) for key, values in metrics.items()]
+
+
+def groups(slices: list[Slice]) -> list[SliceGroup]:
+    """Puts slices by the same columns together, in the order of the table of titles."""
+    return [
+        SliceGroup(title, note, found)
+        for columns, (title, note) in TITLES.items()
+        if (found := [part for part in slices if part.columns == columns])
+    ]
+
+
+def worst(slices: list[Slice], least: int, count: int = 5) -> list[Slice]:
+    """The slices of at least `least` images with the lowest accuracy, worst first.
+
+    Only those below the whole are named: a slice as good as the rest is no news.
+    """
+    overall = next(part for part in slices if not part.columns)
+    candidates = [
+        part
+        for part in slices
+        if part.columns and part.count >= least and part.accuracy < overall.accuracy
+    ]
+    return sorted(candidates, key=lambda part: (part.accuracy, part.name))[:count]
+
+
+def against(slices: list[Slice], other: list[Slice]) -> list[Slice]:
+    """Compares with another run's figures instead of the baseline's.
+
+    The bounds add both variances, as for two independent samples. Where both runs
+    were judged on the same images, that is too wide: no difference is called more
+    than noise that is not.
+
+    Args:
+      slices: of this run.
+      other: of the run to compare with.
+    """
+    theirs = {(part.columns, part.values): part for part in other}
+    return [_compared(part, theirs.get((part.columns, part.values))) for part in slices]
+
+
+def _compared(part: Slice, other: Slice | None) -> Slice:
+    if other is None:
+        return replace(part, difference=None, difference_low=None, difference_high=None)
+    difference = part.accuracy - other.accuracy
+    widths = [(s.high - s.low) / 2 for s in (part, other) if s.low is not None and s.high]
+    margin = math.hypot(*widths) if len(widths) == 2 else None
+    return replace(
+        part,
+        difference=difference,
+        difference_low=None if margin is None else difference - margin,
+        difference_high=None if margin is None else difference + margin,
+    )
+
+
+def _slice(key: SliceKey, metrics: dict[str, Any]) -> Slice:
+    return Slice(
+        columns=tuple(column for column, _ in key),
+        values=tuple(value for _, value in key),
+        name=_name(key),
+        count=metrics["example_count"],
+        accuracy=metrics["accuracy"],
+        low=metrics["accuracy_low"],
+        high=metrics["accuracy_high"],
+        macro_f1=metrics["macro_f1"],
+        recall={posture: metrics[f"recall/{posture}"] for posture in features.POSTURES},
+        precision={posture: metrics[f"precision/{posture}"] for posture in features.POSTURES},
+        calibration_error=metrics["expected_calibration_error"],
+        difference=metrics.get("accuracy_difference"),
+        difference_low=metrics.get("accuracy_difference_low"),
+        difference_high=metrics.get("accuracy_difference_high"),
+        confusion=metrics["confusion_matrix"],
+    )
+
+
+def _name(key: SliceKey) -> str:
+    values = dict(key)
+    if set(values) == {features.TRANCHE, features.POSTURE}:
+        return f"{values[features.POSTURE]} in tranche {values[features.TRANCHE]}"
+    return ", ".join(_NAMES[column].format(value) for column, value in key) or "all test images"

@@ -1,0 +1,129 @@
+"""What only the run itself knew: settings, versions, ingestion, and why it broke off.
+
+The worker writes it beside the page, so that the page can be drawn again when a
+later run has long since put other tables into OUT/data.
+"""
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from components.errors import InputError
+from pipeline import record
+from pipeline.config import PipelineConfig
+from pipeline.record import Counts, Stage, Verdict
+from pipeline.review.contents import Contradiction, Reject
+
+FILE_NAME: Final = "run.json"
+PACKAGES: Final = (
+    "lookdeep-posture",
+    "tfx",
+    "tensorflow",
+    "keras",
+    "tensorflow-data-validation",
+    "tensorflow-transform",
+    "tensorflow-model-analysis",
+    "apache-beam",
+)
+
+
+class Snapshot(BaseModel):
+    """A run as its worker saw it.
+
+    Attributes:
+      run_id: its name.
+      config: its settings.
+      started: when the command was given, seconds since 1970.
+      stages: the steps before the pipeline.
+      counts: what ingestion counted.
+      rejects: what is not in the data.
+      contradictions: what contradicts itself.
+      tranche_digests: SHA-256 of what each tranche's TFRecords were made from.
+      nodes: the nodes of the pipeline, in order; empty if the run ended before it.
+      versions: of Python and the packages.
+      verdict: that of a run which ended before the pipeline, else None.
+      failure: why the run ended early, a sentence; empty if it did not.
+    """
+
+    run_id: str
+    config: PipelineConfig
+    started: float
+    stages: list[Stage] = []
+    counts: Counts = Counts()
+    rejects: list[Reject] = []
+    contradictions: list[Contradiction] = []
+    tranche_digests: dict[str, str] = {}
+    nodes: list[str] = []
+    versions: dict[str, str] = {}
+    verdict: Verdict | None = None
+    failure: str = ""
+
+
+def folder(output_root: Path, run_id: str) -> Path:
+    """Where a run's page and what belongs to it are."""
+    return output_root / "review" / run_id
+
+
+def versions() -> dict[str, str]:
+    """The versions that figures depend on."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    return {"python": python, "system": platform.platform()} | {
+        name: version(name) for name in PACKAGES
+    }
+
+
+def of_data(data_dir: Path) -> dict[str, Any]:
+    """What ingestion left in its folder that the next run will overwrite, by attribute.
+
+    Args:
+      data_dir: OUT/data.
+    """
+    # In here, because they bring Beam and pandas along, and the process that the user
+    # sees imports this module.
+    from components.tranches.tfrecords import MANIFEST_NAME
+    from pipeline.review.data_summary import read_contradictions, read_rejects
+
+    manifests = sorted((data_dir / "tfrecords").glob(f"*/{MANIFEST_NAME}"))
+    return {
+        "rejects": read_rejects(data_dir),
+        "contradictions": read_contradictions(data_dir),
+        "tranche_digests": {
+            path.parent.name: json.loads(path.read_text(encoding="utf-8"))["digest"]
+            for path in manifests
+        },
+    }
+
+
+def write(snapshot: Snapshot) -> None:
+    """Writes a snapshot to its run's folder, whole or not at all."""
+    place = folder(snapshot.config.output_root, snapshot.run_id)
+    place.mkdir(parents=True, exist_ok=True)
+    record.write(snapshot, place / FILE_NAME)
+
+
+def read(output_root: Path, run_id: str) -> Snapshot:
+    """Reads the snapshot of a run.
+
+    Raises:
+      InputError: there is none, or it is not one that `write` wrote.
+    """
+    path = folder(output_root, run_id) / FILE_NAME
+    try:
+        return Snapshot.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        known = ", ".join(runs(output_root)[-5:]) or "none yet"
+        raise InputError(
+            f"There is no run {run_id} to review in {output_root}; the latest are: {known}."
+        ) from error
+    except ValidationError as error:
+        raise InputError(f"{path} is not what a run wrote; the run cannot be reviewed.") from error
+
+
+def runs(output_root: Path) -> list[str]:
+    """The runs that can be reviewed, oldest first: their names are their times."""
+    return sorted(path.parent.name for path in (output_root / "review").glob(f"*/{FILE_NAME}"))

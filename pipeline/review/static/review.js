@@ -1,0 +1,229 @@
+"use strict";
+// What the reader can do with the page. Text from the data only ever becomes text here.
+
+const byId = (id) => document.getElementById(id);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const readJson = (id) => JSON.parse(byId(id).textContent);
+
+// --- charts ---------------------------------------------------------------------------
+
+const charts = readJson("chart-data");
+const views = new Map();
+
+const tip = document.createElement("div");
+tip.id = "tip";
+tip.hidden = true;
+tip.setAttribute("aria-hidden", "true");
+document.body.append(tip);
+
+/** Shows a mark's sentence beside the pointer; a Vega tooltip handler. */
+function showTip(_handler, event, _item, value) {
+  tip.hidden = typeof value !== "string";
+  if (tip.hidden) return;
+  tip.textContent = value;
+  const { width, height } = tip.getBoundingClientRect();
+  tip.style.left = `${Math.min(event.clientX + 12, innerWidth - width - 8)}px`;
+  tip.style.top = `${Math.min(event.clientY + 12, innerHeight - height - 8)}px`;
+}
+
+async function drawChart(place) {
+  const key = place.dataset.chart;
+  views.get(key)?.finalize();
+  const result = await vegaEmbed(place, charts.specs[key], {
+    actions: false,
+    ast: true, // Vega's interpreter instead of code made from strings, which the policy forbids
+    config: charts.config,
+    defaultStyle: false,
+    formatLocale: charts.locale,
+    renderer: "svg",
+    tooltip: showTip,
+  });
+  views.set(key, result);
+}
+
+async function drawCharts() {
+  for (const place of all("[data-chart]")) await drawChart(place);
+  filterSlices();
+  document.body.dataset.drawn = "true";
+}
+
+for (const choice of all("input[name=stack]")) {
+  choice.addEventListener("change", () => {
+    for (const place of all("[data-chart^=labels-], [data-chart^=postures-]")) {
+      const { x } = charts.specs[place.dataset.chart].encoding;
+      x.stack = choice.value;
+      x.title = choice.value === "zero" ? "Images" : "Share of images";
+      x.axis.format = choice.value === "zero" ? ",d" : "~%";
+      drawChart(place);
+    }
+  });
+}
+
+// --- tables ---------------------------------------------------------------------------
+
+/** Sorts by numbers where all cells have one, else by text; what is empty comes last. */
+function sortTable(table, column, descending) {
+  const key = (row) => row.cells[column].dataset.sort;
+  const rows = all("tbody tr", table);
+  const numeric = rows.every((row) => !Number.isNaN(Number(key(row))));
+  rows.sort((one, other) => {
+    const [a, b] = [key(one), key(other)];
+    if (a === "" || b === "") return (a === "") - (b === "");
+    const order = numeric ? a - b : a.localeCompare(b, undefined, { numeric: true });
+    return descending ? -order : order;
+  });
+  table.tBodies[0].append(...rows);
+}
+
+for (const table of all("table.sortable")) {
+  const headings = all("thead th", table);
+  headings.forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => {
+      const descending = heading.getAttribute("aria-sort") === "ascending";
+      for (const other of headings) other.removeAttribute("aria-sort");
+      heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      sortTable(table, column, descending);
+    });
+  });
+}
+
+/** Hides the slices that the reader does not ask for, in the tables and their charts. */
+function filterSlices() {
+  if (!byId("slice-filter")) return;
+  const wanted = byId("slice-filter").value.trim().toLowerCase();
+  const least = Number(byId("slice-least").value);
+  let hidden = 0;
+  for (const table of all("table.slices")) {
+    const shown = [];
+    for (const row of all("tbody tr", table)) {
+      const name = row.cells[0].dataset.sort;
+      row.hidden = Number(row.dataset.count) < least || !name.toLowerCase().includes(wanted);
+      if (row.hidden) hidden += 1;
+      else shown.push(name);
+    }
+    table.closest(".group").hidden = shown.length === 0;
+    views.get(table.dataset.filters)?.view.signal("shown", shown).runAsync();
+  }
+  dispatchEvent(new Event("resize")); // a chart that was hidden takes its width
+  let note = `${hidden} slices are hidden.`;
+  if (hidden === 0) note = "All slices are shown.";
+  else if (hidden === 1) note = "1 slice is hidden.";
+  byId("slices-hidden").textContent = note;
+}
+
+byId("slice-filter")?.addEventListener("input", filterSlices);
+byId("slice-least")?.addEventListener("input", filterSlices);
+
+/** Lets the keyboard scroll what is wider than the page. */
+const scrolling = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+for (const box of all(".scroll")) scrolling.observe(box);
+
+// --- confusion matrices ---------------------------------------------------------------
+
+const matrices = readJson("matrix-data");
+const chosenMatrix = () => matrices[byId("matrix-slice").selectedIndex];
+
+function showMatrix() {
+  const matrix = chosenMatrix();
+  const figures = document.querySelector("input[name=matrix-figures]:checked").value;
+  byId("matrix-caption").textContent = `${matrix.name}, ${matrix.images} images`;
+  for (const cell of all("#matrix button")) {
+    const { actual, predicted, name } = cell.dataset;
+    cell.textContent = matrix[figures][actual][predicted];
+    cell.setAttribute("aria-label", `${name}: ${cell.textContent}`);
+    cell.style.setProperty("--share", matrix.shares[actual][predicted]);
+  }
+}
+
+function showCell() {
+  const cell = document.querySelector("#matrix [aria-pressed=true]");
+  if (!cell) return;
+  const matrix = chosenMatrix();
+  const { actual, predicted, name } = cell.dataset;
+  const count = matrix.counts[actual][predicted];
+  const kept = matrix.pictures[actual][predicted];
+  byId("cell-title").textContent = `${name}: ${matrix.name}`;
+  let note = "There is no such test image.";
+  if (kept.length) note = `${kept.length} of ${count} test images.`;
+  else if (count !== "0") note = `${count} test images; this page keeps no picture of them.`;
+  byId("cell-note").textContent = note;
+  byId("cell-title").hidden = byId("cell-note").hidden = false;
+  byId("cell-pictures").replaceChildren(...kept.map(copyOfPicture));
+}
+
+/** Each picture is in the file once: on the page, or in the template of the others. */
+function copyOfPicture(index) {
+  const selector = `[data-picture="${index}"]`;
+  const others = byId("more-pictures").content;
+  return (document.querySelector(selector) ?? others.querySelector(selector)).cloneNode(true);
+}
+
+if (byId("matrix")) {
+  byId("matrix-slice").addEventListener("change", () => {
+    showMatrix();
+    showCell();
+  });
+  for (const choice of all("input[name=matrix-figures]")) {
+    choice.addEventListener("change", showMatrix);
+  }
+  const cells = all("#matrix button");
+  for (const cell of cells) {
+    cell.setAttribute("aria-pressed", "false");
+    cell.addEventListener("click", () => {
+      for (const other of cells) other.setAttribute("aria-pressed", other === cell);
+      showCell();
+    });
+  }
+  showMatrix();
+}
+
+// --- pictures -------------------------------------------------------------------------
+
+byId("blur")?.addEventListener("change", (event) => {
+  document.body.classList.toggle("blurred", event.target.checked);
+});
+byId("blur-print")?.addEventListener("change", (event) => {
+  document.body.classList.toggle("blurred-in-print", event.target.checked);
+});
+
+const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
+
+/** Puts the picture, or the picture with what the model looked at, in front. */
+function look(button, attention) {
+  button.setAttribute("aria-pressed", attention);
+  for (const image of all("img", button.closest(".picture"))) {
+    image.hidden = image.classList.contains("attention") !== attention;
+  }
+}
+
+// One listener for all, as pictures of a cell come and go.
+document.addEventListener("click", ({ target }) => {
+  if (target.matches(".look")) look(target, !isPressed(target));
+});
+byId("look-everywhere")?.addEventListener("click", ({ target }) => {
+  const attention = !isPressed(target);
+  target.setAttribute("aria-pressed", attention);
+  for (const button of all(".look")) look(button, attention);
+});
+
+// --- paper ----------------------------------------------------------------------------
+
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = all("main > section > details:not([open])");
+  for (const details of opened) details.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const details of opened) details.open = false;
+});
+
+drawCharts();

@@ -1,0 +1,54 @@
+"""Section 8: how the model was trained."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.review.contents import Epoch, Phase, Training
+from schema import features
+
+
+def training(model_run: Path, seconds: float, cached: bool) -> Training:
+    """Reads the history of a training.
+
+    Args:
+      model_run: folder of the Trainer's `model_run` artifact.
+      seconds: of the Trainer, when it trained.
+      cached: whether that was in an earlier run.
+    """
+    history: dict[str, Any] = json.loads((model_run / "history.json").read_text(encoding="utf-8"))
+    epochs: list[Epoch] = []
+    phases = []
+    for name, rows in history["phases"].items():
+        own = [
+            Epoch(
+                phase=name,
+                number=number,
+                loss=row["loss"],
+                accuracy=row["accuracy"],
+                eval_loss=row["val_loss"],
+                eval_accuracy=row["val_accuracy"],
+            )
+            for number, row in enumerate(rows, start=len(epochs) + 1)
+        ]
+        epochs += own
+        phases.append(
+            Phase(
+                name=name,
+                epochs=len(own),
+                most_epochs=history["settings"][f"{name}_epochs"],
+                learning_rate=history["settings"][f"{name}_learning_rate"],
+                best_epoch=min(own, key=lambda epoch: epoch.eval_loss).number,
+            )
+        )
+    weights = history["class_weights"]
+    return Training(
+        phases=phases,
+        epochs=epochs,
+        class_weights=weights
+        and {features.POSTURES[int(index)]: weight for index, weight in weights.items()},
+        images=history["examples"],
+        seen=history["examples"] * len(epochs),
+        seconds=seconds,
+        cached=cached,
+    )

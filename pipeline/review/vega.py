@@ -1,0 +1,114 @@
+"""What the charts of a review page have in common: how they look, and how they are written.
+
+Colours are CSS variables of the page (`static/review.css`): a chart turns dark with the
+page, and light on paper, without being drawn again.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import altair as alt
+
+from pipeline.review.tables import NOT_TOLD, Table
+from schema import features
+
+Rows = list[dict[str, Any]]
+Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
+
+# What Vega-Lite draws by default, for all charts.
+CONFIG: Final[dict[str, Any]] = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "padding": 2,
+    "mark": {"aria": False, "color": "var(--series-1)"},
+    "rule": {"color": "var(--series-1)"},
+    "view": {"stroke": None, "continuousHeight": 220},
+    "axis": {
+        "domainColor": "var(--line)",
+        "gridColor": "var(--line)",
+        "tickColor": "var(--line)",
+        "labelColor": "var(--muted)",
+        "labelFontSize": 12,
+        "titleColor": "var(--muted)",
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+    "axisX": {"labelFlush": False},
+    # Long names must leave the marks some room, and legends wrap, on a phone.
+    "axisY": {"labelLimit": {"expr": "containerSize()[0] * 0.35"}},
+    "legend": {
+        "orient": "top",
+        "columns": {"expr": "max(1, floor(containerSize()[0] / 140))"},
+        "title": None,
+        "labelColor": "var(--muted)",
+        "labelFontSize": 12,
+        "labelLimit": 120,
+        "symbolStrokeWidth": 2,
+    },
+    "text": {"color": "var(--muted)", "fontSize": 12},
+}
+
+# Numbers on axes, as `pipeline.review.formats` writes them.
+LOCALE: Final[dict[str, Any]] = {
+    "decimal": ".",
+    "thousands": "\N{NARROW NO-BREAK SPACE}",
+    "grouping": [3],
+    "currency": ["", ""],
+    "percent": "\N{NARROW NO-BREAK SPACE}%",
+}
+
+SHARE_AXIS: Final = alt.Axis(format="~%", tickCount=5)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart and its text alternative.
+
+    Attributes:
+      key: its name on the page.
+      title: its heading.
+      summary: what it shows, in one or two sentences.
+      spec: Vega-Lite, without config.
+      figures: the same in numbers; None where a table beside the chart has them.
+    """
+
+    key: str
+    title: str
+    summary: str
+    spec: dict[str, Any]
+    figures: Table | None = None
+
+
+def chart(rows: Rows) -> alt.Chart:
+    """A chart of rows that are written into its spec."""
+    return alt.Chart({"values": rows})
+
+
+def spec(chart: Drawn, description: str) -> dict[str, Any]:
+    """Vega-Lite JSON that fills the width of its place; `description` is read out."""
+    spec = chart.properties(width="container", description=description).to_dict()
+    del spec["config"]
+    return spec
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no NaN, which a training that diverged ends in."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def colours(values: Sequence[str]) -> list[str]:
+    """A colour for each value, greys for what is not known; posture keeps its own everywhere."""
+    told = [value for value in values if value not in NOT_TOLD]
+    greys = [value for value in values if value in NOT_TOLD]
+    if set(told) <= set(features.POSTURES):
+        numbers = {value: features.POSTURES.index(value) for value in told}
+    else:
+        numbers = {value: number for number, value in enumerate(told)}
+    return [
+        f"var(--series-{numbers[value] % 7 + 1})"
+        if value in numbers
+        else f"var(--grey-{greys.index(value) + 1})"
+        for value in values
+    ]

@@ -1,0 +1,176 @@
+"""Section 1: what the run came to, gate by gate."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from pipeline.config import PipelineConfig
+from pipeline.evaluation_result import OVERALL
+from pipeline.lineage import Outputs
+from pipeline.record import Outcome
+from pipeline.review.contents import Baseline, Gate, RunFacts, Slice
+from pipeline.review.snapshot import Snapshot
+from schema import features
+
+# As the Evaluator's thresholds allow (`pipeline.evaluation`): differences of quotients round.
+_ROUNDING: Final = 1e-9
+
+
+def run_facts(
+    snapshot: Snapshot, outcome: Outcome, overall: Slice | None, baseline: Baseline | None
+) -> RunFacts:
+    """Says what the run came to.
+
+    Args:
+      snapshot: the run as its worker saw it.
+      outcome: its verdict.
+      overall: metrics of the whole test split, if it was judged.
+      baseline: what it was compared with.
+    """
+    return RunFacts(
+        run_id=snapshot.run_id,
+        started=datetime.fromtimestamp(snapshot.started, UTC).isoformat(timespec="seconds"),
+        verdict=outcome.verdict,
+        demo=outcome.demo,
+        sentence=_sentence(outcome, overall, baseline),
+        reasons=outcome.reasons,
+        accuracy=overall.accuracy if overall else None,
+        low=overall.low if overall else None,
+        high=overall.high if overall else None,
+        test_images=overall.count if overall else 0,
+        seconds=outcome.seconds,
+        stages=outcome.components,
+        pushed_to=outcome.paths.get("pushed"),
+    )
+
+
+def gates(
+    config: PipelineConfig,
+    outcome: Outcome,
+    outputs: Outputs,
+    slices: list[Slice],
+    baseline: Baseline | None,
+) -> list[Gate]:
+    """The conditions between the data and a model in service, in the order of the pipeline.
+
+    Args:
+      config: the settings of the run.
+      outcome: its verdict and findings.
+      outputs: its artifacts.
+      slices: metrics of the whole test split and of each tranche; empty if it was not judged.
+      baseline: what the model was compared with.
+    """
+    return [
+        _contract(outcome, outputs),
+        *_floors(config, slices),
+        _comparison(config, slices, baseline),
+        _serving(outputs),
+    ]
+
+
+def _sentence(outcome: Outcome, overall: Slice | None, baseline: Baseline | None) -> str:
+    judged = ""
+    if overall:
+        judged = (
+            f"It is right about {overall.accuracy * 100:.1f} % of {overall.count:,} test images"
+        )
+        if baseline:
+            points = baseline.difference * 100
+            than = "as good as" if abs(points) < 0.05 else "better than"
+            amount = "" if abs(points) < 0.05 else f"{abs(points):.1f} percentage points "
+            if points <= -0.05:
+                than = "worse than"
+            judged += f", {amount}{than} the model in service"
+        judged += "."
+    match outcome.verdict:
+        case "pushed":
+            return f"The new model passed every gate and was pushed. {judged}"
+        case "not_blessed":
+            return f"The new model was not pushed. {judged}"
+        case "invalid_data":
+            return "The data was refused, so nothing was trained or pushed."
+        case "failed":
+            return "The run broke off before it could come to a verdict. Nothing was pushed."
+
+
+def _contract(outcome: Outcome, outputs: Outputs) -> Gate:
+    gate = outputs.get(("ValidationGate", "verdict"))
+    blocking = sum(finding.severity == "blocking" for finding in outcome.findings)
+    if gate is None and not blocking:
+        sentence, passed = "The run ended before its data was checked.", None
+    elif blocking:
+        count = "One finding stops" if blocking == 1 else f"{blocking} findings stop"
+        sentence, passed = f"{count} the run; see Validation.", False
+    else:
+        sentence, passed = "Labels, occlusion and images keep to the contract.", True
+    return Gate("The data keeps to the contract", None, None, passed, sentence)
+
+
+def _floors(config: PipelineConfig, slices: list[Slice]) -> Iterator[Gate]:
+    if not slices:
+        yield Gate(
+            "Accuracy on test images", None, config.accuracy_floor, None, "No model was judged."
+        )
+    for part in slices:
+        if not part.columns:
+            name, floor = "Accuracy on all test images", config.accuracy_floor
+        elif part.columns == (features.TRANCHE,):
+            name, floor = f"Accuracy in {part.name}", config.tranche_accuracy_floor
+        else:
+            continue
+        passed = part.accuracy >= floor - _ROUNDING
+        wrong = part.count - round(part.accuracy * part.count)
+        sentence = f"{wrong:,} of {part.count:,} images are wrong."
+        yield Gate(name, part.accuracy, floor, passed, sentence)
+
+
+def _comparison(config: PipelineConfig, slices: list[Slice], baseline: Baseline | None) -> Gate:
+    name, allowed = "Not worse than the model in service", -config.max_accuracy_drop
+    if not slices:
+        return Gate(name, None, allowed, None, "No model was judged.")
+    if baseline is None:
+        return Gate(name, None, allowed, True, "No earlier model was blessed: nothing to compare.")
+    return Gate(
+        name,
+        baseline.difference,
+        allowed,
+        baseline.difference >= allowed - _ROUNDING,
+        f"Model {baseline.model_id} of run {baseline.run_id} has"
+        f" {baseline.accuracy * 100:.1f} % on the same images.",
+    )
+
+
+def _serving(outputs: Outputs) -> Gate:
+    name, blessing = "Answers real requests", outputs.get(("ServingCheck", "blessing"))
+    if blessing is None:
+        return Gate(name, None, None, None, "No model was asked.")
+    report = json.loads((blessing.folder / "report.json").read_text(encoding="utf-8"))
+    failed = [case["sentence"] for case in report["cases"] if not case["passed"]]
+    total = len(report["cases"])
+    sentence = (
+        f"{len(failed)} of {total} kinds of request went wrong: {failed[0]}"
+        if failed
+        else f"All {total} kinds of request were answered as in training."
+    )
+    return Gate(name, None, None, not failed, sentence)
+
+
+def baseline_of(outcome: Outcome, origin: tuple[int, str] | None) -> Baseline | None:
+    """What the Evaluator compared the model with.
+
+    Args:
+      outcome: with metrics of the run.
+      origin: number of the baseline model in ML Metadata and the run that made it.
+    """
+    metrics = outcome.metrics.get(OVERALL, {})
+    accuracy, difference = metrics.get("baseline_accuracy"), metrics.get("accuracy_difference")
+    if origin is None or accuracy is None or difference is None:
+        return None
+    return Baseline(
+        *origin,
+        accuracy=accuracy,
+        difference=difference,
+        low=metrics["accuracy_difference_low"],
+        high=metrics["accuracy_difference_high"],
+    )

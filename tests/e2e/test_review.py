@@ -1,0 +1,65 @@
+"""The review page of real runs: what is on it is what TFMA and the tables say."""
+
+from pathlib import Path
+
+import tensorflow_model_analysis as tfma
+
+from schema import features
+from tests.e2e.running import SETTINGS, Command, Ended
+
+
+def test_accuracies_on_the_page_are_those_of_tfma(first: Ended) -> None:
+    result = tfma.load_eval_result(first.record["paths"]["evaluation"])
+    text = first.page_text
+    found = 0
+    for key, value in result.slicing_metrics:
+        if [name for name, _ in key] not in ([], [features.TRANCHE]):
+            continue
+        metrics = value[""][""]
+        accuracy = metrics["accuracy"]["boundedValue"]["value"]
+        assert f"{accuracy * 100:.1f} %" in text, key
+        found += 1
+    assert found == 4
+
+
+def test_the_page_stands_alone_and_is_small(first: Ended) -> None:
+    path = Path(first.record["paths"]["review"])
+    assert path.stat().st_size < 6_000_000
+    assert "Content-Security-Policy" in path.read_text(encoding="utf-8")
+    assert path == first.out / "review" / first.record["run_id"] / "index.html"
+    assert path.stat().st_mode & 0o077 == 0, "pictures are for their owner's eyes"
+    assert str(path) in "".join(first.text.split()), "the last lines say where it is"
+
+
+def test_the_model_card_goes_with_the_pushed_model(first: Ended) -> None:
+    folder = Path(first.record["paths"]["review"]).parent
+    card = (folder / "model_card.md").read_text(encoding="utf-8")
+    pushed = Path(first.record["paths"]["pushed"])
+    assert (pushed / "assets.extra" / "model_card.md").read_text(encoding="utf-8") == card
+    assert f"{first.record['accuracy'] * 100:.1f} %" in card
+
+
+def test_the_page_can_be_drawn_again_against_another_run(
+    first: Ended, command: Command, tranches: Path
+) -> None:
+    other = command.run(first.out, "--data-root", str(tranches), **{**SETTINGS, "seed": 5})
+    assert other.status in (0, 3), other.text
+    drawn = command.call(
+        *("-m", "pipeline.cli", "review", "--output-root", first.out, "--blur"),
+        *("--against", first.record["run_id"]),
+        out=first.out,
+    )
+    assert drawn.status == 0, drawn.text
+    text = other.page_text
+    assert first.record["run_id"] in text
+    difference = (other.record["accuracy"] - first.record["accuracy"]) * 100
+    assert f"{abs(difference):.1f}" in text
+
+
+def test_an_unknown_run_is_named(first: Ended, command: Command) -> None:
+    drawn = command.call(
+        *("-m", "pipeline.cli", "review", "NOSUCH", "--output-root", first.out), out=first.out
+    )
+    assert drawn.status == 2
+    assert "There is no run NOSUCH" in drawn.text and first.record["run_id"] in drawn.text
+    assert "Traceback" not in drawn.text

@@ -1,0 +1,625 @@
+"""A whole review for the tests of its page: consistent, seeded, and with drawn pictures."""
+
+import io
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from math import sqrt
+from typing import Final
+
+from PIL import Image, ImageDraw
+
+from pipeline.record import Finding, Stage
+from pipeline.review.contents import (
+    Baseline,
+    Calibration,
+    CalibrationBin,
+    Contradiction,
+    CoveragePoint,
+    Data,
+    Drift,
+    Epoch,
+    Gate,
+    Lineage,
+    LineageRow,
+    MeasureSummary,
+    NearDuplicate,
+    PastRun,
+    Phase,
+    Picture,
+    Pictures,
+    Reject,
+    Review,
+    RunFacts,
+    SchemaRow,
+    Slice,
+    SliceGroup,
+    Training,
+    Validation,
+)
+from schema import features
+
+HOSTILE_NAMES: Final = (
+    "<img src=x onerror=alert(1)>.png",
+    "</script><script>alert(1)</script>.png",
+    "'\"><svg onload=alert(1)>{{ 7 * 7 }}.png",
+    "long " + "name_" * 40 + ".png",
+)
+IMAGES: Final = 476
+TRANCHES: Final = ("1", "2", "3")
+COLOURS: Final = {"Sitting": "#7d4f9e", "Standing": "#2f7d6b", "Lying": "#b5651d"}
+BOXES: Final = {  # the drawn person: left, top, right, bottom
+    "Sitting": (62, 44, 98, 96),
+    "Standing": (66, 14, 92, 104),
+    "Lying": (24, 66, 132, 92),
+}
+
+
+def review() -> Review:
+    """The page of a model that was pushed, with everything on it."""
+    test = _test_images()
+    overall = _slice((), (), "All test images", test)
+    groups = [
+        _group("Tranche", ("tranche",), test),
+        _group("Occlusion", (features.OCCLUDED,), test),
+        _group("People in the picture", (features.HOW_MANY,), test),
+        _group("Person", (features.PERSON_TYPE,), test),
+        _group("Posture", (features.POSTURE,), test),
+        _group("Posture by tranche", ("tranche", features.POSTURE), test),
+        _group(
+            "Light",
+            ("light",),
+            test,
+            "Dark is the darkest fifth of the training images, bright the brightest fifth.",
+        ),
+    ]
+    every = [part for group in groups for part in group.slices if part.count >= 20]
+    gates = [
+        Gate("The data", None, None, True, "The data keeps the contract; one warning."),
+        Gate(
+            "Accuracy",
+            overall.accuracy,
+            0.87,
+            True,
+            "Over all test images, at least 87 in 100 must be right.",
+        ),
+        *(
+            Gate(
+                f"Accuracy in tranche {part.values[0]}",
+                part.accuracy,
+                0.75,
+                True,
+                "In each tranche, at least 75 in 100 must be right.",
+            )
+            for part in groups[0].slices
+        ),
+        Gate(
+            "Not worse than the baseline",
+            overall.accuracy,
+            overall.accuracy - 0.013,
+            True,
+            "The model in service is matched.",
+        ),
+        Gate("Serving", None, None, True, "The exported model answered every request."),
+    ]
+    return Review(
+        run=RunFacts(
+            run_id="2026-11-23T140507-4f1c",
+            started="2026-11-23T14:05:07+00:00",
+            verdict="pushed",
+            demo=True,
+            sentence="The model passed every gate and is now in service.",
+            reasons=[],
+            accuracy=overall.accuracy,
+            low=overall.low,
+            high=overall.high,
+            test_images=IMAGES,
+            seconds=826.4,
+            stages=[
+                Stage(name="Ingestion", state="ran", seconds=41.2),
+                Stage(name="Transform", state="cached", seconds=0.4),
+                Stage(name="Trainer", state="ran", seconds=512.9),
+                Stage(name="Evaluator", state="ran", seconds=98.0),
+                Stage(name="Pusher", state="ran", seconds=1.1),
+            ],
+            pushed_to="output/serving/posture/1763906707",
+        ),
+        gates=gates,
+        baseline=Baseline(
+            41, "2026-08-30T091500-c2d0", overall.accuracy - 0.013, 0.013, -0.008, 0.034
+        ),
+        overall=overall,
+        groups=groups,
+        worst=sorted(every, key=lambda part: part.accuracy)[:3],
+        calibration=_calibration(test),
+        pictures=_pictures(test),
+        data=_data(test),
+        validation=_validation(),
+        training=_training(),
+        history=_history(overall, groups[0].slices),
+        lineage=_lineage(),
+        card=CARD,
+    )
+
+
+def not_blessed() -> Review:
+    """The page of a model that missed a floor."""
+    whole = review()
+    reason = "Accuracy in tranche 2 is 71.1 %, below its floor of 75.0 %."
+    gates = [
+        replace(gate, value=0.711, passed=False, sentence=reason)
+        if gate.name == "Accuracy in tranche 2"
+        else replace(gate, passed=None, sentence="The run ended before.")
+        if gate.name == "Serving"
+        else gate
+        for gate in whole.gates
+    ]
+    run = replace(
+        whole.run,
+        verdict="not_blessed",
+        demo=False,
+        sentence="The model was not pushed: it is not good enough in one tranche.",
+        reasons=[reason],
+        pushed_to=None,
+    )
+    return replace(whole, run=run, gates=gates)
+
+
+def refused() -> Review:
+    """The page of a run that the ValidationGate stopped."""
+    whole = review()
+    reasons = [
+        "The column primary_posture holds 12 values that the schema does not know: 'Lieing'.",
+        "The share of Lying differs between tranches 1 and 3 by 0.41; at most 0.3 is allowed.",
+    ]
+    ended = "The run ended before a model was trained, because the data was refused."
+    return Review(
+        run=replace(
+            whole.run,
+            verdict="invalid_data",
+            demo=False,
+            sentence="The data was refused, so no model was trained.",
+            reasons=reasons,
+            accuracy=None,
+            low=None,
+            high=None,
+            test_images=0,
+            pushed_to=None,
+        ),
+        gates=[
+            Gate("The data", None, None, False, "The data breaks the contract in two points."),
+            Gate("Accuracy", None, 0.87, None, "The run ended before."),
+            Gate("Serving", None, None, None, "The run ended before."),
+        ],
+        data=whole.data,
+        validation=Validation(
+            passed=False,
+            findings=[Finding(severity="blocking", sentence=reason) for reason in reasons],
+            schema=_validation().schema,
+            drift=_validation().drift,
+        ),
+        history=whole.history,
+        lineage=whole.lineage,
+        missing=dict.fromkeys(
+            ("slices", "confusion", "calibration", "pictures", "training", "card"), ended
+        ),
+    )
+
+
+def first_run() -> Review:
+    """The page of a run with no model before it."""
+    whole = review()
+
+    def alone(part: Slice) -> Slice:
+        return replace(part, difference=None, difference_low=None, difference_high=None)
+
+    assert whole.overall is not None
+    return replace(
+        whole,
+        baseline=None,
+        overall=alone(whole.overall),
+        groups=[
+            replace(group, slices=[alone(part) for part in group.slices]) for group in whole.groups
+        ],
+        worst=[alone(part) for part in whole.worst],
+        history=[run for run in whole.history if run.this],
+    )
+
+
+def with_hostile_names(whole: Review) -> Review:
+    """The same review with names and label values that try to leave their place."""
+    assert whole.pictures is not None
+    assert whole.data is not None
+    bad = HOSTILE_NAMES[1]
+    shown = list(whole.pictures.shown)
+    for index, name in zip(whole.pictures.mistakes, HOSTILE_NAMES, strict=False):
+        shown[index] = replace(
+            shown[index], file_name=name, labels={**shown[index].labels, name: name}
+        )
+    labels = {
+        column: {
+            tranche: {**values, **dict.fromkeys(HOSTILE_NAMES, 3)}
+            for tranche, values in tranches.items()
+        }
+        for column, tranches in whole.data.labels.items()
+    }
+    tranche = whole.groups[0]
+    renamed = [
+        replace(part, values=(name,), name=name)
+        for part, name in zip(tranche.slices, HOSTILE_NAMES, strict=False)
+    ]
+    return replace(
+        whole,
+        run=replace(whole.run, run_id=bad, reasons=[bad]),
+        groups=[replace(tranche, slices=renamed), *whole.groups[1:]],
+        worst=renamed,
+        pictures=replace(whole.pictures, shown=shown),
+        data=replace(whole.data, labels=labels),
+        history=[
+            replace(run, run_id=bad, by_tranche=dict.fromkeys(HOSTILE_NAMES, 0.9))
+            for run in whole.history
+        ],
+        card=f"# Model card\n\n{bad}\n\n[click](javascript:alert(1))\n",
+    )
+
+
+def _test_images() -> list[dict[str, str]]:
+    """Labels and predictions of the test split."""
+    dice = random.Random(3)
+    images = []
+    for number in range(IMAGES):
+        tranche = dice.choices(TRANCHES, (3, 1, 2))[0]
+        actual = dice.choices(features.POSTURES, (4, 3, 3))[0]
+        wrong = 0.28 if (tranche, actual) == ("2", "Lying") else 0.06
+        others = [posture for posture in features.POSTURES if posture != actual]
+        images.append(
+            {
+                features.FILE_NAME: f"frame_{number:04d}.png",
+                features.CLIP: f"clip_{number // 8:03d}",
+                "tranche": tranche,
+                features.HOW_MANY: dice.choices(("One", "Two"), (9, 1))[0],
+                features.POSTURE: actual,
+                features.OCCLUDED: dice.choices(("No", "Yes", features.BLANK), (12, 5, 1))[0],
+                features.PERSON_TYPE: dice.choices(("Patient", "Staff", "Other"), (6, 3, 1))[0],
+                "light": dice.choices(("usual", "dark", "bright"), (3, 1, 1))[0],
+                "predicted": dice.choice(others) if dice.random() < wrong else actual,
+                "confidence": f"{dice.uniform(0.5, 0.999):.4f}",
+            }
+        )
+    return images
+
+
+def _slice(
+    columns: tuple[str, ...], values: tuple[str, ...], name: str, images: list[dict[str, str]]
+) -> Slice:
+    cells = Counter((image[features.POSTURE], image["predicted"]) for image in images)
+    confusion = [[cells[actual, guess] for guess in features.POSTURES] for actual in _POSTURES]
+    count = len(images)
+    right = sum(confusion[i][i] for i in range(3))
+    low, high = _wilson(right, count)
+    actual = [sum(row) for row in confusion]
+    guessed = [sum(column) for column in zip(*confusion, strict=True)]
+    recall = {p: confusion[i][i] / actual[i] if actual[i] else None for i, p in _NUMBERED}
+    precision = {p: confusion[i][i] / guessed[i] if guessed[i] else None for i, p in _NUMBERED}
+    worse = values == ("2", "Lying")
+    return Slice(
+        columns=columns,
+        values=values,
+        name=name,
+        count=count,
+        accuracy=right / count,
+        low=low if count >= 10 else None,
+        high=high if count >= 10 else None,
+        macro_f1=right / count - 0.004,
+        recall=recall,
+        precision=precision,
+        calibration_error=0.031 + 1 / (count + 20),
+        difference=-0.083 if worse else 0.013,
+        difference_low=-0.151 if worse else -0.008,
+        difference_high=-0.012 if worse else 0.034,
+        confusion=confusion,
+    )
+
+
+_POSTURES: Final = features.POSTURES
+_NUMBERED: Final = tuple(enumerate(features.POSTURES))
+
+
+def _group(
+    title: str, columns: tuple[str, ...], images: list[dict[str, str]], note: str = ""
+) -> SliceGroup:
+    parts: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for image in images:
+        parts.setdefault(tuple(image[column] for column in columns), []).append(image)
+    return SliceGroup(
+        title,
+        note,
+        [
+            _slice(columns, values, _name(columns, values), parts[values])
+            for values in sorted(parts)
+        ],
+    )
+
+
+def _name(columns: tuple[str, ...], values: tuple[str, ...]) -> str:
+    if columns == ("tranche", features.POSTURE):
+        return f"{values[1]} in tranche {values[0]}"
+    prefix = {"tranche": "Tranche", features.OCCLUDED: "Occluded:", "light": "Light:"}
+    return f"{prefix.get(columns[0], '')} {values[0]}".strip()
+
+
+def _wilson(right: int, count: int) -> tuple[float, float]:
+    """Bounds of a proportion, 95 %; Wilson (1927)."""
+    z, share = 1.96, right / count
+    middle = share + z * z / (2 * count)
+    spread = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return (middle - spread) / scale, (middle + spread) / scale
+
+
+def _calibration(images: list[dict[str, str]]) -> Calibration:
+    ranked = sorted(images, key=lambda image: -float(image["confidence"]))
+    bins, coverage = [], []
+    for number in range(15):
+        low, high = number / 15, (number + 1) / 15
+        inside = [image for image in images if low < float(image["confidence"]) <= high]
+        if inside:
+            confidence = sum(float(image["confidence"]) for image in inside) / len(inside)
+            bins.append(CalibrationBin(low, high, len(inside), confidence, _accuracy(inside)))
+    for kept in range(20, IMAGES + 1, 6):
+        accepted = ranked[:kept]
+        coverage.append(
+            CoveragePoint(float(accepted[-1]["confidence"]), kept / IMAGES, _accuracy(accepted))
+        )
+    return Calibration(bins, 0.042, coverage)
+
+
+def _accuracy(images: list[dict[str, str]]) -> float:
+    return sum(image["predicted"] == image[features.POSTURE] for image in images) / len(images)
+
+
+def _pictures(images: list[dict[str, str]]) -> Pictures:
+    wrong = [image for image in images if image["predicted"] != image[features.POSTURE]]
+    wrong.sort(key=lambda image: -float(image["confidence"]))
+    kept = {image[features.FILE_NAME]: image for image in wrong[:30]}
+    cells: Counter[tuple[str, str, str]] = Counter()
+    for image in images:
+        cell = (image["tranche"], image[features.POSTURE], image["predicted"])
+        # None of the right ones of tranche 3, so that an empty cell is among them.
+        if cells[cell] < 4 and (cell[0] != "3" or cell[1] != cell[2]):
+            cells[cell] += 1
+            kept.setdefault(image[features.FILE_NAME], image)
+    shown = [
+        _picture(image, with_attention=number < 30) for number, image in enumerate(kept.values())
+    ]
+    by_cell: dict[tuple[str, str], list[int]] = {}
+    for index, picture in enumerate(shown):
+        by_cell.setdefault((picture.actual, picture.predicted), []).append(index)
+    return Pictures(
+        shown=shown,
+        mistakes=list(range(12)),
+        label_errors=[4, 9, *range(12, 18)],
+        cells=by_cell,
+        label_error_count=11,
+        mistake_count=len(wrong),
+    )
+
+
+def _picture(image: dict[str, str], with_attention: bool) -> Picture:
+    actual, predicted = image[features.POSTURE], image["predicted"]
+    confidence = float(image["confidence"])
+    rest = (1 - confidence) / 2
+    return Picture(
+        file_name=image[features.FILE_NAME],
+        clip=image[features.CLIP],
+        labels={
+            key: value
+            for key, value in image.items()
+            if key not in (features.FILE_NAME, features.CLIP, "predicted", "confidence")
+        },
+        actual=actual,
+        predicted=predicted,
+        probabilities={p: confidence if p == predicted else rest for p in features.POSTURES},
+        thumbnail=_draw(actual, image["light"] == "dark"),
+        attention=_draw(actual, image["light"] == "dark", attention=True)
+        if with_attention
+        else None,
+        label_quality=round(1 - confidence, 4),
+    )
+
+
+def _draw(posture: str, dark: bool, attention: bool = False) -> bytes:
+    """JPEG of a room of 160 by 120 pixels with one person in it."""
+    picture = Image.new("RGB", (160, 120), "#5c5f66" if dark else "#d9dde3")
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((0, 92, 160, 120), fill="#3f4147" if dark else "#b9b2a6")
+    pen.rectangle((16, 78, 140, 98), fill="#8d8a9b" if dark else "#f4f5f8")
+    left, top, right, bottom = BOXES[posture]
+    pen.rounded_rectangle((left, top + 14, right, bottom), 8, fill=COLOURS[posture])
+    head = (left - 12, top, left + 10, top + 22) if posture == "Lying" else None
+    middle = (left + right) // 2
+    pen.ellipse(head or (middle - 11, top - 8, middle + 11, top + 14), fill="#d8b08c")
+    if attention:
+        glow = Image.new("RGB", picture.size, "#00224e")
+        ImageDraw.Draw(glow).ellipse((left, top, right, bottom), fill="#fee838")
+        picture = Image.blend(picture, glow, 0.5)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=70)
+    return stream.getvalue()
+
+
+def _data(images: list[dict[str, str]]) -> Data:
+    dice = random.Random(5)
+    columns = (features.POSTURE, features.OCCLUDED, features.HOW_MANY, features.PERSON_TYPE)
+    labels: dict[str, dict[str, dict[str, int]]] = {}
+    by_posture: dict[str, dict[str, dict[str, int]]] = {}
+    for column in columns:
+        labels[column] = {
+            tranche: _tally(image[column] for image in images if image["tranche"] == tranche)
+            for tranche in TRANCHES
+        }
+        labels[column]["3"][features.BLANK] = 17
+        if column != features.POSTURE:
+            by_posture[column] = {
+                value: _tally(image[features.POSTURE] for image in images if image[column] == value)
+                for value in sorted({image[column] for image in images})
+            }
+    for tranche in TRANCHES:
+        labels[features.POSTURE][tranche][features.UNKNOWN_POSTURE] = 40 + int(tranche)
+    usual = {"width": 1280.0, "height": 720.0, "brightness": 110.0, "contrast": 48.0}
+    usual |= {"sharpness": 320.0, "saturation": 60.0}
+    measures = []
+    for measure, middle in usual.items():
+        for tranche in TRANCHES:
+            median = middle * dice.uniform(0.8, 1.2)
+            low, lower, upper, high = (median * factor for factor in (0.5, 0.8, 1.3, 1.7))
+            measures.append(MeasureSummary(measure, tranche, low, lower, median, upper, high))
+    return Data(
+        images=4080,
+        clips=512,
+        splits={"train": 2862, "eval": 412, "test": IMAGES, "unselected": 330},
+        clips_by_split={"train": 358, "eval": 52, "test": 60, "unselected": 42},
+        labels=labels,
+        by_posture=by_posture,
+        images_per_clip={number: dice.randint(2, 40) for number in range(1, 19)},
+        measures=measures,
+        duplicates=[
+            NearDuplicate(
+                ("frame_0007.png", "frame_0911.png"),
+                ("clip_000", "clip_113"),
+                ("1", "2"),
+                ("train", "test"),
+                0,
+            ),
+            NearDuplicate(
+                ("frame_0310.png", "frame_0402.png"),
+                ("clip_038", "clip_050"),
+                ("3", "3"),
+                ("train", "train"),
+                3,
+            ),
+        ],
+        duplicate_count=2,
+        duplicates_across_splits=1,
+        duplicate_distance=4,
+        rejects=[
+            Reject("1", "The file is not in the archive.", 12, "frame_2001.png"),
+            Reject("3", "The file cannot be opened as an image.", 2, "frame_3100.png"),
+        ],
+        contradictions=[
+            Contradiction(
+                "How many is None, yet a posture is given.",
+                31,
+                ["frame_0100.png", "frame_0101.png"],
+            )
+        ],
+    )
+
+
+def _tally(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _validation() -> Validation:
+    return Validation(
+        passed=True,
+        findings=[
+            Finding(severity="warning", sentence="31 rows have a posture but no person in them.")
+        ],
+        schema=[
+            SchemaRow("primary_posture", "string: Sitting, Standing, …", "string", True),
+            SchemaRow("clip", "string", "string", False),
+            SchemaRow("camera", "", "string", True),
+        ],
+        drift=[Drift(("1", "2"), 0.061, 0.3), Drift(("2", "3"), 0.352, 0.3)],
+    )
+
+
+def _training() -> Training:
+    epochs = []
+    for number in range(1, 15):
+        phase = "Head" if number <= 6 else "Open layers"
+        loss = 1.1 * 0.82**number
+        wobble = 0.04 * (number % 3)
+        epochs.append(
+            Epoch(phase, number, loss, 1 - loss / 3, loss + 0.1 + wobble, 0.95 - loss / 3)
+        )
+    return Training(
+        phases=[Phase("Head", 6, 10, 1e-3, 6), Phase("Open layers", 8, 20, 1e-5, 12)],
+        epochs=epochs,
+        class_weights={"Sitting": 0.81, "Standing": 1.12, "Lying": 1.14},
+        images=2862,
+        seen=14 * 2862,
+        seconds=512.9,
+        cached=False,
+    )
+
+
+def _history(overall: Slice, tranches: list[Slice]) -> list[PastRun]:
+    runs = []
+    for number in range(6):
+        started = datetime(2026, 6, 1, 9, 30) + timedelta(days=31 * number)
+        last = number == 5
+        lower = 0.02 * (5 - number)
+        runs.append(
+            PastRun(
+                run_id="2026-11-23T140507-4f1c"
+                if last
+                else f"{started:%Y-%m-%dT%H%M%S}-00{number}",
+                started="2026-11-23T14:05:07+00:00" if last else f"{started.isoformat()}+00:00",
+                verdict="pushed" if number in (1, 3, 5) else "not_blessed",
+                accuracy=overall.accuracy - lower,
+                by_tranche={part.values[0]: part.accuracy - lower for part in tranches},
+                test_images=IMAGES,
+                model_id=10 * number + 1,
+                blessed=number in (1, 3, 5),
+                pushed=number in (1, 3, 5),
+                this=last,
+            )
+        )
+    runs[2] = replace(
+        runs[2], verdict="invalid_data", accuracy=None, by_tranche={}, model_id=None, blessed=None
+    )
+    return runs
+
+
+def _lineage() -> Lineage:
+    return Lineage(
+        artifacts=[
+            LineageRow(
+                "TrancheExampleGen",
+                "cached",
+                "examples",
+                "Examples",
+                3,
+                "artifacts/TrancheExampleGen/examples/3",
+            ),
+            LineageRow("Trainer", "ran", "model", "Model", 51, "artifacts/Trainer/model/51"),
+        ],
+        digests={"TFRecords of tranche 1": "9f" * 32, "code of the Trainer": "c4" * 32},
+        versions={"Python": "3.11.9", "tensorflow": "2.16.2", "tfx": "1.16.0"},
+        settings={"selection": "single_person", "fit": "letterbox", "accuracy_floor": 0.87},
+        commands=["make run DATA=tranches OUT=output", "lookdeep review 2026-11-23T140507-4f1c"],
+    )
+
+
+CARD: Final = """\
+# Model card: LookDeep posture
+
+## Intended use
+
+Says whether **one person** in a room is sitting, standing or lying. Not a medical device.
+
+## Figures
+
+| Slice | Images | Accuracy |
+|---|--:|--:|
+| All | 476 | 92.4 % |
+
+## Limits
+
+- Pictures of several people
+- Near-infrared cameras that are not in the data
+"""

@@ -1,0 +1,425 @@
+"""The page in a real browser: opened from the disk, with no network."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from pipeline.review import formats, page
+from pipeline.review.contents import Review
+from tests.pipeline.review import sample
+
+pytestmark = pytest.mark.slow
+
+Visit = Callable[..., Page]
+
+REVIEWS: dict[str, tuple[Callable[[], Review], bool]] = {
+    "whole": (sample.review, False),
+    "blurred": (sample.review, True),
+    "not_blessed": (sample.not_blessed, False),
+    "refused": (sample.refused, False),
+    "first_run": (sample.first_run, False),
+    "hostile": (lambda: sample.with_hostile_names(sample.review()), False),
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = shutil.which("chromium")
+    if executable is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI has no chromium; .ci/run should have installed it")
+        pytest.skip("needs Debian's package chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    paths = {}
+    for name, (review, blur) in REVIEWS.items():
+        paths[name] = folder / name / "index.html"
+        page.write(review(), paths[name], blur)
+    return paths
+
+
+@pytest.fixture
+def visit(browser: Browser, files: dict[str, Path]) -> Iterator[Visit]:
+    """Opens a page; at the end, no error, dialog or request may have come of it."""
+    contexts, problems = [], []
+
+    def visit(name: str, **options: Any) -> Page:
+        context = browser.new_context(offline=True, **options)
+        contexts.append(context)
+        opened = context.new_page()
+        opened.on(
+            "console",
+            lambda message: problems.append(message.text) if message.type == "error" else None,
+        )
+        opened.on("pageerror", lambda error: problems.append(str(error)))
+        opened.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
+        opened.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "data:")) else problems.append(request.url)
+            ),
+        )
+        opened.goto(files[name].as_uri())
+        opened.wait_for_selector("body[data-drawn]")
+        return opened
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.mark.parametrize("name", REVIEWS)
+def test_all_charts_are_drawn_without_an_error(visit: Visit, name: str) -> None:
+    opened = visit(name)
+    places = opened.locator("[data-chart]")
+    assert places.count() == opened.locator("[data-chart] svg.marks").count()
+    assert places.count() > 10
+
+
+def test_the_page_says_what_the_review_says(visit: Visit) -> None:
+    review = sample.review()
+    opened = visit("whole")
+    assert review.run.accuracy is not None
+    assert formats.percent(review.run.accuracy) in opened.locator("header").inner_text()
+    for group in review.groups:
+        table = opened.get_by_role("table", name=f"Test images by {group.title.lower()}")
+        for part in group.slices:
+            if part.count >= review.least:
+                heading = opened.locator("th").get_by_text(part.name, exact=True)
+                row = table.locator("tbody tr").filter(has=heading)
+                cells = row.inner_text().split("\t")
+                assert cells[1].strip() == formats.count(part.count)
+                assert cells[2].startswith(formats.percent(part.accuracy))
+                assert formats.between(part.low, part.high) in cells[2]
+
+
+@pytest.mark.parametrize("name", ["refused", "not_blessed"])
+def test_the_first_screen_says_why(visit: Visit, name: str) -> None:
+    opened = visit(name, viewport={"width": 1280, "height": 720})
+    review = REVIEWS[name][0]()
+    for reason in review.run.reasons:
+        box = opened.locator("header").get_by_text(reason).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 720
+
+
+def test_a_heading_sorts_its_table_both_ways(visit: Visit) -> None:
+    opened = visit("whole")
+    table = opened.get_by_role("table", name="Test images by posture by tranche")
+    heading = table.get_by_role("columnheader", name="Accuracy")
+    accuracies = table.locator("tbody td:nth-child(3)")
+
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    values = _sorted_by(accuracies)
+    assert values == sorted(values)
+    assert len(set(values)) > 3
+
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert _sorted_by(accuracies) == values[::-1]
+
+    table.get_by_role("columnheader", name="Slice").get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") is None
+    names = table.locator("tbody th").all_text_contents()
+    assert names == sorted(names)
+
+
+def test_what_is_not_known_sorts_last_either_way(visit: Visit) -> None:
+    opened = visit("whole")
+    table = opened.get_by_role("table", name="Test images by posture by tranche")
+    button = table.get_by_role("columnheader", name="Recall Lying").get_by_role("button")
+    for _ in range(2):
+        button.click()
+        cells = table.locator("tbody tr td:nth-child(7)")
+        known = [cell.get_attribute("data-sort") != "" for cell in cells.all()]
+        assert known == sorted(known, reverse=True)
+        assert set(known) == {True, False}
+
+
+def _sorted_by(cells: Locator) -> list[float]:
+    return [float(cell.get_attribute("data-sort") or "nan") for cell in cells.all()]
+
+
+def test_small_slices_are_hidden_and_counted(visit: Visit) -> None:
+    review = sample.review()
+    counts = [part.count for group in review.groups for part in group.slices]
+    opened = visit("whole")
+    shown = opened.locator("table.slices tbody tr:visible")
+    status = opened.get_by_role("status")
+    least = opened.get_by_label("Hide slices below")
+    assert least.input_value() == str(review.least)
+    for number in (review.least, 0, 100):
+        least.fill(str(number))
+        hidden = sum(count < number for count in counts)
+        assert shown.count() == len(counts) - hidden
+        expected = f"{hidden} slices are hidden." if hidden else "All slices are shown."
+        assert status.text_content() == expected
+    assert sum(count < 100 for count in counts) > 1
+
+
+def test_the_filter_finds_slices_by_name_in_tables_and_charts(visit: Visit) -> None:
+    opened = visit("whole")
+    opened.get_by_label("Hide slices below").fill("0")
+    opened.get_by_label("Filter by name").fill("lying in")
+    names = opened.locator("table.slices tbody tr:visible th").all_text_contents()
+    assert names == ["Lying in tranche 1", "Lying in tranche 2", "Lying in tranche 3"]
+    assert opened.locator("section.group:visible").count() == 1
+    chart = opened.locator("[data-chart=slices-6]")
+    chart.get_by_text("Sitting in tranche 1").wait_for(state="detached")
+    labels = chart.locator("svg").get_by_text("in tranche").all()
+    labels.sort(key=lambda label: label.evaluate("text => text.getBoundingClientRect().top"))
+    assert [label.text_content() for label in labels] == names
+
+    # A group that comes back has charts as wide as before.
+    opened.get_by_label("Filter by name").fill("")
+    widths = {
+        chart.evaluate("chart => chart.querySelector('svg').clientWidth === chart.clientWidth")
+        for chart in opened.locator("section.group .chart").all()
+    }
+    assert widths == {True}
+
+
+def test_a_cell_shows_its_pictures(visit: Visit) -> None:
+    review = sample.review()
+    assert review.pictures is not None
+    opened = visit("whole")
+    cell = opened.locator("#matrix button[data-actual='2'][data-predicted='0']")
+    cell.click()
+    shown = opened.locator("#cell-pictures .picture")
+    expected = review.pictures.cells["Lying", "Sitting"]
+    assert shown.count() == len(expected) > 0
+    names = shown.locator("h4").all_text_contents()
+    assert names == [review.pictures.shown[index].file_name for index in expected]
+    heading = opened.locator("#cell-title").text_content()
+    assert heading == "Labelled Lying, taken for Sitting: All test images"
+    assert all(
+        image.evaluate("image => image.complete && image.naturalWidth === 160")
+        for image in shown.locator("img:visible").all()
+    )
+    assert cell.get_attribute("aria-pressed") == "true"
+
+
+def test_a_chosen_slice_has_its_own_matrix_and_pictures(visit: Visit) -> None:
+    part = next(
+        part for part in sample.review().groups[5].slices if part.values == ("3", "Standing")
+    )
+    opened = visit("whole")
+    opened.locator("#matrix button[data-actual='1'][data-predicted='1']").click()
+    opened.get_by_label("Slice", exact=True).select_option(label=part.name)
+    cells = opened.locator("#matrix button")
+    assert cells.all_text_contents() == [str(n) for row in part.confusion for n in row]
+    assert cells.nth(4).get_attribute("aria-label") == (
+        f"Labelled Standing, taken for Standing: {part.confusion[1][1]}"
+    )
+    # In tranche 3 the sample keeps no picture of what is right.
+    assert opened.locator("#cell-pictures .picture").count() == 0
+    note = opened.locator("#cell-note").text_content()
+    assert note == f"{part.confusion[1][1]} test images; this page keeps no picture of them."
+    opened.locator("#matrix button[data-actual='0'][data-predicted='1']").click()
+    assert opened.locator("#cell-note").text_content() == "There is no such test image."
+
+    opened.get_by_label("Rates").check()
+    whole = sum(part.confusion[1])
+    assert cells.nth(4).text_content() == formats.percent(part.confusion[1][1] / whole)
+    assert cells.nth(0).text_content() == formats.ABSENT
+
+
+def test_bars_show_counts_or_shares(visit: Visit) -> None:
+    opened = visit("whole")
+    chart = opened.locator("[data-chart=labels-primary_posture] svg")
+    assert chart.get_by_text("Share of images").count() == 0
+    opened.get_by_label("Shares").check()
+    chart.get_by_text("Share of images").wait_for()
+    assert "100\u202f%" in chart.all_text_contents()[0]
+    opened.get_by_label("Counts").nth(1).check()
+    chart.get_by_text("Share of images").wait_for(state="detached")
+
+
+def test_a_mark_tells_its_figures_to_the_pointer(visit: Visit) -> None:
+    part = sample.review().groups[0].slices[0]
+    opened = visit("whole")
+    opened.locator("[data-chart=slices-1] .mark-symbol path").first.hover()
+    tip = opened.locator("#tip")
+    tip.wait_for(state="visible")
+    text = tip.text_content() or ""
+    assert text.startswith(f"{part.name}: {formats.percent(part.accuracy)} of {part.count} images")
+
+
+def test_pictures_can_be_blurred_on_screen_and_on_paper(visit: Visit) -> None:
+    opened = visit("whole")
+    image = opened.locator("#pictures .frame img").first
+
+    def blurred() -> bool:
+        return image.evaluate("image => getComputedStyle(image).filter") != "none"
+
+    assert not blurred()
+    opened.get_by_label("Blur pictures", exact=True).check()
+    assert blurred()
+    opened.get_by_label("Blur pictures", exact=True).uncheck()
+    opened.emulate_media(media="print")
+    assert blurred()
+    opened.emulate_media(media="screen")
+    opened.get_by_label("Blur pictures in print").uncheck()
+    opened.emulate_media(media="print")
+    assert not blurred()
+
+
+def test_a_file_with_blurred_pictures_has_no_switch_to_undo_it(visit: Visit) -> None:
+    opened = visit("blurred")
+    switch = opened.get_by_label("Blur pictures", exact=True)
+    assert switch.is_checked()
+    assert switch.is_disabled()
+    assert opened.get_by_text("blurred in this file itself").is_visible()
+
+
+def test_the_model_s_attention_is_shown_for_one_or_all(visit: Visit) -> None:
+    opened = visit("whole")
+    shown = opened.locator("#pictures .attention:visible")
+    assert shown.count() == 0
+    button = opened.locator("#pictures .look").first
+    button.click()
+    assert shown.count() == 1
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert shown.count() == 0
+    opened.get_by_role("button", name="Show where the model looked on all").click()
+    assert shown.count() == opened.locator("#pictures .attention").count() > 10
+
+
+def test_tab_reaches_everything_that_can_be_used(visit: Visit) -> None:
+    opened = visit("whole", viewport={"width": 360, "height": 740})
+    opened.locator("#matrix button").first.click()
+    wanted = opened.evaluate(
+        """() => {
+            window.reached = new Set();
+            document.addEventListener("focusin", ({ target }) => window.reached.add(target));
+            const usable = "a[href], button, input, select, summary, [tabindex='0']";
+            window.usable = [...document.querySelectorAll(usable)].filter((element) =>
+                element.checkVisibility() && !element.disabled &&
+                // Of a group of radio buttons, Tab reaches the chosen one.
+                (element.type !== "radio" || element.checked));
+            document.activeElement.blur();
+            return window.usable.length;
+        }"""
+    )
+    assert wanted > 100
+    opened.keyboard.press("Control+Home")
+    opened.evaluate("document.querySelector('.skip').focus()")
+    for _ in range(wanted + 10):
+        opened.keyboard.press("Tab")
+    missed = opened.evaluate(
+        "window.usable.filter((element) => !window.reached.has(element)).map((e) => e.outerHTML)"
+    )
+    assert missed == []
+
+
+def test_the_keyboard_works_a_cell_and_the_skip_link(visit: Visit) -> None:
+    opened = visit("whole")
+    opened.keyboard.press("Tab")
+    skip = opened.get_by_role("link", name="Skip to the verdict")
+    assert skip.is_visible()
+    opened.keyboard.press("Enter")
+    assert opened.evaluate("location.hash") == "#gates"
+    opened.locator("#matrix button").first.focus()
+    opened.keyboard.press("Space")
+    assert opened.locator("#cell-pictures .picture").count() > 0
+
+
+@pytest.mark.parametrize("name", ["whole", "hostile"])
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_no_width_makes_the_page_itself_scroll_sideways(
+    visit: Visit, name: str, width: int
+) -> None:
+    opened = visit(name, viewport={"width": width, "height": 800})
+    assert opened.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_hostile_names_are_text(visit: Visit) -> None:
+    opened = visit("hostile")
+    opened.get_by_label("Slice", exact=True).select_option(label=sample.HOSTILE_NAMES[0])
+    for cell in opened.locator("#matrix button").all():
+        cell.click()
+    opened.locator("[data-chart=slices-1] .mark-symbol path").first.hover()
+    opened.locator("#tip").wait_for(state="visible")
+    assert sample.HOSTILE_NAMES[0] in (opened.locator("#tip").text_content() or "")
+    body = opened.locator("body").inner_text()
+    for name in sample.HOSTILE_NAMES:
+        assert name in body
+    chart = opened.locator("[data-chart=labels-primary_posture] svg").text_content() or ""
+    assert "<img src=x" in chart  # cut off where the legend ends
+    assert opened.locator("img:not([src^='data:image/jpeg']), svg[onload]").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("whole", {"color_scheme": "light"}),
+        ("whole", {"color_scheme": "dark"}),
+        ("whole", {"viewport": {"width": 360, "height": 740}}),
+        ("not_blessed", {"color_scheme": "dark"}),
+        ("refused", {"color_scheme": "light"}),
+    ],
+)
+def test_axe_finds_nothing_serious(visit: Visit, name: str, options: dict[str, Any]) -> None:
+    opened = visit(name, **options)
+    if opened.locator("#matrix").count():
+        opened.locator("#matrix button").first.click()
+    opened.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    found = Axe().run(opened).response["violations"]
+    serious = [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"][:3]])
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_colours_follow_the_reader_s_scheme_and_paper_is_white(visit: Visit) -> None:
+    opened = visit("whole", color_scheme="dark")
+    label = opened.locator("[data-chart=slices-1] svg text").first
+
+    def colours() -> tuple[str, str]:
+        ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+        return ground, label.evaluate("text => getComputedStyle(text).fill")
+
+    dark = colours()
+    opened.emulate_media(color_scheme="light")
+    light = colours()
+    opened.emulate_media(color_scheme="dark", media="print")
+    assert colours() == light
+    assert dark[0] != light[0] == "rgb(255, 255, 255)"
+    assert dark[1] != light[1]
+
+
+@pytest.mark.parametrize("name", ["whole", "refused"])
+def test_it_prints_on_a4_with_nothing_cut_off(visit: Visit, name: str) -> None:
+    opened = visit(name)
+    pdf = opened.pdf(prefer_css_page_size=True)
+    assert pdf.startswith(b"%PDF")
+    assert b"/MediaBox [0 0 594" in pdf or b"/MediaBox [0 0 595" in pdf
+    # The width of A4 less its margins, in CSS pixels.
+    opened.set_viewport_size({"width": 688, "height": 1000})
+    opened.emulate_media(media="print")
+    clipped = opened.evaluate(
+        """() => [...document.querySelectorAll("table, svg, img, pre")]
+            .filter((element) => element.checkVisibility() &&
+                element.getBoundingClientRect().right > innerWidth + 1)
+            .map((element) => element.outerHTML.slice(0, 200))"""
+    )
+    assert clipped == []
+    assert not opened.locator("nav").is_visible()

@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components import posture_metrics
+from pipeline.review import calibration
+from schema import features
+
+# Among them the edges of the bins, where the two implementations could part.
+CONFIDENCES = st.one_of(
+    st.floats(0.375, 1.0, width=32), st.integers(6, 15).map(lambda number: number / 15)
+)
+
+
+def predictions(rows: list[tuple[str, list[float]]]) -> pd.DataFrame:
+    frame = pd.DataFrame([p for _, p in rows], columns=features.POSTURES, dtype=np.float32)
+    frame[features.POSTURE] = [posture for posture, _ in rows]
+    return frame
+
+
+@st.composite
+def answers(draw):
+    confidence = draw(CONFIDENCES)
+    rest = 1 - confidence
+    probabilities = draw(st.permutations([confidence, rest / 2, rest / 2]))
+    return draw(st.sampled_from(features.POSTURES)), probabilities
+
+
+@settings(deadline=None)
+@given(st.lists(answers(), min_size=1, max_size=40))
+def test_error_and_bins_are_those_of_the_evaluators_metric(rows):
+    frame = predictions(rows)
+    totals = sum(
+        posture_metrics.calibration_terms(
+            features.POSTURES.index(posture), frame.loc[row, list(features.POSTURES)].to_numpy()
+        )
+        for row, posture in enumerate(frame[features.POSTURE])
+    )
+    result = calibration.calibrate(frame)
+    assert result.error == pytest.approx(posture_metrics.calibration_error(totals), abs=1e-6)
+    occupied = totals[:, totals[0] > 0]
+    assert [part.count for part in result.bins] == occupied[0].tolist()
+    assert [part.accuracy for part in result.bins] == pytest.approx(
+        (occupied[2] / occupied[0]).tolist()
+    )
+    lows = np.flatnonzero(totals[0]) / posture_metrics.CALIBRATION_BINS
+    assert [part.low for part in result.bins] == pytest.approx(lows.tolist())
+
+
+@settings(deadline=None)
+@given(st.lists(answers(), min_size=1, max_size=40))
+def test_each_point_of_the_curve_is_what_counting_gives(rows):
+    frame = predictions(rows)
+    probabilities = frame[list(features.POSTURES)].to_numpy(np.float64)
+    right = np.array(features.POSTURES)[probabilities.argmax(axis=1)] == frame[features.POSTURE]
+    curve = calibration.calibrate(frame).coverage
+    for point in curve:
+        accepted = probabilities.max(axis=1) >= point.threshold
+        assert point.coverage == pytest.approx(accepted.mean())
+        assert point.accuracy == pytest.approx(right[accepted].mean())
+    assert curve[0].coverage == 1
+    assert curve[-1].threshold == pytest.approx(probabilities.max())
+
+
+def test_a_long_curve_is_thinned_between_its_ends():
+    confidence = np.linspace(0.5, 1, 5000)
+    frame = predictions([("Lying", [1 - p, 0.0, p]) for p in confidence])
+    curve = calibration.calibrate(frame).coverage
+    assert len(curve) == calibration.MOST_POINTS
+    assert (curve[0].coverage, curve[-1].coverage) == (1, 1 / 5000)
+
+
+def test_no_image_has_no_error_and_no_curve():
+    result = calibration.calibrate(predictions([]))
+    assert np.isnan(result.error)
+    assert (result.bins, result.coverage) == ([], [])

@@ -1,0 +1,316 @@
+import base64
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+
+from pipeline.review import charts, formats, page
+from pipeline.review.contents import SECTIONS, Picture, Review, SchemaRow
+from schema import features
+from tests.pipeline.review import sample
+
+
+class Parsed(HTMLParser):
+    """An HTML page as elements with attributes, and text by element."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[list[str]] = [["", ""]]  # the tag before it, and the text
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.texts.append([tag, ""])
+
+    def handle_endtag(self, tag: str) -> None:
+        self.texts.append(["", ""])
+
+    def handle_data(self, data: str) -> None:
+        self.texts[-1][1] += data
+
+    def all(self, tag: str) -> Iterator[dict[str, str | None]]:
+        return (attributes for name, attributes in self.elements if name == tag)
+
+    def within(self, tag: str) -> list[str]:
+        return [text for name, text in self.texts if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(text for tag, text in self.texts if tag not in ("script", "style"))
+
+    def data(self, key: str) -> Any:
+        """The JSON block of this id."""
+        scripts = [attributes.get("id") for attributes in self.all("script")]
+        return json.loads(self.within("script")[scripts.index(key)])
+
+
+@pytest.fixture(scope="module")
+def whole() -> Review:
+    return sample.review()
+
+
+@pytest.fixture(scope="module")
+def parsed(whole: Review) -> Parsed:
+    return Parsed(page.render(whole, blur=False))
+
+
+def test_the_policy_allows_these_scripts_and_this_style_only(parsed: Parsed) -> None:
+    policy = next(
+        attributes["content"]
+        for attributes in parsed.all("meta")
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    code = [
+        text
+        for text, attributes in zip(parsed.within("script"), parsed.all("script"), strict=True)
+        if attributes.get("type") is None
+    ]
+    assert rules == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "script-src": " ".join(map(_source, code)),
+        "style-src": " ".join(map(_source, parsed.within("style"))),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def test_nothing_is_loaded_and_nothing_is_styled_or_run_inline(parsed: Parsed) -> None:
+    for tag, attributes in parsed.elements:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        assert (attributes.get("src") or "data:image/jpeg").startswith("data:image/jpeg"), tag
+        assert (attributes.get("href") or "#").startswith("#"), tag
+
+
+def test_each_slice_is_there_with_its_figures(whole: Review, parsed: Parsed) -> None:
+    texts = [text.strip() for _, text in parsed.texts]
+    for group in whole.groups:
+        for part in group.slices:
+            row = texts[
+                texts.index(part.name, texts.index(f"Test images by {group.title.lower()}")) :
+            ]
+            assert formats.count(part.count) in row[:12]
+            assert formats.percent(part.accuracy) in row[:12]
+
+
+def test_a_perfect_model_has_a_page(whole: Review) -> None:
+    assert whole.overall is not None
+    perfect = replace(whole.overall, name="Perfect", accuracy=1.0, low=None, high=None)
+    group = replace(whole.groups[0], slices=[perfect])
+    parsed = Parsed(page.render(replace(_small(_PICTURE), groups=[group]), blur=False))
+    dots = [float(circle["cx"] or "nan") for circle in parsed.all("circle")]
+    assert dots == [100.0]
+
+
+def test_the_worst_slices_are_named(whole: Review, parsed: Parsed) -> None:
+    part = whole.worst[0]
+    expected = f"{part.name} : {formats.percent(part.accuracy)} of {part.count}"
+    assert expected in re.sub(r"\s+", " ", parsed.text.replace("\u202f", "~")).replace(
+        "~", "\u202f"
+    )
+
+
+def test_a_cell_has_the_pictures_of_its_slice_only(whole: Review, parsed: Parsed) -> None:
+    assert whole.pictures is not None
+    matrices = parsed.data("matrix-data")
+    slices = [whole.overall, *(part for group in whole.groups for part in group.slices)]
+    found = 0
+    for part, matrix in zip(slices, matrices, strict=True):
+        assert part is not None
+        assert matrix["counts"] == [[str(count) for count in row] for row in part.confusion]
+        for actual, row in zip(features.POSTURES, matrix["pictures"], strict=True):
+            for predicted, indices in zip(features.POSTURES, row, strict=True):
+                expected = [
+                    index
+                    for index, shown in enumerate(whole.pictures.shown)
+                    if (shown.actual, shown.predicted) == (actual, predicted)
+                    and all(
+                        shown.labels[column] == value
+                        for column, value in zip(part.columns, part.values, strict=True)
+                    )
+                ]
+                assert indices == expected
+                found += len(indices)
+    assert found > len(whole.pictures.shown)
+
+
+def test_every_picture_is_in_the_file(whole: Review, parsed: Parsed) -> None:
+    assert whole.pictures is not None
+    indices = {attributes.get("data-picture") for attributes in parsed.all("article")}
+    assert indices == {str(index) for index in range(len(whole.pictures.shown))}
+
+
+def test_every_section_of_a_refused_run_says_why_it_is_not_there() -> None:
+    refused = sample.refused()
+    parsed = Parsed(page.render(refused, blur=False))
+    assert [a.get("id") for a in parsed.all("section")] == list(SECTIONS)
+    for sentence in set(refused.missing.values()):
+        assert parsed.text.count(sentence) == len(refused.missing)
+    # Before the first section: on the first screen.
+    assert all(
+        parsed.text.index(reason) < parsed.text.index("In words") for reason in refused.run.reasons
+    )
+
+
+def test_a_model_that_missed_a_floor_says_so_in_words() -> None:
+    missed = sample.not_blessed()
+    parsed = Parsed(page.render(missed, blur=False))
+    assert parsed.text.index(missed.run.reasons[0]) < parsed.text.index("In words")
+    assert parsed.text.count("Not passed") == 1
+    assert "\N{MINUS SIGN}3.9\N{NARROW NO-BREAK SPACE}points" in parsed.text
+
+
+def test_a_first_run_speaks_of_no_baseline() -> None:
+    parsed = Parsed(page.render(sample.first_run(), blur=False))
+    assert "There was no blessed model before this one" in parsed.text
+    assert "Against the baseline" not in parsed.text
+
+
+def test_a_demo_says_what_it_does_not_show(parsed: Parsed) -> None:
+    assert "It shows the machinery, not clinical accuracy." in parsed.text
+    assert "machinery" not in Parsed(page.render(sample.not_blessed(), blur=False)).text
+
+
+def test_names_from_the_data_stay_text(whole: Review) -> None:
+    parsed = Parsed(page.render(sample.with_hostile_names(whole), blur=False))
+    assert [a.get("type") for a in parsed.all("script")] == ["application/json"] * 2 + [None] * 2
+    assert all((a.get("src") or "").startswith("data:image/jpeg") for a in parsed.all("img"))
+    assert not any("onload" in attributes for attributes in parsed.all("svg"))
+    for name in sample.HOSTILE_NAMES:
+        assert name in parsed.within("h4")
+    links = [attributes.get("href") or "" for attributes in parsed.all("a")]
+    assert all(link.startswith("#") for link in links)
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.text(st.characters(exclude_characters="\r\x00"), min_size=1))
+def test_any_name_is_shown_as_it_is(name: str) -> None:
+    whole = _small(replace(_PICTURE, file_name=name, labels={name: name}))
+    html = page.render(whole, blur=False)
+    # What a file cannot hold in UTF-8 is written as an escape.
+    html = html.encode("utf-8", "backslashreplace").decode()
+    shown = name.encode("utf-8", "backslashreplace").decode()
+    parsed = Parsed(html)
+    assert shown in parsed.within("h4")
+    assert parsed.data("matrix-data")[0]["name"] == name
+
+
+def test_a_training_that_diverged_has_a_page(whole: Review) -> None:
+    assert whole.training is not None
+    epochs = [
+        replace(epoch, loss=float("nan"), eval_loss=float("inf")) for epoch in whole.training.epochs
+    ]
+    html = page.render(
+        Review(run=whole.run, training=replace(whole.training, epochs=epochs)), blur=False
+    )
+    specs = Parsed(html).data("chart-data")["specs"]
+    assert "NaN" not in json.dumps(specs)
+    assert "Infinity" not in json.dumps(specs)
+
+
+def test_blurred_pictures_cannot_be_had_back_from_the_file(whole: Review) -> None:
+    assert whole.pictures is not None
+    html = page.render(whole, blur=True)
+    for shown in whole.pictures.shown:
+        assert base64.b64encode(shown.thumbnail).decode() not in html
+    pictures = [
+        base64.b64decode((a.get("src") or "").split(",")[1]) for a in Parsed(html).all("img")
+    ]
+    sharpest = max(map(_edges, pictures))
+    assert sharpest < 0.1 * min(_edges(shown.thumbnail) for shown in whole.pictures.shown)
+
+
+def _edges(jpeg: bytes) -> float:
+    """The strongest edges of a picture: 99th percentile of a Sobel-like filter."""
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        edges = picture.convert("L").filter(ImageFilter.FIND_EDGES).crop((2, 2, 158, 118))
+    return float(np.percentile(np.asarray(edges), 99))
+
+
+def test_a_schema_of_many_values_is_cut_short(whole: Review) -> None:
+    assert whole.validation is not None
+    row = SchemaRow("clip", "bytes", "one of " + ", ".join(map(str, range(1000))), True)
+    validation = replace(whole.validation, schema=[row])
+    parsed = Parsed(page.render(Review(run=whole.run, validation=validation), blur=False))
+    assert "one of 0, 1, 2" in parsed.text
+    assert "999" not in parsed.text
+
+
+def test_the_model_card_is_rendered_without_html() -> None:
+    card = "# Card\n\n## Use\n\n<script>alert(1)</script>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    parsed = Parsed(page.render(replace(_small(_PICTURE), card=card), blur=False))
+    assert "Use" in parsed.within("h3")
+    assert "<script>alert(1)</script>" in parsed.text
+    assert "Card" not in parsed.within("h1") + parsed.within("h2")
+
+
+def test_every_chart_has_a_summary_and_figures(whole: Review, parsed: Parsed) -> None:
+    specs = parsed.data("chart-data")["specs"]
+    drawn = [
+        attributes["data-chart"] for attributes in parsed.all("div") if "data-chart" in attributes
+    ]
+    assert sorted(drawn) == sorted(specs)
+    assert all(len(spec["description"]) > 20 for spec in specs.values())
+    beside = [a.get("data-filters") for a in parsed.all("table") if a.get("data-filters")]
+    figures = [a for a in parsed.all("details") if a.get("class") == "figures"]
+    assert len(figures) + len(beside) + 1 == len(specs)  # history has a table of its own
+
+
+@pytest.mark.parametrize("clips", [{1: 3}, {1: 5, 2: 7, 40: 1}, {3: 2, 1000: 9}])
+def test_every_clip_is_in_one_bar_of_the_histogram(whole: Review, clips: dict[int, int]) -> None:
+    assert whole.data is not None
+    review = Review(run=whole.run, data=replace(whole.data, images_per_clip=clips))
+    spec = charts.draw(review)["images-per-clip"].spec
+    (bars,) = spec["datasets"].values()
+    assert sum(bar["clips"] for bar in bars) == sum(clips.values())
+    for images, number in clips.items():
+        (bar,) = [bar for bar in bars if bar["from"] < images < bar["to"]]
+        assert bar["clips"] >= number
+    assert len(bars) <= 40
+
+
+def test_writing_leaves_one_file(tmp_path: Path, whole: Review) -> None:
+    path = tmp_path / "review" / "run" / "index.html"
+    small = Review(run=replace(whole.run, run_id="run \udc80"))
+    page.write(small, path, blur=False)
+    page.write(small, path, blur=False)
+    assert list(path.parent.iterdir()) == [path]
+    assert "run \\udc80" in path.read_text(encoding="utf-8")
+
+
+def test_a_page_is_the_same_each_time(whole: Review) -> None:
+    assert page.render(whole, blur=False) == page.render(whole, blur=False)
+
+
+_WHOLE = sample.review()
+assert _WHOLE.pictures is not None
+_PICTURE = _WHOLE.pictures.shown[0]
+
+
+def _small(picture: Picture) -> Review:
+    assert _WHOLE.overall is not None
+    assert _WHOLE.pictures is not None
+    return Review(
+        run=_WHOLE.run,
+        overall=replace(_WHOLE.overall, name=picture.file_name),
+        pictures=replace(_WHOLE.pictures, shown=[picture], mistakes=[0], label_errors=[], cells={}),
+    )

@@ -1,0 +1,171 @@
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from components import model as posture_model
+from pipeline.config import PipelineConfig
+from pipeline.review import pictures
+from schema import features
+
+pytestmark = pytest.mark.filterwarnings("ignore:May not flag all label issues")
+
+NAMES = ["<img src=x>.png", "'\"quoted\n.png", "späť 床.png"]
+
+
+def predictions(count: int, seed: int = 0, accuracy: float = 0.8, tranches: int = 3):
+    generator = np.random.default_rng(seed)
+    postures = generator.integers(0, 3, count)
+    right = generator.random(count) < accuracy
+    predicted = np.where(right, postures, (postures + 1) % 3)
+    confidence = generator.uniform(0.5, 1, count)
+    probabilities = np.tile((1 - confidence[:, None]) / 2, 3)
+    probabilities[np.arange(count), predicted] = confidence
+    frame = pd.DataFrame(probabilities.astype(np.float32), columns=features.POSTURES)
+    frame[features.POSTURE] = np.array(features.POSTURES, object)[postures]
+    frame[features.FILE_NAME] = [
+        NAMES[n] if n < len(NAMES) else f"image {n}.png" for n in range(count)
+    ]
+    frame[features.CLIP] = [f"clip {n // 5}" for n in range(count)]
+    frame[features.TRANCHE] = [str(n % tranches + 1) for n in range(count)]
+    for column in (features.HOW_MANY, features.OCCLUDED, features.PERSON_TYPE):
+        frame[column] = features.BLANK
+    frame[features.EXCEPTION_CASE] = "No"
+    for column, values in features.QUALITY_VALUES.items():
+        frame[column] = values[0]
+    return frame
+
+
+def write_split(folder: Path, frame: pd.DataFrame, width: int = 256, height: int = 144) -> None:
+    """Pictures whose brightness is their position in the frame."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = tf.io.TFRecordOptions(compression_type="GZIP")
+    writers = [
+        tf.io.TFRecordWriter(str(folder / f"data_tfrecord-0000{n}-of-00002.gz"), options)
+        for n in range(2)
+    ]
+    for position, row in enumerate(frame.to_dict("records")):
+        encoded = io.BytesIO()
+        Image.new("L", (width, height), position).convert("RGB").save(encoded, "JPEG")
+        cells = {name: row[name].encode() for name in (features.TRANCHE, features.FILE_NAME)}
+        cells[features.IMAGE] = encoded.getvalue()
+        feature = {
+            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+            for name, value in cells.items()
+        }
+        example = tf.train.Example(features=tf.train.Features(feature=feature))
+        writers[position % 2].write(example.SerializeToString())
+    for writer in writers:
+        writer.close()
+
+
+def test_mistakes_are_the_most_confident_errors():
+    choice = pictures.choose(predictions(400))
+    rows = choice.rows
+    confidence = rows[list(features.POSTURES)].max(axis=1)
+    wrong = rows.index[rows["actual"] != rows["predicted"]]
+    assert choice.mistake_count == len(wrong)
+    assert choice.mistakes == (
+        confidence[wrong].sort_values(ascending=False, kind="stable").index[:24].tolist()
+    )
+
+
+def test_every_cell_of_every_tranche_has_pictures():
+    choice = pictures.choose(predictions(2000, tranches=4))
+    cell = ["actual", "predicted", features.TRANCHE]
+    assert len(choice.shown) <= pictures.MOST_SHOWN
+    occurring = choice.rows.groupby(cell).size()
+    shown = choice.rows.loc[choice.shown].groupby(cell).size()
+    assert set(shown.index) == set(occurring.index)
+    assert (shown >= np.minimum(occurring, 3)).all()
+
+
+def test_a_cell_shows_many_clips_before_two_frames_of_one():
+    frame = predictions(60, accuracy=1, tranches=1)
+    frame[features.POSTURE] = "Lying"
+    frame[list(features.POSTURES)] = np.float32([0.02, 0.03, 0.95])
+    rows = pictures.choose(frame).rows
+    shown = rows.loc[pictures.choose(frame).shown]
+    assert len(shown) == pictures.MOST_OF_A_CELL
+    assert shown[features.CLIP].is_unique
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(0, 60),
+    st.integers(0, 5),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.integers(1, 40),
+)
+def test_the_choice_is_sound_and_does_not_depend_on_the_order(count, seed, accuracy, tranches):
+    frame = predictions(count, seed, accuracy, tranches)
+    choice = pictures.choose(frame)
+    again = pictures.choose(frame.sample(frac=1, random_state=seed))
+    assert (choice.shown, choice.mistakes, choice.label_errors) == (
+        again.shown,
+        again.mistakes,
+        again.label_errors,
+    )
+    assert len(set(choice.shown)) == len(choice.shown) <= pictures.MOST_SHOWN
+    assert {*choice.mistakes, *choice.label_errors} <= set(choice.shown)
+    assert len(choice.mistakes) == min(choice.mistake_count, pictures.MOST_MISTAKES)
+
+
+def test_each_picture_shows_its_own_image_and_labels(tmp_path):
+    frame = predictions(60)
+    write_split(tmp_path, frame)
+    shuffled = frame.sample(frac=1, random_state=1)
+    result = pictures.pictures(shuffled, tmp_path, None, PipelineConfig())
+    by_name = {row[features.FILE_NAME]: (n, row) for n, row in frame.iterrows()}
+    assert {picture.file_name for picture in result.shown} >= set(NAMES)
+    for picture in result.shown:
+        position, row = by_name[picture.file_name]
+        thumbnail = Image.open(io.BytesIO(picture.thumbnail))
+        assert thumbnail.size == (160, 90)
+        assert abs(np.asarray(thumbnail).mean() - position) < 2
+        assert picture.clip == row[features.CLIP]
+        assert picture.actual == row[features.POSTURE]
+        assert picture.predicted == max(features.POSTURES, key=lambda name: row[name])
+        assert picture.labels[features.TRANCHE] == row[features.TRANCHE]
+        assert picture.label_quality == pytest.approx(row[row[features.POSTURE]])
+        assert picture.attention is None
+    for (actual, predicted), indices in result.cells.items():
+        for index in indices:
+            picture = result.shown[index]
+            assert (picture.actual, picture.predicted) == (actual, predicted)
+    assert sorted(itertools.chain(*result.cells.values())) == list(range(len(result.shown)))
+    for index in result.mistakes:
+        assert result.shown[index].actual != result.shown[index].predicted
+
+
+def test_mistakes_and_doubted_labels_are_explained_and_the_others_not(tmp_path):
+    frame = predictions(40, accuracy=0.9)
+    write_split(tmp_path / "test", frame, width=90, height=120)
+    posture_model.build_model(32, 0.35, "none").save(tmp_path / "model.keras")
+    config = PipelineConfig(image_size=32, fit="border")
+    result = pictures.pictures(frame, tmp_path / "test", tmp_path / "model.keras", config)
+    explained = {*result.mistakes, *result.label_errors}
+    assert explained
+    for index, picture in enumerate(result.shown):
+        assert (picture.attention is not None) == (index in explained)
+        if picture.attention:
+            assert Image.open(io.BytesIO(picture.attention)).size == (90, 120)
+
+
+def test_no_predictions_are_no_pictures(tmp_path):
+    result = pictures.pictures(predictions(0), tmp_path, None, PipelineConfig())
+    assert (result.shown, result.mistakes, result.label_errors, result.cells) == ([], [], [], {})
+
+
+def test_a_picture_that_the_split_lacks_is_an_error(tmp_path):
+    frame = predictions(5)
+    write_split(tmp_path, frame.iloc[1:])
+    with pytest.raises(KeyError):
+        pictures.pictures(frame, tmp_path, None, PipelineConfig())
