@@ -30,11 +30,13 @@ IMPORTS: Final = "imports alone"
 STAGES: Final = (
     IMPORTS,
     "TrancheExampleGen",
+    "ImageTable",
     "StatisticsGen",
     "Transform",
     "Trainer",
     "ServingCheck",
     "Evaluator",
+    "Predictor",
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tensorflow_data_validation import StatsOptions
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components import (
     Evaluator,
     ExampleValidator,
@@ -66,9 +67,10 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     statistics_gen = StatisticsGen(
         examples=examples,
         stats_options=StatsOptions(
+            schema=_picture_schema(),
             slicing_config=slicing_spec_pb2.SlicingConfig(
                 slicing_specs=[slicing_spec_pb2.SlicingSpec(feature_keys=[features.TRANCHE])]
-            )
+            ),
         ),
     )
     statistics = statistics_gen.outputs["statistics"]
@@ -106,6 +108,8 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             splits_config=transform_pb2.SplitsConfig(
                 analyze=[features.TRAIN], transform=[features.TRAIN, features.EVAL]
             ),
+            # StatisticsGen has them; of these pictures they would cost more than the pictures.
+            disable_statistics=True,
             custom_config={
                 "image_size": config.image_size,
                 "fit": config.fit,
@@ -210,6 +214,14 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         ),
         beam_pipeline_args=list(beam_pipeline_args),
     )
+
+
+def _picture_schema() -> schema_pb2.Schema:
+    """Says that pictures are no categories, or TFDV holds all of them to count their values."""
+    picture = schema_pb2.Feature(
+        name=features.IMAGE, type=schema_pb2.BYTES, image_domain=schema_pb2.ImageDomain()
+    )
+    return schema_pb2.Schema(feature=[picture])
 
 
 def _trainer_settings(config: PipelineConfig) -> TrainerSettings:

@@ -192,7 +192,6 @@ def work(job: Job) -> Outcome:
         run_id=job.run_id,
         config=config,
         started=job.started,
-        stages=steps.stages,
         versions=snapshot.versions(),
     )
     try:
@@ -201,7 +200,9 @@ def work(job: Job) -> Outcome:
         logging.exception("ingestion stopped")
         verdict: Verdict = "invalid_data" if isinstance(error, DataError) else "failed"
         result = record.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
-        known = known.model_copy(update={"verdict": verdict, "failure": str(error)})
+        known = known.model_copy(
+            update={"stages": steps.stages, "verdict": verdict, "failure": str(error)}
+        )
         return _draw_review(known, result)
     progress.emit("stage", name=LOADING, state="running")
     from pipeline import beam, outcome
@@ -211,7 +212,11 @@ def work(job: Job) -> Outcome:
     pipeline = create_pipeline(config, beam.local_args())
     node_ids = [component.id for component in pipeline.components]
     known = known.model_copy(
-        update={"counts": counts, "nodes": [node for node in node_ids if node != outcome.REVIEW]}
+        update={
+            "stages": steps.stages,
+            "counts": counts,
+            "nodes": [node for node in node_ids if node != outcome.REVIEW],
+        }
         | snapshot.of_data(config.data_dir)
     )
     snapshot.write(known)

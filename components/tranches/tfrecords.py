@@ -44,7 +44,6 @@ REJECT_COLUMNS: Final = (
     features.FILE_PATH,
     "reason",
 )
-LABEL_COLUMNS: Final = tuple(name for name in features.MASTER_COLUMNS if name != features.FILE_PATH)
 
 BEAM_ARGS: Final = (
     "--runner=DirectRunner",
@@ -275,7 +274,9 @@ def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
 
     coder = RecordBatchToExamplesEncoder()
     kinds: dict[str, pa.DataType] = {
-        **dict.fromkeys((*LABEL_COLUMNS, features.IMAGE, features.PERCEPTUAL_HASH), pa.binary()),
+        **dict.fromkeys(
+            (*features.EXAMPLE_COLUMNS, features.IMAGE, features.PERCEPTUAL_HASH), pa.binary()
+        ),
         **dict.fromkeys((features.WIDTH, features.HEIGHT), pa.int64()),
         **dict.fromkeys(features.MEASURES, pa.float32()),
     }
@@ -286,7 +287,7 @@ def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
             raise ImageRejected("the master table names no image file for it")
         picture = convert(base / cells[features.FILE_PATH], size)
         values = {
-            **{name: (cells[name] or features.BLANK).encode() for name in LABEL_COLUMNS},
+            **{name: (cells[name] or features.BLANK).encode() for name in features.EXAMPLE_COLUMNS},
             features.IMAGE: picture.jpeg,
             features.WIDTH: picture.width,
             features.HEIGHT: picture.height,

@@ -63,11 +63,11 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
     missing = _missing(found)
 
     parts = _slices(found)
-    baseline = _baseline(found, result)
+    in_service = compared = _baseline(found, result)
     if against is not None:
         other = _other_slices(found, against)
         parts = slices.against(parts, other)
-        baseline = _other_baseline(found, against, parts, other)
+        compared = _other_baseline(found, against, parts, other)
     overall = next((part for part in parts if not part.columns), None)
 
     predicted = found.output("Predictor", "predictions")
@@ -81,9 +81,9 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
         else None
     )
     review = Review(
-        run=verdict.run_facts(snapshot, result, overall, baseline),
-        gates=verdict.gates(config, result, found.outputs, parts, baseline),
-        baseline=baseline,
+        run=verdict.run_facts(snapshot, result, overall, in_service),
+        gates=verdict.gates(config, result, found.outputs, parts, in_service),
+        baseline=compared,
         overall=overall,
         groups=slices.groups(parts),
         least=LEAST,

@@ -29,6 +29,7 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
     environment = jinja2.Environment(  # noqa: S701
         loader=jinja2.PackageLoader("pipeline.review"),
         trim_blocks=True,
+        lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(f"{FILE_NAME}.jinja").render(

@@ -1,6 +1,7 @@
 """Section 7: what was checked about the data before training."""
 
 import json
+from typing import Final
 
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -9,6 +10,8 @@ from components.errors import InputError
 from pipeline.lineage import Artifact, Outputs
 from pipeline.record import Finding
 from pipeline.review.contents import Drift, SchemaRow, Validation
+
+MOST_VALUES: Final = 12  # that are named
 
 
 def validation(outputs: Outputs, findings: list[Finding]) -> Validation | None:
@@ -63,9 +66,11 @@ def _describe(feature: schema_pb2.Feature, domains: dict[str, list[str]]) -> str
     parts = [schema_pb2.FeatureType.Name(feature.type).lower()]
     if feature.presence.min_fraction == 1:
         parts.append("in every image")
-    values = list(feature.string_domain.value) or domains.get(feature.domain, [])
+    values = sorted(feature.string_domain.value or domains.get(feature.domain, []))
     if values:
-        parts.append("one of " + ", ".join(sorted(values)))
+        # An inferred schema takes every clip's name for a value.
+        many = len(values) > MOST_VALUES
+        parts.append(f"one of {len(values):,} values" if many else f"one of {', '.join(values)}")
     for kind, bounds in (("int", feature.int_domain), ("float", feature.float_domain)):
         if feature.HasField(f"{kind}_domain"):
             low = f"{bounds.min:g}" if bounds.HasField("min") else "any"

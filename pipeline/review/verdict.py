@@ -126,18 +126,19 @@ def _floors(config: PipelineConfig, slices: list[Slice]) -> Iterator[Gate]:
 
 
 def _comparison(config: PipelineConfig, slices: list[Slice], baseline: Baseline | None) -> Gate:
-    name, allowed = "Not worse than the model in service", -config.max_accuracy_drop
+    name = "Not worse than the model in service"
     if not slices:
-        return Gate(name, None, allowed, None, "No model was judged.")
+        return Gate(name, None, None, None, "No model was judged.")
     if baseline is None:
-        return Gate(name, None, allowed, True, "No earlier model was blessed: nothing to compare.")
+        return Gate(name, None, None, True, "No earlier model was blessed: nothing to compare.")
     return Gate(
         name,
-        baseline.difference,
-        allowed,
-        baseline.difference >= allowed - _ROUNDING,
+        baseline.accuracy + baseline.difference,
+        baseline.accuracy - config.max_accuracy_drop,
+        baseline.difference >= -config.max_accuracy_drop - _ROUNDING,
         f"Model {baseline.model_id} of run {baseline.run_id} has"
-        f" {baseline.accuracy * 100:.1f} % on the same images.",
+        f" {baseline.accuracy * 100:.1f} % on the same images;"
+        f" {config.max_accuracy_drop * 100:.1f} points less are allowed.",
     )
 
 

@@ -614,9 +614,9 @@ Says whether **one person** in a room is sitting, standing or lying. Not a medic
 
 ## Figures
 
-| Slice | Images | Accuracy |
-|---|--:|--:|
-| All | 476 | 92.4 % |
+| Slice | Images | Accuracy | 95 % interval | Macro F1 | Calibration error |
+|---|--:|--:|---|--:|--:|
+| All test images | 476 | 94.3 % | 91.9 to 96.1 % | 0.939 | 0.033 |
 
 ## Limits
 

@@ -69,7 +69,7 @@ def test_each_gate_has_its_margin(tmp_path: Path) -> None:
     assert tranche.name == "Accuracy in tranche 2"
     assert tranche.margin == pytest.approx(-0.01)
     assert "13 of 50 images are wrong" in tranche.sentence
-    assert comparison.margin == pytest.approx(-0.01)
+    assert (comparison.value, comparison.threshold) == pytest.approx((0.9, 0.91))
     assert "Model 7 of run r1" in comparison.sentence
     assert serving.sentence == "1 of 2 kinds of request went wrong: Case 1."
 
