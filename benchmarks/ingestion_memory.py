@@ -71,6 +71,7 @@ def link_photos(source: Path, folder: Path, count: int) -> Path:
                 | {
                     features.FILE_NAME: name,
                     features.FILE_PATH: f"{images.name}/{name}",
+                    features.CLIP: f"{number // len(photos)}-{photo[features.CLIP]}",
                     features.TRANCHE: str(1 + number * TRANCHES // count),
                 }
             )

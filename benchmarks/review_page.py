@@ -1,0 +1,96 @@
+"""Size of a review page and the time that `lookdeep review` takes for it.
+
+    python -m benchmarks.review_page [--data ../shared/data] [--images 8000]
+
+The photos are stored under as many names and clips as are asked for, seven eighths of them go
+to the test split, and a small network is trained on the rest for one epoch: what it says does
+not matter here. Beside it stands the time of a process that only imports what the command
+needs. On 2 cores the whole takes a few minutes.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.ingestion_memory import link_photos
+from components.tranches.master import build_master
+from components.tranches.tfrecords import write_tfrecords
+from pipeline import beam
+from pipeline.config import PipelineConfig, Splits
+from pipeline.review import snapshot
+from pipeline.review.contents import page_path
+from schema import features
+
+RUN: Final = "benchmark"
+
+
+def run(data: Path, out: Path, images: int) -> PipelineConfig:
+    """Runs the pipeline, and with it draws the page once."""
+    from pipeline import outcome
+    from pipeline.pipeline import create_pipeline
+    from pipeline.worker import run_pipeline
+
+    config = PipelineConfig(
+        data_root=data / "tranches",
+        output_root=out,
+        base_weights="none",
+        splits=Splits(train=1, eval=1, test=14),
+        image_size=64,
+        alpha=0.35,
+        scratch_epochs=1,
+        accuracy_floor=0.0,
+        tranche_accuracy_floor=0.0,
+    )
+    report = build_master(data / "tranches", out / "photos")
+    master = link_photos(report.master, out / "linked", images)
+    write_tfrecords(master, config.tfrecords_dir, size=config.ingest_size)
+    pipeline = create_pipeline(config, beam.local_args())
+    nodes = [node.id for node in pipeline.components if node.id != outcome.REVIEW]
+    snapshot.write(snapshot.Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
+    failure = run_pipeline(pipeline, RUN)
+    assert not failure, failure
+    return config
+
+
+def seconds(*arguments: str) -> float:
+    """How long a Python process takes."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-W", "ignore", *arguments], check=True, capture_output=True)
+    return time.monotonic() - started
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--images", type=int, default=8000)
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        config = run(given.data.resolve(), Path(scratch), given.images)
+        imports = seconds("-c", "import pipeline.review.build")
+        drawn = seconds("-m", "pipeline.cli", "review", RUN, "--output-root", scratch)
+        page = page_path(config.output_root, RUN)
+        from pipeline.review import collect
+
+        review = collect.collect(snapshot.read(config.output_root, RUN))
+        assert review.overall and review.data and review.pictures
+        table = Table("what", "figure", title="A review page")
+        table.add_row(f"images of the {features.TEST} split", f"{review.overall.count:,}")
+        table.add_row("images in all", f"{review.data.images:,}")
+        table.add_row("thumbnails", f"{len(review.pictures.shown):,}")
+        table.add_row("size", f"{page.stat().st_size / 1e6:.1f} MB")
+        table.add_row("lookdeep review", f"{drawn:.0f} s")
+        table.add_row("of which imports", f"{imports:.0f} s")
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
