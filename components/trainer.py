@@ -166,7 +166,7 @@ def training_data(
     examples = (
         tf.data.Dataset.from_tensor_slices(list(pieces))
         .shuffle(len(pieces), seed=seed)
-        .interleave(tf.data.TFRecordDataset, cycle_length=PIECES_AT_ONCE, deterministic=True)
+        .interleave(tf.data.TFRecordDataset, cycle_length=PIECES_AT_ONCE)
         .map(_parse)
     )
     if settings.class_balance == "oversample":

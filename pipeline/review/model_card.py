@@ -38,10 +38,13 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
 
 
 def write(card: str, folder: Path, pushed_to: str | None) -> None:
-    """Puts the card beside the page and into the folder of the pushed model."""
-    places = [folder]
-    if pushed_to:
-        places.append(Path(pushed_to) / PUSHED_FOLDER)
-    for place in places:
-        place.mkdir(parents=True, exist_ok=True)
-        (place / FILE_NAME).write_text(card, encoding="utf-8")
+    """Puts the card beside the page and, once, into the folder of the pushed model.
+
+    A later run that finds the model in the cache says nothing new about it.
+    """
+    paths = [folder / FILE_NAME]
+    if pushed_to and not (Path(pushed_to) / PUSHED_FOLDER / FILE_NAME).exists():
+        paths.append(Path(pushed_to) / PUSHED_FOLDER / FILE_NAME)
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(card, encoding="utf-8")

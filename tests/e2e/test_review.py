@@ -10,6 +10,11 @@ from schema import features
 from tests.e2e.running import SETTINGS, Command, Ended
 
 
+def _plain(text: str) -> str:
+    """With plain spaces, as in `Ended.page_text`."""
+    return " ".join(text.split())
+
+
 def test_accuracies_on_the_page_are_those_of_tfma(first: Ended) -> None:
     result = tfma.load_eval_result(first.record["paths"]["evaluation"])
     text = first.page_text
@@ -19,7 +24,7 @@ def test_accuracies_on_the_page_are_those_of_tfma(first: Ended) -> None:
             continue
         metrics = value[""][""]
         accuracy = metrics["accuracy"]["boundedValue"]["value"]
-        assert formats.percent(accuracy) in text, key
+        assert _plain(formats.percent(accuracy)) in text, key
         found += 1
     assert found == 4
 
@@ -56,7 +61,7 @@ def test_the_page_can_be_drawn_again_against_another_run(
     text = other.page_text
     assert first.record["run_id"] in text
     difference = other.record["accuracy"] - first.record["accuracy"]
-    assert formats.points(difference) in text
+    assert _plain(formats.points(difference)) in text
 
 
 def test_an_unknown_run_is_named(first: Ended, command: Command) -> None:
