@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tensorflow_model_analysis as tfma
+
+from pipeline.review import formats
+from schema import features
+
 ROOT = Path(__file__).resolve().parents[2]
 # Small and quick; the floors are those of a model that has learnt next to nothing.
 SETTINGS: dict[str, Any] = {
@@ -41,7 +46,7 @@ class Ended:
         """What a reader sees on the review page, roughly: without tags, spaces single and plain."""
         page = Path(self.record["paths"]["review"]).read_text(encoding="utf-8")
         bare = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
-        return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
+        return plain(html.unescape(re.sub(r"<[^>]+>", " ", bare)))
 
 
 class Command:
@@ -69,3 +74,25 @@ class Command:
         path = out / "run.json"
         record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return Ended(done.returncode, done.stdout + done.stderr, out, record)
+
+
+def plain(text: str) -> str:
+    """The same text with single, plain spaces."""
+    return " ".join(text.split())
+
+
+def accuracies_on_the_page(ended: Ended) -> int:
+    """Checks that the page shows TFMA's accuracy overall and of each tranche; returns how many."""
+    text = ended.page_text
+    found = 0
+    result = tfma.load_eval_result(ended.record["paths"]["evaluation"])
+    for key, value in result.slicing_metrics:
+        columns = [column for column, _ in key]
+        if columns not in ([], [features.TRANCHE]):
+            continue
+        accuracy = value[""][""]["accuracy"]["boundedValue"]["value"]
+        # Its row, and what comes after it.
+        after = text[text.index(f"Tranche {key[0][1]} ") :] if columns else text
+        assert plain(formats.percent(accuracy)) in after, key
+        found += 1
+    return found

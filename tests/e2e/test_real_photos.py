@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import Command
+from tests.e2e.running import Command, accuracies_on_the_page
 
 
 @pytest.mark.by_hand
@@ -30,3 +30,4 @@ def test_real_photos_end_pushed(shared_data: Path, command: Command, tmp_path: P
     assert record["counts"]["clips"] == 147
     for tranche in ("1", "2", "3"):
         assert record["metrics"][f"tranche={tranche}"]["accuracy"] >= 0.75
+    assert accuracies_on_the_page(ended) == 4

@@ -3,30 +3,13 @@
 from pathlib import Path
 
 import pytest
-import tensorflow_model_analysis as tfma
 
 from pipeline.review import formats
-from schema import features
-from tests.e2e.running import SETTINGS, Command, Ended
-
-
-def _plain(text: str) -> str:
-    """With plain spaces, as in `Ended.page_text`."""
-    return " ".join(text.split())
+from tests.e2e.running import SETTINGS, Command, Ended, accuracies_on_the_page, plain
 
 
 def test_accuracies_on_the_page_are_those_of_tfma(first: Ended) -> None:
-    result = tfma.load_eval_result(first.record["paths"]["evaluation"])
-    text = first.page_text
-    found = 0
-    for key, value in result.slicing_metrics:
-        if [name for name, _ in key] not in ([], [features.TRANCHE]):
-            continue
-        metrics = value[""][""]
-        accuracy = metrics["accuracy"]["boundedValue"]["value"]
-        assert _plain(formats.percent(accuracy)) in text, key
-        found += 1
-    assert found == 4
+    assert accuracies_on_the_page(first) == 4
 
 
 def test_the_page_stands_alone_and_is_small(first: Ended) -> None:
@@ -61,7 +44,7 @@ def test_the_page_can_be_drawn_again_against_another_run(
     text = other.page_text
     assert first.record["run_id"] in text
     difference = other.record["accuracy"] - first.record["accuracy"]
-    assert _plain(formats.points(difference)) in text
+    assert plain(formats.points(difference)) in text
 
 
 def test_an_unknown_run_is_named(first: Ended, command: Command) -> None:
