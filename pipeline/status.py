@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run that reached the pipeline.
+    """One run.
 
     Attributes:
       run_id: its name.
       started: ISO 8601, UTC.
       verdict: as in run.json, or `unfinished` if it was stopped or is still running.
-      components: state by component; those without an entry were skipped.
+      components: state by component; those without an entry were skipped, all of them if
+        the run ended before the pipeline.
       model: number of its model in ML Metadata, if it has one.
     """
 
@@ -70,8 +71,13 @@ def status(output_root: Path, as_json: bool) -> None:
     """List the runs of an output folder, their models and what the gates said."""
     from pipeline.lineage import Lineage
 
-    lineage = Lineage(PipelineConfig(output_root=output_root.absolute()).metadata_path)
-    runs, models = read(lineage)
+    config = PipelineConfig(output_root=output_root.absolute())
+    runs = _stopped(config.output_root, [])
+    models: list[ModelStatus] = []
+    if config.metadata_path.exists() or not runs:
+        runs, models = read(Lineage(config.metadata_path))
+        runs += _stopped(config.output_root, [run.run_id for run in runs])
+        runs.sort(key=lambda run: (run.started, run.run_id))
     if as_json:
         content = {
             "runs": [asdict(run) for run in runs],
@@ -111,6 +117,22 @@ def read(lineage: "Lineage") -> tuple[list[RunStatus], list[ModelStatus]]:
         if model:
             models[model.id] = _model(models.get(model.id), model.id, outputs)
     return runs, [models[number] for number in sorted(models)]
+
+
+def _stopped(output_root: Path, known: list[str]) -> list[RunStatus]:
+    """The runs that ended before the pipeline, for example at an unknown label."""
+    from pipeline.review import snapshot
+
+    return [
+        RunStatus(
+            run_id=run.run_id,
+            started=_time(round(run.started * 1000)),
+            verdict=run.verdict or "unfinished",
+            components={},
+            model=None,
+        )
+        for run in snapshot.stopped(output_root, known)
+    ]
 
 
 def verdict(states: dict[str, str], outputs: "Outputs") -> str:

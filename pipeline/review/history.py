@@ -23,11 +23,7 @@ def history(output_root: Path, lineage: Lineage | None, run_id: str) -> list[Pas
     """
     runs = _pipeline_runs(lineage, run_id) if lineage else []
     known = {run.run_id for run in runs}
-    runs += [
-        _stopped(snapshot.read(output_root, name), name == run_id)
-        for name in snapshot.runs(output_root)
-        if name not in known
-    ]
+    runs += [_stopped(run, run.run_id == run_id) for run in snapshot.stopped(output_root, known)]
     return sorted(runs, key=lambda run: (run.started, run.run_id))
 
 

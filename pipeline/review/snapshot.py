@@ -7,6 +7,7 @@ later run has long since put other tables into OUT/data.
 import json
 import platform
 import sys
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -122,6 +123,16 @@ def read(output_root: Path, run_id: str) -> Snapshot:
         ) from error
     except ValidationError as error:
         raise InputError(f"{path} is not what a run wrote; the run cannot be reviewed.") from error
+
+
+def stopped(output_root: Path, known: Collection[str]) -> list[Snapshot]:
+    """The runs that ended before the pipeline, oldest first.
+
+    Args:
+      output_root: of the runs.
+      known: those that ML Metadata knows.
+    """
+    return [read(output_root, run_id) for run_id in runs(output_root) if run_id not in known]
 
 
 def runs(output_root: Path) -> list[str]:

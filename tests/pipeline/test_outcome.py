@@ -15,6 +15,7 @@ from components.progress import EVENTS_FD
 from pipeline import config, outcome, record, status
 from pipeline.config import PipelineConfig
 from pipeline.record import Counts, Outcome, Stage
+from pipeline.review import snapshot
 
 INGESTION = [Stage(name="Master table", state="ran", seconds=1.5)]
 
@@ -167,6 +168,19 @@ def test_status_is_readable(runs: dict[str, Run], settings: PipelineConfig) -> N
     assert result.exit_code == 0, result.output
     assert "invalid_data" in result.output
     assert "5 cached" in result.output
+
+
+def test_status_lists_runs_that_stopped_before_the_pipeline(tmp_path: Path) -> None:
+    settings = config.load(None, data_root="/data", output_root=tmp_path, base_weights="none")
+    refused = snapshot.Snapshot(
+        run_id="r1", config=settings, started=1.5, verdict="invalid_data", failure="Kneeling."
+    )
+    snapshot.write(refused)
+    result = CliRunner().invoke(status.status, ["--output-root", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    (run,) = json.loads(result.output)["runs"]
+    assert (run["run_id"], run["verdict"], run["components"]) == ("r1", "invalid_data", {})
+    assert run["started"].startswith("1970-01-01T00:00:0")
 
 
 def test_status_without_a_database_or_with_another_file(tmp_path: Path) -> None:
