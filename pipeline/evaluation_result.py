@@ -69,7 +69,8 @@ def read_slices(evaluation_uri: str) -> dict[SliceKey, dict[str, Any]]:
         `recall/Sitting`, `f1/Sitting`: float, or None where they are not defined (a
         class that does not occur);
       - `accuracy_low` and `accuracy_high`, the 95 % confidence bounds: None in slices
-        too small for them; too narrow everywhere, since the frames of a clip are alike;
+        too small for them, and where all images are right or all wrong; too narrow
+        everywhere, since the frames of a clip are alike;
       - `confusion_matrix`, counts as [actual][predicted] in the order of
         `features.POSTURES`;
       - `baseline_accuracy`, and `accuracy_difference`, the candidate's accuracy less
@@ -220,11 +221,12 @@ def _bounds(item: Any, least: float, most: float) -> tuple[float | None, float |
         return None, None
     low = _number(item.confidence_interval.lower_bound)
     high = _number(item.confidence_interval.upper_bound)
+    # Where all images are right, leaving some out changes nothing: the jackknife finds no
+    # width, which would read as certainty.
+    if low is None or high is None or math.isclose(low, high, abs_tol=1e-9):
+        return None, None
     # The interval is symmetric by construction and may leave the range.
-    return (
-        least if low is None else max(low, least),
-        most if high is None else min(high, most),
-    )
+    return max(low, least), min(high, most)
 
 
 def _confusion_matrix(value: Any) -> list[list[int]]:

@@ -73,7 +73,7 @@ def _sentence(outcome: Outcome, overall: Slice | None, baseline: Baseline | None
     judged = ""
     if overall:
         judged = (
-            f"It is right about {overall.accuracy * 100:.1f} % of {overall.count:,} test images"
+            f"It is right on {overall.accuracy * 100:.1f} % of {overall.count:,} test images"
         )
         if baseline:
             points = baseline.difference * 100
