@@ -72,9 +72,7 @@ def gates(
 def _sentence(outcome: Outcome, overall: Slice | None, baseline: Baseline | None) -> str:
     judged = ""
     if overall:
-        judged = (
-            f"It is right on {overall.accuracy * 100:.1f} % of {overall.count:,} test images"
-        )
+        judged = f"It is right on {overall.accuracy * 100:.1f} % of {overall.count:,} test images"
         if baseline:
             points = baseline.difference * 100
             than = "as good as" if abs(points) < 0.05 else "better than"
