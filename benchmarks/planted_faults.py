@@ -148,7 +148,9 @@ def show(planted: Planted, out: Path) -> None:
     shown = review.pictures.shown
     doubted = {shown[index].file_name for index in review.pictures.label_errors}
     mistakes = {shown[index].file_name for index in review.pictures.mistakes}
-    pairs = {frozenset(pair.file_names) for pair in review.data.duplicates}
+    # Of two clips the page names the nearest pair of frames, which may be another one.
+    planted_clips = {frozenset(map(clip_of, names)) for names in planted.copies}
+    clips = {frozenset(pair.clips) for pair in review.data.duplicates}
     table = Table("planted", "where they are looked for", "there", "found", "others named there")
     table.add_row(
         "swapped labels",
@@ -166,10 +168,10 @@ def show(planted: Planted, out: Path) -> None:
     )
     table.add_row(
         "near-duplicates",
-        "near-duplicates across clips",
+        "near-duplicates: pairs of clips",
         str(len(planted.copies)),
-        str(len(planted.copies & pairs)),
-        str(review.data.duplicate_count - len(planted.copies & pairs)),
+        str(len(planted_clips & clips)),
+        str(len(clips - planted_clips)),
     )
     Console().print(table)
 
