@@ -68,6 +68,8 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         examples=examples,
         stats_options=StatsOptions(
             schema=_picture_schema(),
+            # Names differ in each image: counted exactly, they would grow with the data.
+            use_sketch_based_topk_uniques=True,
             slicing_config=slicing_spec_pb2.SlicingConfig(
                 slicing_specs=[slicing_spec_pb2.SlicingSpec(feature_keys=[features.TRANCHE])]
             ),
