@@ -152,20 +152,12 @@ def show(planted: Planted, out: Path) -> None:
     planted_clips = {frozenset(map(clip_of, names)) for names in planted.copies}
     clips = {frozenset(pair.clips) for pair in review.data.duplicates}
     table = Table("planted", "where they are looked for", "there", "found", "others named there")
-    table.add_row(
-        "swapped labels",
-        "likely label errors of the test split",
-        str(len(in_test)),
-        str(len(in_test & doubted)),
-        str(len(doubted - in_test)),
-    )
-    table.add_row(
-        "",
-        "most confident mistakes of the test split",
-        str(len(in_test)),
-        str(len(in_test & mistakes)),
-        str(len(mistakes - in_test)),
-    )
+    for where, named in (
+        ("likely label errors of the test split", doubted),
+        ("most confident mistakes of the test split", mistakes),
+    ):
+        found = [str(len(names)) for names in (in_test, in_test & named, named - in_test)]
+        table.add_row("swapped labels", where, *found)
     table.add_row(
         "near-duplicates",
         "near-duplicates: pairs of clips",

@@ -26,7 +26,6 @@ from components.tranches.tfrecords import write_tfrecords
 from pipeline import beam
 from pipeline.config import PipelineConfig, Splits
 from pipeline.review import snapshot
-from pipeline.review.contents import page_path
 from schema import features
 
 RUN: Final = "benchmark"
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = run(given.data.resolve(), Path(scratch), given.images)
         imports = seconds("-c", "import pipeline.review.build")
         drawn = seconds("-m", "pipeline.cli", "review", RUN, "--output-root", scratch)
-        page = page_path(config.output_root, RUN)
+        page = snapshot.page_path(config.output_root, RUN)
         from pipeline.review import collect
 
         review = collect.collect(snapshot.read(config.output_root, RUN))

@@ -4,7 +4,7 @@ The review's section on the data is drawn from it, also when the gate refuses th
 """
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 import tensorflow as tf
@@ -20,6 +20,12 @@ from tfx.types.artifact import Artifact
 
 from components import tables
 from schema import features
+
+# Columns of numbers, and the kind of list that an example holds them in.
+_NUMBERS: Final = {
+    **dict.fromkeys((features.WIDTH, features.HEIGHT), "int64_list"),
+    **dict.fromkeys(features.MEASURES, "float_list"),
+}
 
 
 class Images(Artifact):
@@ -40,14 +46,10 @@ def row(record: bytes, split: str) -> dict[str, Any]:
       Values by the columns of `tables.IMAGES`, None where the example has none.
     """
     example = tf.train.Example.FromString(record)
-    numbers = {
-        **{name: "int64_list" for name in (features.WIDTH, features.HEIGHT)},
-        **{name: "float_list" for name in features.MEASURES},
-    }
     return {
         tables.SPLIT: split,
         **tables.labels(example),
-        **{name: _number(example, name, kind) for name, kind in numbers.items()},
+        **{name: _number(example, name, kind) for name, kind in _NUMBERS.items()},
         features.PERCEPTUAL_HASH: tables.text(example, features.PERCEPTUAL_HASH),
     }
 

@@ -7,8 +7,10 @@ TensorFlow and Beam take half a minute to import; nobody waits for them to read
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -49,6 +51,21 @@ COMMANDS: Final = {
     "review": LazyCommand("pipeline.review.command", "review", "Draw the review page of a run."),
     "status": LazyCommand("pipeline.status", "status", "List runs, models and blessings."),
 }
+
+
+def output_root_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The flag of the commands that look at what runs have left.
+
+    Args:
+      help_text: what the command looks for there.
+    """
+    return click.option(
+        "--output-root",
+        default=Path("output"),
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help=help_text,
+    )
 
 
 class LazyGroup(click.Group):

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import InputError
+from pipeline.cli import output_root_option
 from pipeline.config import PipelineConfig
 from schema import features
 
@@ -55,13 +56,7 @@ class Unreadable:
     type=click.Path(path_type=Path),
     help="Folder of a SavedModel, or of its numbered versions.  [default: the last pushed]",
 )
-@click.option(
-    "--output-root",
-    default=Path("output"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Output folder of the run that pushed the model.",
-)
+@output_root_option("Output folder of the run that pushed the model.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each picture.")
 @click.pass_context
 def predict(

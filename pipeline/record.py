@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -144,6 +145,15 @@ def write(outcome: BaseModel, path: Path) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def moment(seconds: float) -> str:
+    """A time as people and programs read it: ISO 8601, UTC, whole seconds.
+
+    Args:
+      seconds: since 1970.
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def read(path: Path) -> Outcome | None:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli import output_root_option
 from pipeline.config import PipelineConfig
+from pipeline.record import moment
 
 if TYPE_CHECKING:
     from pipeline.lineage import Lineage, Outputs
@@ -59,25 +60,21 @@ class ModelStatus:
 
 
 @click.command()
-@click.option(
-    "--output-root",
-    default=Path("output"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Output folder of the runs.",
-)
+@output_root_option("Output folder of the runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(output_root: Path, as_json: bool) -> None:
     """List the runs of an output folder, their models and what the gates said."""
     from pipeline.lineage import Lineage
+    from pipeline.review import snapshot
 
     config = PipelineConfig(output_root=output_root.absolute())
-    runs = _stopped(config.output_root, [])
+    runs: list[RunStatus] = []
     models: list[ModelStatus] = []
-    if config.metadata_path.exists() or not runs:
+    # Without a database there may be runs that stopped before it, or nothing to list.
+    if config.metadata_path.exists() or not snapshot.runs(config.output_root):
         runs, models = read(Lineage(config.metadata_path))
-        runs += _stopped(config.output_root, [run.run_id for run in runs])
-        runs.sort(key=lambda run: (run.started, run.run_id))
+    runs += _stopped(config.output_root, [run.run_id for run in runs])
+    runs.sort(key=lambda run: (run.started, run.run_id))
     if as_json:
         content = {
             "runs": [asdict(run) for run in runs],
@@ -108,7 +105,7 @@ def read(lineage: "Lineage") -> tuple[list[RunStatus], list[ModelStatus]]:
         runs.append(
             RunStatus(
                 run_id=run.name,
-                started=_time(run.create_time_since_epoch),
+                started=moment(run.create_time_since_epoch / 1000),
                 verdict=verdict(states, outputs),
                 components=states,
                 model=model.id if model else None,
@@ -126,7 +123,7 @@ def _stopped(output_root: Path, known: list[str]) -> list[RunStatus]:
     return [
         RunStatus(
             run_id=run.run_id,
-            started=_time(round(run.started * 1000)),
+            started=moment(run.started),
             verdict=run.verdict or "unfinished",
             components={},
             model=None,
@@ -167,7 +164,9 @@ def _model(earlier: ModelStatus | None, number: int, outputs: "Outputs") -> Mode
         blessed = earlier.blessed if blessed is None else blessed
         serves = earlier.serves if serves is None else serves
         destination = destination or earlier.pushed
-    return ModelStatus(number, _time(model.created), blessed, serves, destination, model.uri)
+    return ModelStatus(
+        number, moment(model.created / 1000), blessed, serves, destination, model.uri
+    )
 
 
 def _run_table(runs: list[RunStatus]) -> Table:
@@ -204,7 +203,3 @@ def _answer(value: bool | None) -> str:
 
 def _short(time: str) -> str:
     return time[:16].replace("T", " ")
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

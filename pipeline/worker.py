@@ -27,7 +27,6 @@ from pipeline import record
 from pipeline.config import PipelineConfig
 from pipeline.record import Counts, Finding, Outcome, Stage, Verdict
 from pipeline.review import snapshot
-from pipeline.review.contents import page_path
 from pipeline.review.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -227,7 +226,7 @@ def work(job: Job) -> Outcome:
 
 def _draw_review(known: Snapshot, result: Outcome) -> Outcome:
     """Draws the page of a run that ended before its last node could, and says where it is."""
-    page = page_path(known.config.output_root, known.run_id)
+    page = snapshot.page_path(known.config.output_root, known.run_id)
     if not page.exists():
         snapshot.write(known)
         try:

@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from pipeline.privacy import owner_only
-from pipeline.review import collect, contents, model_card, page, provenance
-from pipeline.review.snapshot import Snapshot, folder
+from pipeline.review import collect, model_card, page, provenance
+from pipeline.review.snapshot import Snapshot, folder, page_path
 
 
 def build(snapshot: Snapshot, *, against: str | None = None, blur: bool = False) -> Path:
@@ -25,7 +25,7 @@ def build(snapshot: Snapshot, *, against: str | None = None, blur: bool = False)
     with owner_only():
         review = collect.collect(snapshot, against)
         place = folder(snapshot.config.output_root, snapshot.run_id)
-        path = contents.page_path(snapshot.config.output_root, snapshot.run_id)
+        path = page_path(snapshot.config.output_root, snapshot.run_id)
         page.write(review, path, blur)
         provenance.write_settings(snapshot.config, place / provenance.SETTINGS_FILE)
         if review.card:

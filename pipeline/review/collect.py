@@ -58,16 +58,23 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
       InputError: the other run cannot be compared with.
     """
     config = snapshot.config
-    found = _find(snapshot)
+    lineage = Lineage(config.metadata_path) if config.metadata_path.is_file() else None
+    found = _find(lineage, snapshot.run_id)
     result = _outcome(snapshot, found)
     missing = _missing(found)
 
     parts = _slices(found)
-    in_service = compared = _baseline(found, result)
+    in_service = compared = _baseline(found, parts)
     if against is not None:
-        other = _other_slices(found, against)
-        parts = slices.against(parts, other)
-        compared = _other_baseline(found, against, parts, other)
+        other = _find(lineage, against)
+        theirs = _slices(other)
+        if not theirs:
+            raise InputError(
+                f"Run {against} has judged no model, so there is nothing to compare with;"
+                " `lookdeep status` lists the runs."
+            )
+        parts = slices.against(parts, theirs)
+        compared = _compared(parts, other.outputs["Trainer", "model"].id, against)
     overall = next((part for part in parts if not part.columns), None)
 
     predicted = found.output("Predictor", "predictions")
@@ -93,8 +100,8 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
         data=data,
         validation=validation.validation(found.outputs, result.findings),
         training=_training(found, result),
-        history=history.history(config.output_root, found.lineage, snapshot.run_id),
-        lineage=provenance.provenance(snapshot, found.lineage, found.run),
+        history=history.history(config.output_root, lineage, snapshot.run_id),
+        lineage=provenance.provenance(snapshot, lineage, found.run, found.outputs),
         missing=missing,
     )
     if found.output("Trainer", "model") is None:
@@ -102,10 +109,8 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
     return replace(review, card=model_card.model_card(review, config.model_dump(mode="json")))
 
 
-def _find(snapshot: Snapshot) -> _Run:
-    path = snapshot.config.metadata_path
-    lineage = Lineage(path) if path.is_file() else None
-    run = lineage.run(snapshot.run_id) if lineage else None
+def _find(lineage: Lineage | None, run_id: str) -> _Run:
+    run = lineage.run(run_id) if lineage else None
     if lineage is None or run is None:
         return _Run(lineage, None, {}, {})
     return _Run(lineage, run, lineage.outputs(run), lineage.inputs(run))
@@ -159,41 +164,26 @@ def _slices(found: _Run) -> list[Slice]:
     return slices.all_slices(evaluation_result.read_slices(evaluation.uri)) if evaluation else []
 
 
-def _baseline(found: _Run, result: Outcome) -> Baseline | None:
+def _baseline(found: _Run, parts: list[Slice]) -> Baseline | None:
     model = found.inputs.get(("Evaluator", "baseline_model"))
     if model is None or found.lineage is None:
         return None
     made_by, _ = found.lineage.producer(model)
-    return verdict.baseline_of(result, (model.id, made_by))
+    return _compared(parts, model.id, made_by)
 
 
-def _other_slices(found: _Run, run_id: str) -> list[Slice]:
-    run = found.lineage.run(run_id) if found.lineage else None
-    outputs = found.lineage.outputs(run) if found.lineage and run else {}
-    evaluation = outputs.get(("Evaluator", "evaluation"))
-    if evaluation is None:
-        raise InputError(
-            f"Run {run_id} has judged no model, so there is nothing to compare with;"
-            " `lookdeep status` lists the runs."
-        )
-    return slices.all_slices(evaluation_result.read_slices(evaluation.uri))
-
-
-def _other_baseline(
-    found: _Run, run_id: str, parts: list[Slice], other: list[Slice]
-) -> Baseline | None:
-    assert found.lineage
-    run = found.lineage.run(run_id)
-    assert run
-    if not parts or parts[0].difference is None:
+def _compared(parts: list[Slice], model_id: int, run_id: str) -> Baseline | None:
+    """The model that the slices' differences are to, if they have any."""
+    overall = next((part for part in parts if not part.columns), None)
+    if overall is None or overall.difference is None:
         return None
     return Baseline(
-        model_id=found.lineage.outputs(run)["Trainer", "model"].id,
+        model_id=model_id,
         run_id=run_id,
-        accuracy=other[0].accuracy,
-        difference=parts[0].difference,
-        low=parts[0].difference_low,
-        high=parts[0].difference_high,
+        accuracy=overall.accuracy - overall.difference,
+        difference=overall.difference,
+        low=overall.difference_low,
+        high=overall.difference_high,
     )
 
 

@@ -5,17 +5,12 @@ from pathlib import Path
 import click
 
 from components.errors import InputError
+from pipeline.cli import output_root_option
 
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
-@click.option(
-    "--output-root",
-    default=Path("output"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Output folder of the runs.",
-)
+@output_root_option("Output folder of the runs.")
 @click.option("--against", metavar="RUN", help="Compare with this run, not with the baseline.")
 @click.option(
     "--blur", is_flag=True, help="Blur all pictures in the file, so that it can be passed on."

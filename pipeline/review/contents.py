@@ -6,7 +6,6 @@
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from pipeline.record import Finding, Stage, Verdict
@@ -537,8 +536,3 @@ class Review:
     lineage: Lineage | None = None
     card: str = ""
     missing: dict[str, str] = field(default_factory=dict)
-
-
-def page_path(output_root: Path, run_id: str) -> Path:
-    """Where the page of a run is."""
-    return output_root / "review" / run_id / "index.html"

@@ -1,10 +1,10 @@
 """Section 9: all runs of an output folder."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline import evaluation_result, outcome, status
 from pipeline.lineage import Lineage
+from pipeline.record import moment
 from pipeline.review import snapshot
 from pipeline.review.contents import PastRun
 from schema import features
@@ -37,7 +37,7 @@ def _pipeline_runs(lineage: Lineage, run_id: str) -> list[PastRun]:
         runs.append(
             PastRun(
                 run_id=run.name,
-                started=_time(run.create_time_since_epoch / 1000),
+                started=moment(run.create_time_since_epoch / 1000),
                 verdict=status.verdict(lineage.states(run), outputs),
                 accuracy=metrics.get((), {}).get("accuracy"),
                 by_tranche={
@@ -58,7 +58,7 @@ def _pipeline_runs(lineage: Lineage, run_id: str) -> list[PastRun]:
 def _stopped(run: snapshot.Snapshot, this: bool) -> PastRun:
     return PastRun(
         run_id=run.run_id,
-        started=_time(run.started),
+        started=moment(run.started),
         verdict=run.verdict or "unfinished",
         accuracy=None,
         by_tranche={},
@@ -68,7 +68,3 @@ def _stopped(run: snapshot.Snapshot, this: bool) -> PastRun:
         pushed=False,
         this=this,
     )
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Lineage
+from pipeline.lineage import Lineage, Outputs
 from pipeline.review import contents
 from pipeline.review.snapshot import Snapshot, folder
 
@@ -20,7 +20,7 @@ _DIGEST: Final = re.compile(r'\\*"(code_digest|base_weights_sha256)\\*":\s*\\*"(
 
 
 def provenance(
-    snapshot: Snapshot, lineage: Lineage | None, run: mlmd.Context | None
+    snapshot: Snapshot, lineage: Lineage | None, run: mlmd.Context | None, outputs: Outputs
 ) -> contents.Lineage:
     """Reads artifacts, digests, versions and settings of a run.
 
@@ -28,6 +28,7 @@ def provenance(
       snapshot: the run as its worker saw it.
       lineage: the database; None if the run ended before it.
       run: the run in it.
+      outputs: the artifacts of the run.
     """
     artifacts, digests = [], {f"tranche {k}": v for k, v in snapshot.tranche_digests.items()}
     if lineage and run:
@@ -43,7 +44,7 @@ def provenance(
                 path=artifact.uri,
             )
             for (node, key), artifact in sorted(
-                lineage.outputs(run).items(),
+                outputs.items(),
                 key=lambda item: (order.get(item[0][0], len(order)), item[1].id),
             )
         ]

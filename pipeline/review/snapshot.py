@@ -6,7 +6,6 @@ later run has long since put other tables into OUT/data.
 
 import json
 import platform
-import sys
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
@@ -70,10 +69,14 @@ def folder(output_root: Path, run_id: str) -> Path:
     return output_root / "review" / run_id
 
 
+def page_path(output_root: Path, run_id: str) -> Path:
+    """Where a run's page is."""
+    return folder(output_root, run_id) / "index.html"
+
+
 def versions() -> dict[str, str]:
     """The versions that figures depend on."""
-    python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
-    return {"python": python, "system": platform.platform()} | {
+    return {"python": platform.python_version(), "system": platform.platform()} | {
         name: version(name) for name in PACKAGES
     }
 

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 from pipeline.config import PipelineConfig
-from pipeline.evaluation_result import OVERALL
 from pipeline.lineage import Outputs
-from pipeline.record import Outcome
+from pipeline.record import Outcome, moment
 from pipeline.review.contents import Baseline, Gate, RunFacts, Slice
 from pipeline.review.snapshot import Snapshot
 from schema import features
@@ -30,7 +28,7 @@ def run_facts(
     """
     return RunFacts(
         run_id=snapshot.run_id,
-        started=datetime.fromtimestamp(snapshot.started, UTC).isoformat(timespec="seconds"),
+        started=moment(snapshot.started),
         verdict=outcome.verdict,
         demo=outcome.demo,
         sentence=_sentence(outcome, overall, baseline),
@@ -74,12 +72,7 @@ def _sentence(outcome: Outcome, overall: Slice | None, baseline: Baseline | None
     if overall:
         judged = f"It is right on {overall.accuracy * 100:.1f} % of {overall.count:,} test images"
         if baseline:
-            points = baseline.difference * 100
-            than = "as good as" if abs(points) < 0.05 else "better than"
-            amount = "" if abs(points) < 0.05 else f"{abs(points):.1f} percentage points "
-            if points <= -0.05:
-                than = "worse than"
-            judged += f", {amount}{than} the model in service"
+            judged += f", {_compared(baseline.difference * 100)} the model in service"
         judged += "."
     match outcome.verdict:
         case "pushed":
@@ -90,6 +83,12 @@ def _sentence(outcome: Outcome, overall: Slice | None, baseline: Baseline | None
             return "The data was refused, so nothing was trained or pushed."
         case "failed":
             return "The run broke off before it could come to a verdict. Nothing was pushed."
+
+
+def _compared(points: float) -> str:
+    if abs(points) < 0.05:
+        return "as good as"
+    return f"{abs(points):.1f} percentage points {'better' if points > 0 else 'worse'} than"
 
 
 def _contract(outcome: Outcome, outputs: Outputs) -> Gate:
@@ -153,23 +152,3 @@ def _serving(outputs: Outputs) -> Gate:
         else f"All {total} kinds of request were answered as in training."
     )
     return Gate(name, None, None, not failed, sentence)
-
-
-def baseline_of(outcome: Outcome, origin: tuple[int, str] | None) -> Baseline | None:
-    """What the Evaluator compared the model with.
-
-    Args:
-      outcome: with metrics of the run.
-      origin: number of the baseline model in ML Metadata and the run that made it.
-    """
-    metrics = outcome.metrics.get(OVERALL, {})
-    accuracy, difference = metrics.get("baseline_accuracy"), metrics.get("accuracy_difference")
-    if origin is None or accuracy is None or difference is None:
-        return None
-    return Baseline(
-        *origin,
-        accuracy=accuracy,
-        difference=difference,
-        low=metrics["accuracy_difference_low"],
-        high=metrics["accuracy_difference_high"],
-    )
