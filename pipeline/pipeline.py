@@ -6,14 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from tensorflow_data_validation import StatsOptions
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components import (
     Evaluator,
     ExampleValidator,
     Pusher,
     SchemaGen,
-    StatisticsGen,
     Trainer,
     Transform,
 )
@@ -24,7 +21,6 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
-from tfx_bsl.public.proto import slicing_spec_pb2
 
 import schema
 from components.baseline import LatestOtherBlessedModel
@@ -34,6 +30,7 @@ from components.example_gen import TrancheExampleGen
 from components.image_table import ImageTable
 from components.predictor import Predictor
 from components.serving_check.component import ServingCheck
+from components.statistics_gen import StatisticsGen
 from components.trainer import TrainerSettings
 from components.validation_gate import ValidationGate
 from pipeline.config import PipelineConfig
@@ -66,14 +63,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     # Statistics of each split, over all and by tranche.
     statistics_gen = StatisticsGen(
         examples=examples,
-        stats_options=StatsOptions(
-            schema=_picture_schema(),
-            # Names differ in each image: counted exactly, they would grow with the data.
-            use_sketch_based_topk_uniques=True,
-            slicing_config=slicing_spec_pb2.SlicingConfig(
-                slicing_specs=[slicing_spec_pb2.SlicingSpec(feature_keys=[features.TRANCHE])]
-            ),
-        ),
+        code_digest=code_digest("components.statistics_gen"),
     )
     statistics = statistics_gen.outputs["statistics"]
 
@@ -216,14 +206,6 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         ),
         beam_pipeline_args=list(beam_pipeline_args),
     )
-
-
-def _picture_schema() -> schema_pb2.Schema:
-    """Says that pictures are no categories, or TFDV holds all of them to count their values."""
-    picture = schema_pb2.Feature(
-        name=features.IMAGE, type=schema_pb2.BYTES, image_domain=schema_pb2.ImageDomain()
-    )
-    return schema_pb2.Schema(feature=[picture])
 
 
 def _trainer_settings(config: PipelineConfig) -> TrainerSettings:
