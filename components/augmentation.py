@@ -1,54 +1,135 @@
-"""Training pictures made different, labels kept: flips, small shifts, light.
+"""Training pictures as other rooms, cameras and lights would show them, labels kept.
 
-Stateless ops on single pictures: the result depends on the seed alone, not on
-how many threads read the data.
+Stateless ops on single pictures: the result depends on the seed alone, not on how many
+threads read the data. A strength below 1 scales all ranges and shares.
 """
 
 from typing import Final
 
 import tensorflow as tf
 
-SMALLEST_CROP: Final = 0.8  # side of the crop, share of the picture's
-LARGEST_SHIFT: Final = 0.1  # beyond the picture's edge, share of its side
-BRIGHTNESS: Final = 0.15  # added, share of full scale
-CONTRAST: Final = (0.75, 1.25)
-SATURATION: Final = (0.5, 1.5)
-GRAYSCALE_SHARE: Final = 0.1  # near-infrared cameras see no colour
+# Where the camera stands.
+ROTATION: Final = 0.14  # either way, radians
+ZOOM: Final = (0.65, 1.1)  # side of what is seen, share of the picture's
+STRETCH: Final = 0.15  # either way, natural logarithm of the ratio of width to height
+SLACK: Final = 0.08  # least total room for a shift, share of the picture's side
+# The light, and what the sensor makes of it.
+BRIGHTNESS: Final = 0.2  # either way, share of full scale
+CONTRAST: Final = 0.4  # either way from 1
+SATURATION: Final = 0.65  # either way from 1
+HUE: Final = 0.08  # either way, turns of the colour circle
+GAMMA: Final = 0.4  # either way, natural logarithm
+NOISE: Final = 0.04  # standard deviation, share of full scale
+# Share of the views.
+GRAYSCALE_SHARE: Final = 0.15  # near-infrared cameras see no colour
+BLUR_SHARE: Final = 0.15
+NOISE_SHARE: Final = 0.3
+BOX_SHARE: Final = 0.15  # staff, curtains and tables stand before the person
+BOX: Final = (0.1, 0.35)  # side of the box, share of the picture's
+
+_BLURS: Final = 3  # times a binomial filter of 3 x 3: about 2.4 pixels wide
 
 
-def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Flips, crops, shifts and relights one picture.
+def augment(image: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:
+    """Changes one picture.
 
     Args:
       image: uint8 [size, size, 3].
-      seed: int64 scalar; the same seed gives the same picture.
+      seed: int64 [2]; the same seed gives the same picture.
+      strength: above 0 and up to 1.
 
     Returns:
       float32 [size, size, 3] in 0..255.
     """
-    size = image.shape[0]
-    seeds = tf.random.experimental.stateless_split(tf.stack([seed, seed ^ 0x5DEECE66D]), 7)
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
     picture = tf.cast(image, tf.float32) / 255
-    picture = tf.image.stateless_random_flip_left_right(picture, seeds[0])
-    picture = _crop_and_shift(picture, size, seeds[1])
-    picture = tf.image.stateless_random_brightness(picture, BRIGHTNESS, seeds[2])
-    picture = tf.image.stateless_random_contrast(picture, *CONTRAST, seeds[3])
-    picture = tf.image.stateless_random_saturation(picture, *SATURATION, seeds[4])
+    picture = _move_camera(picture, strength, seeds[0])
+    picture = _relight(picture, strength, seeds[1])
+    picture = _spoil(picture, strength, seeds[2])
+    picture = _occlude(picture, strength, seeds[3])
+    return tf.clip_by_value(picture, 0, 1) * 255
+
+
+def _either_way(draws: tf.Tensor, most: float) -> tf.Tensor:
+    return (draws * 2 - 1) * most
+
+
+def _move_camera(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    """Flips, turns, zooms, stretches and shifts, in one resampling."""
+    size = picture.shape[0]
+    flip, turn, zoom, stretch, right, down = tf.unstack(tf.random.stateless_uniform([6], seed))
+    angle = _either_way(turn, ROTATION * strength)
+    side = 1 + strength * (ZOOM[0] - 1 + zoom * (ZOOM[1] - ZOOM[0]))
+    ratio = tf.exp(_either_way(stretch, STRETCH * strength))
+    width, height = side * ratio, side / ratio
+    room = tf.maximum(SLACK * strength, 1 - tf.stack([width, height])) / 2
+    centre = (0.5 + (tf.stack([right, down]) * 2 - 1) * room) * size
+    mirror = tf.where(flip < 0.5, -1.0, 1.0)
+    columns = tf.stack([mirror * width * tf.cos(angle), -height * tf.sin(angle)])
+    rows = tf.stack([mirror * width * tf.sin(angle), height * tf.cos(angle)])
+    # Maps places of the result to places of the picture, about both centres.
+    middle = (size - 1) / 2
+    transform = tf.concat(
+        [
+            columns,
+            [centre[0] - 0.5 - tf.reduce_sum(columns) * middle],
+            rows,
+            [centre[1] - 0.5 - tf.reduce_sum(rows) * middle],
+            [0.0, 0.0],
+        ],
+        axis=0,
+    )
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=picture[tf.newaxis],
+        transforms=transform[tf.newaxis],
+        output_shape=[size, size],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",  # a shift brings in room, not black
+    )
+    return tf.ensure_shape(moved[0], [size, size, 3])
+
+
+def _relight(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    draws = tf.random.stateless_uniform([6], seed)
+    light, contrast, saturation, hue, gamma = tf.unstack(
+        _either_way(draws[:5], strength)  # each is scaled below
+    )
+    picture = tf.image.adjust_brightness(picture, light * BRIGHTNESS)
+    picture = tf.image.adjust_contrast(picture, 1 + contrast * CONTRAST)
+    picture = tf.image.adjust_saturation(picture, 1 + saturation * SATURATION)
+    picture = tf.image.adjust_hue(picture, hue * HUE)
     gray = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(picture))
-    is_gray = tf.random.stateless_uniform([], seeds[5]) < GRAYSCALE_SHARE
-    return tf.clip_by_value(tf.where(is_gray, gray, picture), 0, 1) * 255
+    picture = tf.where(draws[5] < GRAYSCALE_SHARE * strength, gray, picture)
+    return tf.clip_by_value(picture, 0, 1) ** tf.exp(gamma * GAMMA)
 
 
-def _crop_and_shift(picture: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
-    draws = tf.random.stateless_uniform([3], seed)
-    side = SMALLEST_CROP + draws[0] * (1 - SMALLEST_CROP)
-    slack = 1 - side + 2 * LARGEST_SHIFT
-    corner = draws[1:] * slack - LARGEST_SHIFT
-    # The edge is reflected, so that a shift brings in room, not black.
-    margin = round(size * LARGEST_SHIFT)
-    padded = tf.pad(picture, [[margin, margin], [margin, margin], [0, 0]], mode="REFLECT")
-    scale = size / (size + 2 * margin)
-    top_left = (corner + LARGEST_SHIFT) * scale
-    box = tf.concat([top_left, top_left + side * scale], axis=0)
-    cropped = tf.image.crop_and_resize(padded[tf.newaxis], box[tf.newaxis], [0], [size, size])
-    return tf.ensure_shape(cropped[0], [size, size, 3])
+def _spoil(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    """Blurs, and adds noise."""
+    blur_draw, noise_draw = tf.unstack(tf.random.stateless_uniform([2], seed))
+    picture = tf.cond(blur_draw < BLUR_SHARE * strength, lambda: _blurred(picture), lambda: picture)
+    noise = tf.random.stateless_normal(picture.shape, seed + 1)
+    return picture + tf.where(noise_draw < NOISE_SHARE * strength, NOISE * strength, 0.0) * noise
+
+
+def _blurred(picture: tf.Tensor) -> tf.Tensor:
+    line = tf.constant([0.25, 0.5, 0.25])
+    kernel = tf.tile((line[:, tf.newaxis] * line)[:, :, tf.newaxis, tf.newaxis], [1, 1, 3, 1])
+    blurred = picture[tf.newaxis]
+    for _ in range(_BLURS):
+        edged = tf.pad(blurred, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
+        blurred = tf.nn.depthwise_conv2d(edged, kernel, [1, 1, 1, 1], "VALID")
+    return tf.ensure_shape(blurred[0], picture.shape)
+
+
+def _occlude(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    """Hides a box behind one colour (random erasing, Zhong et al. 2020)."""
+    size = picture.shape[0]
+    draws = tf.random.stateless_uniform([8], seed)
+    sides = (BOX[0] + (BOX[1] - BOX[0]) * draws[:2]) * size
+    corner = draws[2:4] * size - sides / 2
+    places = tf.range(size, dtype=tf.float32)
+    across = (places >= corner[0]) & (places < corner[0] + sides[0])
+    down = (places >= corner[1]) & (places < corner[1] + sides[1])
+    hidden = down[:, tf.newaxis] & across & (draws[7] < BOX_SHARE * strength)
+    return tf.where(hidden[:, :, tf.newaxis], draws[4:7], picture)

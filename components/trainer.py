@@ -8,12 +8,12 @@ A killed run goes on in the epoch where it was.
 import csv
 import hashlib
 import json
-import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,16 +22,18 @@ import tensorflow_transform as tft
 from matplotlib.figure import Figure
 from tfx.components.trainer import fn_args_utils
 
-from components import augmentation, model, progress, signatures
-from schema import features
-
-# Serialized pictures of about 70 KB: the buffer stays near 150 MB however many images.
-SHUFFLE_BUFFER: Final = 2048
-# The splits come tranche by tranche. Pieces of this many pictures are read from all
-# over the split at once, so that every batch is mixed.
-PIECE: Final = 256
-PIECES_AT_ONCE: Final = 16
-CLASSES: Final = len(features.POSTURES)
+from components import model, progress, signatures
+from components.frozen_features import FeatureCache
+from components.training_data import (
+    CLASSES,
+    UNLIMITED,
+    Examples,
+    Features,
+    Pictures,
+    Sampling,
+    evaluation_data,
+    training_data,
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,17 @@ class TrainerSettings:
     scratch_learning_rate: float
     early_stopping_patience: int
     class_balance: str
-    augmentation: bool
+    augmentation: float
+    views: int
+    feature_cache: bool
+    mixup: float
     seed: int
+
+    def views_from(self, end: str | None) -> int:
+        """How many views of a picture a phase sees that trains from layer `end` on."""
+        if not self.augmentation:
+            return 1
+        return UNLIMITED if end is None else self.views
 
 
 @dataclass(frozen=True)
@@ -79,128 +90,67 @@ def phases(settings: TrainerSettings) -> list[Phase]:
     ]
 
 
-# --- data ---------------------------------------------------------------------
+def _report(done: int, total: int) -> None:
+    progress.emit("progress", stage="Trainer", done=done, total=total)
 
 
-def split_into_pieces(files: Sequence[str], folder: Path) -> tuple[list[str], np.ndarray]:
-    """Copies a split into many small files, so that it can be read in any order.
-
-    Args:
-      files: gzipped TFRecords of transformed examples.
-      folder: where the pieces go; what was there is removed.
-
-    Returns:
-      The pieces, plain TFRecords of `PIECE` examples, and the labels, int64
-      [examples], both in the files' order.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    spec = {features.LABEL: tf.io.FixedLenFeature([], tf.int64)}
-    pieces: list[str] = []
-    labels = [np.zeros(0, np.int64)]
-    for records in tf.data.TFRecordDataset(files, "GZIP").batch(PIECE):
-        labels.append(tf.io.parse_example(records, spec)[features.LABEL].numpy())
-        pieces.append(str(folder / f"{len(pieces):06d}.tfrecord"))
-        with tf.io.TFRecordWriter(pieces[-1]) as writer:
-            for record in records.numpy():
-                writer.write(record)
-    return pieces, np.concatenate(labels)
-
-
-def _parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    spec = {
-        features.IMAGE: tf.io.FixedLenFeature([], tf.string),
-        features.LABEL: tf.io.FixedLenFeature([], tf.int64),
-    }
-    example = tf.io.parse_single_example(record, spec)
-    return example[features.IMAGE], example[features.LABEL]
-
-
-def _decode(png: tf.Tensor, size: int) -> tf.Tensor:
-    return tf.ensure_shape(tf.io.decode_png(png, channels=3), [size, size, 3])
-
-
-def evaluation_data(
-    pieces: Sequence[str], examples: int, settings: TrainerSettings
-) -> tf.data.Dataset:
-    """Streams pictures as they are, in the files' order.
+class Splits:
+    """Training and eval split: features wherever a phase can start from them, else pictures.
 
     Args:
-      pieces: `split_into_pieces` of the transformed eval split.
-      examples: how many they hold; Keras wants to know the length of an epoch.
-      settings: of the run.
-
-    Returns:
-      Batches of (float32 [batch, size, size, 3] in 0..255, int64 [batch]).
+      train_files: gzipped TFRecords of transformed examples.
+      eval_files: the same of the eval split.
+      posture_model: not trained yet.
+      settings: of the training.
+      cache_root: folder of the features that outlive the training.
+      folder: for copies that do not.
     """
-    size = settings.image_size
-    return (
-        tf.data.TFRecordDataset(pieces)
-        .apply(tf.data.experimental.assert_cardinality(examples))
-        .map(_parse)
-        .map(
-            lambda png, label: (tf.cast(_decode(png, size), tf.float32), label),
-            num_parallel_calls=tf.data.AUTOTUNE,
+
+    def __init__(
+        self,
+        train_files: Sequence[str],
+        eval_files: Sequence[str],
+        posture_model: keras.Model,
+        settings: TrainerSettings,
+        cache_root: Path,
+        folder: Path,
+    ) -> None:
+        self._files = {"train": train_files, "eval": eval_files}
+        self._settings, self._folder = settings, folder
+        opened = (open_phase(posture_model, phase, settings) for phase in phases(settings))
+        ends = {end for end in opened if end}
+        self._cache = None
+        if ends and settings.feature_cache:
+            views = settings.views_from(model.POOL)
+            self._cache = FeatureCache(
+                cache_root, posture_model, sorted(ends), views, settings.augmentation
+            )
+
+    def __call__(self, end: str | None) -> tuple[Examples, Examples]:
+        """Gives training and eval split to a phase that may start from layer `end`."""
+        if end is None or self._cache is None:
+            return self._pictures
+        train, evaluation = self._features
+        return train[end], evaluation[end]
+
+    @cached_property
+    def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
+        assert self._cache
+        train, evaluation = (self._cache.features(files, _report) for files in self._files.values())
+        return train, evaluation
+
+    @cached_property
+    def _pictures(self) -> tuple[Pictures, Pictures]:
+        train, evaluation = (
+            Pictures(
+                files,
+                self._folder / f"{name}.pictures",
+                self._settings.image_size,
+                self._settings.augmentation,
+            )
+            for name, files in self._files.items()
         )
-        .batch(settings.batch_size)
-        .prefetch(tf.data.AUTOTUNE)
-    )
-
-
-def training_data(
-    pieces: Sequence[str], labels: np.ndarray, settings: TrainerSettings
-) -> tf.data.Dataset:
-    """Streams one epoch of shuffled, balanced, augmented pictures.
-
-    Args:
-      pieces: `split_into_pieces` of the transformed training split, and no other:
-        oversampling copies within it, never across the split.
-      labels: of the same examples.
-      settings: of the run.
-
-    Returns:
-      Batches of (float32 [batch, size, size, 3] in 0..255, int64 [batch]), as many
-      pictures as `labels`; another order and other pictures in each epoch.
-    """
-    size, seed = settings.image_size, settings.seed
-    examples = (
-        tf.data.Dataset.from_tensor_slices(list(pieces))
-        .shuffle(len(pieces), seed=seed)
-        .interleave(tf.data.TFRecordDataset, cycle_length=PIECES_AT_ONCE)
-        .map(_parse)
-    )
-    if settings.class_balance == "oversample":
-        present = np.unique(labels)
-        examples = tf.data.Dataset.sample_from_datasets(
-            [
-                examples.filter(lambda _, label, own=own: label == own)
-                .shuffle(SHUFFLE_BUFFER // len(present), seed=seed)
-                .repeat()
-                for own in present
-            ],
-            seed=seed,
-            rerandomize_each_iteration=True,
-        ).take(len(labels))
-    else:
-        examples = examples.shuffle(SHUFFLE_BUFFER, seed=seed)
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-
-    def picture(
-        example: tuple[tf.Tensor, tf.Tensor], own_seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        png, label = example
-        image = _decode(png, size)
-        if settings.augmentation:
-            return augmentation.augment(image, own_seed), label
-        return tf.cast(image, tf.float32), label
-
-    return (
-        tf.data.Dataset.zip((examples, seeds))
-        .apply(tf.data.experimental.assert_cardinality(len(labels)))
-        .map(picture, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(settings.batch_size)
-        .prefetch(2)
-    )
+        return train, evaluation
 
 
 def class_weights(labels: np.ndarray) -> dict[int, float]:
@@ -219,6 +169,31 @@ def class_weights(labels: np.ndarray) -> dict[int, float]:
     return {
         index: len(labels) / (present * int(count)) for index, count in enumerate(counts) if count
     }
+
+
+def open_phase(posture_model: keras.Model, phase: Phase, settings: TrainerSettings) -> str | None:
+    """Freezes what a phase does not train.
+
+    Returns:
+      The layer up to which all is frozen, see `model.frozen_end`.
+    """
+    if phase.name == "head":
+        model.freeze_base(posture_model)
+    elif phase.name == "fine_tune":
+        model.open_layers(posture_model, settings.frozen_layers)
+    return model.frozen_end(posture_model)
+
+
+def _sampling(train: Examples, settings: TrainerSettings, views: int) -> Sampling:
+    balance = settings.class_balance
+    return Sampling(
+        batch_size=settings.batch_size,
+        views=views,
+        oversample=balance == "oversample",
+        class_weights=class_weights(train.labels) if balance == "weights" else {},
+        mixup=settings.mixup,
+        seed=settings.seed,
+    )
 
 
 # --- training -----------------------------------------------------------------
@@ -263,12 +238,10 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def train_phase(
-    posture_model: keras.Model,
+    trained: keras.Model,
     phase: Phase,
-    steps: int,
     train: tf.data.Dataset,
     evaluation: tf.data.Dataset,
-    weights: dict[int, float] | None,
     patience: int,
     backup: Path,
     logs: Path,
@@ -276,13 +249,13 @@ def train_phase(
     """Trains one phase, or what is left of it, and loads its best weights.
 
     Args:
-      posture_model: with the layers of the phase already opened.
-      phase: how long and how fast. The rate falls to nothing along a cosine
-        (Loshchilov and Hutter 2017), so that the last epochs settle.
-      steps: batches in an epoch.
+      trained: with the layers of the phase already opened; from pictures or stored
+        features, as the data has them, to probabilities.
+      phase: how long and how fast. The rate rises over the first tenth of the steps and
+        then falls to nothing along a cosine (Loshchilov and Hutter 2017), so that the
+        last epochs settle.
       train: one epoch of training batches.
       evaluation: the eval split; its loss decides which weights are the best.
-      weights: class weights, or None.
       patience: epochs without a lower eval loss before the phase ends.
       backup: folder of this phase that outlives a killed run.
       logs: folder for TensorBoard.
@@ -292,22 +265,28 @@ def train_phase(
     """
     backup.mkdir(parents=True, exist_ok=True)
     best, table, done = backup / "best.weights.h5", backup / "history.csv", backup / "done"
-    posture_model.compile(
+    steps = phase.epochs * int(train.cardinality())
+    warmup = steps // 10
+    trained.compile(
         optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(phase.learning_rate, steps * phase.epochs)
+            keras.optimizers.schedules.CosineDecay(
+                phase.learning_rate / 10,
+                steps - warmup,
+                warmup_target=phase.learning_rate,
+                warmup_steps=warmup,
+            )
         ),
-        loss="sparse_categorical_crossentropy",
+        loss="categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,  # XLA on CPU trains this model ten times slower
     )
     if not done.exists():
         past = read_history(table)
         lowest = min((row["val_loss"] for row in past), default=None)
-        posture_model.fit(
+        trained.fit(
             train,
             validation_data=evaluation,
             epochs=phase.epochs,
-            class_weight=weights,
             verbose=0,
             callbacks=[
                 keras.callbacks.ModelCheckpoint(
@@ -327,8 +306,44 @@ def train_phase(
             ],
         )
         done.touch()
-    posture_model.load_weights(str(best))
+    trained.load_weights(str(best))
     return read_history(table)
+
+
+def fit(
+    posture_model: keras.Model,
+    settings: TrainerSettings,
+    examples: Callable[[str | None], tuple[Examples, Examples]],
+    backup: Path,
+    logs: Path,
+) -> dict[str, list[dict[str, float]]]:
+    """Trains a model in phases.
+
+    Args:
+      posture_model: from `model.build_model`; is trained.
+      settings: of the training.
+      examples: gives training and eval split for the layer that a phase may start
+        from (`model.frozen_end`): its features, or pictures all the same.
+      backup: folder that outlives a killed run.
+      logs: folder for TensorBoard.
+
+    Returns:
+      The figures of each epoch by phase.
+    """
+    history = {}
+    for phase in phases(settings):
+        end = open_phase(posture_model, phase, settings)
+        train, evaluation = examples(end)
+        history[phase.name] = train_phase(
+            model.after(posture_model, train.end) if train.end else posture_model,
+            phase,
+            training_data(train, _sampling(train, settings, settings.views_from(end))),
+            evaluation_data(evaluation, settings.batch_size),
+            settings.early_stopping_patience,
+            backup / phase.name,
+            logs / phase.name,
+        )
+    return history
 
 
 def _draw_curves(history: dict[str, list[dict[str, float]]], path: Path) -> None:
@@ -367,8 +382,8 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
 
     Args:
       fn_args: paths of the transformed splits and of the outputs; `custom_config`
-        holds `settings` (TrainerSettings as a dict), `backup_root`, and the digests of
-        code and base weights.
+        holds `settings` (TrainerSettings as a dict), `backup_root`, `cache_root`, and the
+        digests of code and base weights.
     """
     settings = TrainerSettings(**fn_args.custom_config["settings"])
     keras.utils.set_random_seed(settings.seed)
@@ -376,35 +391,22 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
 
-    train_pieces, labels = split_into_pieces(_files(fn_args.train_files), backup / "train")
-    eval_pieces, eval_labels = split_into_pieces(_files(fn_args.eval_files), backup / "eval")
-    train = training_data(train_pieces, labels, settings)
-    evaluation = evaluation_data(eval_pieces, len(eval_labels), settings)
-    weights = class_weights(labels) if settings.class_balance == "weights" else None
-
     posture_model = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
-    history = {}
-    for phase in phases(settings):
-        if phase.name == "head":
-            model.freeze_base(posture_model)
-        elif phase.name == "fine_tune":
-            model.open_layers(posture_model, settings.frozen_layers)
-        history[phase.name] = train_phase(
-            posture_model,
-            phase,
-            math.ceil(len(labels) / settings.batch_size),
-            train,
-            evaluation,
-            weights,
-            settings.early_stopping_patience,
-            backup / phase.name,
-            run_dir / "tensorboard" / phase.name,
-        )
+    splits = Splits(
+        _files(fn_args.train_files),
+        _files(fn_args.eval_files),
+        posture_model,
+        settings,
+        Path(fn_args.custom_config["cache_root"]),
+        backup,
+    )
+    history = fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
 
+    train, _ = splits(model.frozen_end(posture_model))
     summary = {
         "settings": asdict(settings),
-        "examples": len(labels),
-        "class_weights": weights,
+        "examples": len(train.labels),
+        "class_weights": _sampling(train, settings, 1).class_weights,
         "phases": history,
     }
     (run_dir / "history.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")

@@ -56,15 +56,18 @@ class PipelineConfig(BaseModel):
     alpha: float = Field(1.0, gt=0, le=1.4)  # MobileNetV2's width multiplier
     frozen_layers: int = Field(100, ge=0, le=154)
     batch_size: int = Field(32, ge=1, le=1024)
-    head_epochs: int = Field(6, ge=1)
+    head_epochs: int = Field(20, ge=1)
     head_learning_rate: float = Field(3e-4, gt=0)
-    fine_tune_epochs: int = Field(12, ge=0)
-    fine_tune_learning_rate: float = Field(1e-4, gt=0)
+    fine_tune_epochs: int = Field(8, ge=0)
+    fine_tune_learning_rate: float = Field(3e-4, gt=0)
     scratch_epochs: int = Field(30, ge=1)  # without base weights, everything is trained at once
     scratch_learning_rate: float = Field(1e-3, gt=0)
     early_stopping_patience: int = Field(5, ge=1)
     class_balance: Literal["weights", "oversample", "none"] = "weights"
-    augmentation: bool = True
+    augmentation: float = Field(1.0, ge=0, le=1)  # strength of training views; 0 leaves them plain
+    views: int = Field(8, ge=1, le=64)  # augmented views of a picture, where layers are frozen
+    mixup: float = Field(0.3, ge=0, le=4)  # mixes training examples; 0 mixes none
+    feature_cache: bool = True  # keeps what the frozen layers make of them
     seed: int = Field(20240701, ge=0)
 
     # Gates.
@@ -97,6 +100,11 @@ class PipelineConfig(BaseModel):
     def pipeline_root(self) -> Path:
         """The artifacts of the components."""
         return self.output_root / "artifacts"
+
+    @property
+    def feature_cache_dir(self) -> Path:
+        """What the frozen layers make of training pictures, for later runs."""
+        return self.output_root / "features"
 
     @property
     def metadata_path(self) -> Path:

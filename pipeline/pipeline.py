@@ -120,6 +120,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             custom_config={
                 "settings": asdict(_trainer_settings(config)),
                 "backup_root": str(config.pipeline_root / "training_backup"),
+                "cache_root": str(config.feature_cache_dir),
                 "code_digest": code_digest("components.trainer"),
                 "base_weights_sha256": _sha256(Path(config.base_weights)),
             },

@@ -36,7 +36,10 @@ SETTINGS = TrainerSettings(
     scratch_learning_rate=1e-3,
     early_stopping_patience=5,
     class_balance="weights",
-    augmentation=True,
+    augmentation=1.0,
+    views=3,
+    feature_cache=True,
+    mixup=0.3,
     seed=7,
 )
 # 12 Sitting, 6 Standing, 2 Lying.
@@ -107,7 +110,11 @@ def _fn_args(
         transform_graph_path=str(graph),
         serving_model_dir=str(out / "model"),
         model_run_dir=str(out / "run"),
-        custom_config={"settings": asdict(settings), "backup_root": str(backup)},
+        custom_config={
+            "settings": asdict(settings),
+            "backup_root": str(backup),
+            "cache_root": str(out / "features"),
+        },
     )
 
 
@@ -120,81 +127,6 @@ def test_class_weights_give_each_class_the_same_say() -> None:
 
 def test_absent_class_gets_no_weight() -> None:
     assert set(trainer.class_weights(np.array([0, 0, 1]))) == {0, 1}
-
-
-@pytest.fixture(scope="module")
-def train(
-    transformed: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[list[str], np.ndarray]:
-    """Pieces and labels of the training split."""
-    files = [str(transformed / "train" / "part-0.gz")]
-    return trainer.split_into_pieces(files, tmp_path_factory.mktemp("pieces") / "train")
-
-
-def test_pieces_hold_every_example_in_order(
-    train: tuple[list[str], np.ndarray],
-    transformed: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(trainer, "PIECE", 6)
-    source = [str(transformed / "train" / "part-0.gz")]
-    (tmp_path / "pieces").mkdir()
-    (tmp_path / "pieces" / "000099.tfrecord").write_text("left by an interrupted run")
-    pieces, labels = trainer.split_into_pieces(source, tmp_path / "pieces")
-    assert len(pieces) == 4 == len(list((tmp_path / "pieces").iterdir()))
-    assert labels.tolist() == LABELS
-    copied = list(tf.data.TFRecordDataset(pieces).as_numpy_iterator())
-    assert copied == list(tf.data.TFRecordDataset(source, "GZIP").as_numpy_iterator())
-    # Batches draw on pieces from all over the split.
-    plain = replace(SETTINGS, augmentation=False, batch_size=20)
-    pictures, _ = next(trainer.training_data(pieces, labels, plain).as_numpy_iterator())
-    assert sorted(pictures[:, 0, 0, 0].astype(int)) == list(range(20))
-
-
-def _epoch(
-    train: tuple[list[str], np.ndarray], settings: TrainerSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    data = trainer.training_data(*train, settings)
-    pictures, labels = zip(*data.as_numpy_iterator(), strict=True)
-    return np.concatenate(pictures), np.concatenate(labels)
-
-
-def test_an_epoch_has_every_picture_once_in_another_order_each_time(
-    train: tuple[list[str], np.ndarray],
-) -> None:
-    plain = replace(SETTINGS, augmentation=False)
-    data = trainer.training_data(*train, plain)
-    orders = []
-    for _ in range(2):
-        pictures = np.concatenate([batch for batch, _ in data.as_numpy_iterator()])
-        orders.append(pictures[:, 0, 0, 0].astype(int).tolist())
-    assert sorted(orders[0]) == sorted(orders[1]) == list(range(20))
-    assert orders[0] != orders[1]
-
-
-def test_same_seed_same_epoch_whatever_the_threads(train: tuple[list[str], np.ndarray]) -> None:
-    for settings in (SETTINGS, replace(SETTINGS, class_balance="oversample")):
-        first, second = _epoch(train, settings), _epoch(train, settings)
-        np.testing.assert_array_equal(first[0], second[0])
-        np.testing.assert_array_equal(first[1], second[1])
-
-
-def test_oversampling_balances_the_training_split_only(
-    train: tuple[list[str], np.ndarray], transformed: Path, tmp_path: Path
-) -> None:
-    settings = replace(SETTINGS, class_balance="oversample")
-    data = trainer.training_data(*train, settings)
-    labels = np.concatenate([labels for _ in range(20) for _, labels in data.as_numpy_iterator()])
-    assert len(labels) == 20 * len(LABELS)
-    shares = np.bincount(labels) / len(labels)
-    assert shares == pytest.approx([1 / 3] * 3, abs=0.08)
-    held_back, held_back_labels = trainer.split_into_pieces(
-        [str(transformed / "eval" / "part-0.gz")], tmp_path / "eval"
-    )
-    evaluated = trainer.evaluation_data(held_back, len(held_back_labels), settings)
-    evaluated = np.concatenate([labels for _, labels in evaluated.as_numpy_iterator()])
-    assert evaluated.tolist() == [0, 1, 2, 0]
 
 
 def test_phases() -> None:
@@ -250,6 +182,42 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
         features.SIZE: [b"small"],
         features.COLOUR: [b"grayscale"],
     }
+
+
+@pytest.fixture(scope="module")
+def base_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights of a base that was never trained, but whose batch norm knows its inputs."""
+    keras.utils.set_random_seed(1)
+    base = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None)
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.1
+    for _ in range(3):
+        base(np.random.default_rng(2).uniform(-1, 1, (32, 32, 32, 3)), training=True)
+    path = tmp_path_factory.mktemp("weights") / "base.weights.h5"
+    base.save_weights(path)
+    return str(path)
+
+
+def test_stored_features_train_as_pictures_do(
+    transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str
+) -> None:
+    given = replace(SETTINGS, base_weights=base_weights, head_epochs=2, fine_tune_epochs=2)
+    losses, probabilities = [], []
+    for cached in (True, False):
+        out = tmp_path / str(cached)
+        settings = replace(given, feature_cache=cached)
+        trainer.run_fn(_fn_args(transformed, transform_graph, out, settings, out / "backup"))
+        assert bool(list(out.glob("features/*/*/rows"))) == cached
+        phases = json.loads((out / "run" / "history.json").read_text())["phases"]
+        losses.append(
+            [row[name] for rows in phases.values() for row in rows for name in ("loss", "val_loss")]
+        )
+        trained = keras.models.load_model(out / "run" / "model.keras")
+        probabilities.append(trained(np.full((1, 32, 32, 3), 90.0, np.float32)).numpy())
+    # float16 keeps three digits of a feature, and training makes more of the difference.
+    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-2)
+    np.testing.assert_allclose(probabilities[0], probabilities[1], atol=2e-2)
 
 
 class _KilledError(Exception):

@@ -60,7 +60,7 @@ def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Pat
         ("[splits]\ntest = 0", "splits.test is 0 and should be greater than or equal to 1"),
         ('batch_size = "32"', "batch_size is '32' and should be a valid integer"),
         ("batch_size = 1.5", "batch_size is 1.5 and should be a valid integer"),
-        ("augmentation = 1", "augmentation is 1 and should be a valid boolean"),
+        ("feature_cache = 1", "feature_cache is 1 and should be a valid boolean"),
         ('fit = "crop"', "fit is 'crop' and should be 'stretch', 'border' or 'letterbox'"),
         ("accuracy_floor = nan", "accuracy_floor is nan"),
         ("accuracy_floor = 1.5", "accuracy_floor is 1.5"),
