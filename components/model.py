@@ -1,5 +1,6 @@
 """The posture model: MobileNetV2 with a dense head, and what of it is trained when."""
 
+from pathlib import Path
 from typing import Final
 
 import keras
@@ -7,6 +8,8 @@ import keras
 from schema import features
 
 BASE: Final = "mobilenet_v2"
+LOGITS: Final = "logits"
+TEMPERATURE: Final = "temperature"
 # Keras gives MobileNetV2's batch norm a momentum of 0.999: made for a million
 # ImageNet steps. From scratch on a few hundred steps the moving averages would
 # still be their initial values when the model is first evaluated.
@@ -14,6 +17,25 @@ SCRATCH_MOMENTUM: Final = 0.9
 # Before each dense layer, where base weights are given: the head has more weights than the
 # open layers, and learns a few hundred pictures by heart.
 DROPOUT: Final = 0.3
+
+
+@keras.saving.register_keras_serializable(package="lookdeep")
+class Temperature(keras.layers.Layer):
+    """Divides by one number, which no training changes; 1 until it is set.
+
+    Temperature scaling after Guo et al. 2017. It is a part of the model, so that its
+    probabilities are calibrated wherever it goes; which class is on top does not change.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the number."""
+        self.temperature = self.add_weight(
+            shape=(), initializer="ones", trainable=False, name=TEMPERATURE
+        )
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Divides; any shape."""
+        return inputs / self.temperature
 
 
 def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model:
@@ -46,9 +68,9 @@ def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model
         if weights is not None:
             x = keras.layers.Dropout(DROPOUT, name=f"dropout_{index}")(x)
         x = keras.layers.Dense(units, activation="relu", name=f"dense_{index}")(x)
-    probabilities = keras.layers.Dense(
-        len(features.POSTURES), activation="softmax", dtype="float32", name="probabilities"
-    )(x)
+    x = keras.layers.Dense(len(features.POSTURES), dtype="float32", name=LOGITS)(x)
+    x = Temperature(dtype="float32", name=TEMPERATURE)(x)
+    probabilities = keras.layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(pictures, probabilities, name="posture")
 
 
@@ -72,3 +94,18 @@ def open_layers(model: keras.Model, frozen_layers: int) -> None:
     for index, layer in enumerate(base.layers):
         frozen = index < frozen_layers or isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = not frozen
+
+
+def logits(model: keras.Model) -> keras.Model:
+    """The same model up to the logits, float32 [batch, 3]: before temperature and softmax."""
+    return keras.Model(model.inputs, model.get_layer(LOGITS).output)
+
+
+def set_temperature(model: keras.Model, temperature: float) -> None:
+    """Calibrates the model's probabilities; above 1 they become less certain."""
+    model.get_layer(TEMPERATURE).temperature.assign(temperature)
+
+
+def load(path: Path) -> keras.Model:
+    """Loads a saved model, for answers only. Keras knows `Temperature` by this module."""
+    return keras.models.load_model(path, compile=False)

@@ -2,6 +2,7 @@
 
 With given base weights there are two phases, the head on the frozen base and
 then the open layers at a small rate; without them one phase trains everything.
+Then the probabilities are calibrated on the eval split.
 A killed run goes on in the epoch where it was.
 """
 
@@ -22,7 +23,7 @@ import tensorflow_transform as tft
 from matplotlib.figure import Figure
 from tfx.components.trainer import fn_args_utils
 
-from components import augmentation, model, progress, signatures
+from components import augmentation, calibration, model, progress, signatures
 from schema import features
 
 # Serialized pictures of about 70 KB: the buffer stays near 150 MB however many images.
@@ -55,6 +56,7 @@ class TrainerSettings:
     class_balance: str
     augmentation: bool
     seed: int
+    wanted_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -401,11 +403,16 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
             run_dir / "tensorboard" / phase.name,
         )
 
+    logits = model.logits(posture_model).predict(evaluation, verbose=0)
+    calibrated = calibration.calibrate(logits, eval_labels, settings.wanted_accuracy)
+    model.set_temperature(posture_model, calibrated.temperature)
+
     summary = {
         "settings": asdict(settings),
         "examples": len(labels),
         "class_weights": weights,
         "phases": history,
+        "calibration": asdict(calibrated),
     }
     (run_dir / "history.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
     _draw_curves(history, run_dir / "curves.png")
@@ -416,6 +423,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         settings.ingest_size,
         settings.image_size,
         settings.fit,
+        calibrated.choice.threshold,
     )
     signatures.export(module, fn_args.serving_model_dir)
     shutil.rmtree(backup)

@@ -66,10 +66,12 @@ class PipelineConfig(BaseModel):
     class_balance: Literal["weights", "oversample", "none"] = "weights"
     augmentation: bool = True
     seed: int = Field(20240701, ge=0)
+    wanted_accuracy: float = Field(0.95, ge=0, le=1)  # of what the model is not unsure about
 
     # Gates.
     accuracy_floor: float = Field(0.87, ge=0, le=1.01)  # above 1 nothing is pushed
     tranche_accuracy_floor: float = Field(0.75, ge=0, le=1.01)
+    coverage_floor: float = Field(0.5, ge=0, le=1)  # share that the model is not unsure about
     max_accuracy_drop: float = Field(0.01, ge=0, le=1)  # against the blessed baseline
     max_label_drift: float = Field(0.3, gt=0, le=1)  # L-infinity distance between tranches
 
