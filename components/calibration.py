@@ -3,7 +3,7 @@
 Imports neither TensorFlow nor TFX: Trainer, Evaluator and the review share it.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -38,13 +38,12 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What was fitted on the eval split; JSON-serialisable.
+class Calibration(Choice):
+    """The choice and what it was made on, the eval split; JSON-serialisable.
 
     Attributes:
       temperature: that logits are divided by.
       wanted_accuracy: that the threshold was chosen for.
-      choice: the threshold.
       error_before: expected calibration error at temperature 1; None without images.
       error_after: the same at the fitted temperature.
       images: how many there were.
@@ -52,7 +51,6 @@ class Calibration:
 
     temperature: float
     wanted_accuracy: float
-    choice: Choice
     error_before: float | None
     error_after: float | None
     images: int
@@ -70,9 +68,9 @@ def calibrate(logits: Floats, labels: npt.NDArray[np.int64], wanted_accuracy: fl
     temperature = fit_temperature(logits, labels)
     before, after = (_confidence(logits, each) for each in (1.0, temperature))
     return Calibration(
+        **asdict(choose_threshold(after, correct, wanted_accuracy)),
         temperature=temperature,
         wanted_accuracy=wanted_accuracy,
-        choice=choose_threshold(after, correct, wanted_accuracy),
         error_before=expected_calibration_error(before, correct),
         error_after=expected_calibration_error(after, correct),
         images=len(labels),

@@ -423,7 +423,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         settings.ingest_size,
         settings.image_size,
         settings.fit,
-        calibrated.choice.threshold,
+        calibrated.threshold,
     )
     signatures.export(module, fn_args.serving_model_dir)
     shutil.rmtree(backup)

@@ -233,8 +233,8 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
     error = calibration.expected_calibration_error(top, right)
     assert error == pytest.approx(calibrated["error_after"], abs=1e-5)
     choice = calibration.choose_threshold(top, right, SETTINGS.wanted_accuracy)
-    assert choice.coverage == calibrated["choice"]["coverage"]
-    assert choice.selective_accuracy == calibrated["choice"]["selective_accuracy"]
+    assert choice.coverage == calibrated["coverage"]
+    assert choice.selective_accuracy == calibrated["selective_accuracy"]
 
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     jpeg = tf.io.encode_jpeg(np.full((50, 90, 3), 120, np.uint8)).numpy()
@@ -245,7 +245,7 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
     expected = [features.POSTURES[index].encode() for index in probabilities.argmax(axis=1)]
     assert answer["label"].numpy().tolist() == expected
     np.testing.assert_array_equal(answer["confidence"].numpy(), probabilities.max(axis=1))
-    threshold = calibrated["choice"]["threshold"]
+    threshold = calibrated["threshold"]
     assert loaded.threshold.numpy() == pytest.approx(threshold or np.inf)
     unsure = probabilities.max(axis=1) < loaded.threshold.numpy()
     assert answer["unsure"].numpy().tolist() == unsure.tolist()
