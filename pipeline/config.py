@@ -71,7 +71,7 @@ class PipelineConfig(BaseModel):
     # Gates.
     accuracy_floor: float = Field(0.87, ge=0, le=1.01)  # above 1 nothing is pushed
     tranche_accuracy_floor: float = Field(0.75, ge=0, le=1.01)
-    coverage_floor: float = Field(0.5, ge=0, le=1)  # share that the model is not unsure about
+    coverage_floor: float = Field(0.5, ge=0, le=1.01)  # share that the model is not unsure about
     max_accuracy_drop: float = Field(0.01, ge=0, le=1)  # against the blessed baseline
     max_label_drift: float = Field(0.3, gt=0, le=1)  # L-infinity distance between tranches
 
