@@ -122,8 +122,8 @@ def choose_threshold(
     lower Wilson bound. The threshold that looks best on few images is one that luck favours:
     chosen by the count on 100 images, it missed what was wanted by over a point in a third
     of the draws of `benchmarks/unsure_threshold.py`; with the bound at 75 % in a sixth, for
-    8 points of coverage. At 95 % no threshold at all was found in a third: 52 right answers
-    of 52 do not prove an accuracy of 0.95.
+    7 points of coverage. At 95 % no threshold at all was found in a third: 51 right answers
+    of 51 do not prove an accuracy of 0.95.
 
     Args:
       confidence: [images], of the answers; NaN is never sure.
