@@ -20,12 +20,32 @@ import tensorflow as tf
 from components import model
 from components.code_digest import code_digest
 from components.feature_store import FeatureStore
-from components.training_data import Features, decode, read_split, view_of
+from components.training_data import Features, Pictures, decode, read_split, view_of
 
 # Pictures that go through the frozen layers at once: about 500 MB at 224 px.
 BATCH_SIZE: Final = 32
 # Sets of features that are kept: of this training and of the one before.
 KEPT: Final = 2
+
+
+class FreshFeatures:
+    """A split whose frozen part of the model is computed each time it is read.
+
+    Args:
+      pictures: the split.
+      posture_model: from `components.model.build_model`.
+      end: the layer whose output is wanted, from `components.model.frozen_end`.
+    """
+
+    def __init__(self, pictures: Pictures, posture_model: keras.Model, end: str) -> None:
+        self._pictures, self.labels, self.end = pictures, pictures.labels, end
+        self._frozen = model.up_to(posture_model, [end])
+
+    def batches(self, chosen: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Batches of (float32 [batch, *shape of the layer's output], int64 [batch])."""
+        return self._pictures.batches(chosen, batch_size).map(
+            lambda inputs, labels: (self._frozen(inputs)[self.end], labels)
+        )
 
 
 @dataclass(frozen=True)

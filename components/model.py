@@ -1,5 +1,6 @@
 """The posture model: MobileNetV2 with a dense head, and what of it is trained when."""
 
+from pathlib import Path
 from typing import Final
 
 import keras
@@ -8,6 +9,9 @@ from schema import features
 
 BASE: Final = "mobilenet_v2"
 POOL: Final = "pool"  # the layer between base and head
+LOGITS: Final = "logits"
+TEMPERATURE: Final = "temperature"
+PROBABILITIES: Final = "probabilities"
 # Keras gives MobileNetV2's batch norm a momentum of 0.999: made for a million
 # ImageNet steps. From scratch on a few hundred steps the moving averages would
 # still be their initial values when the model is first evaluated.
@@ -15,6 +19,25 @@ SCRATCH_MOMENTUM: Final = 0.9
 # Before each dense layer, where base weights are given: the head has more weights than the
 # open layers, and learns a few hundred pictures by heart.
 DROPOUT: Final = 0.3
+
+
+@keras.saving.register_keras_serializable(package="lookdeep")
+class Temperature(keras.layers.Layer):
+    """Divides by one number, which no training changes; 1 until it is set.
+
+    Temperature scaling after Guo et al. 2017. It is a part of the model, so that its
+    probabilities are calibrated wherever it goes; which class is on top does not change.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the number."""
+        self.temperature = self.add_weight(
+            shape=(), initializer="ones", trainable=False, name=TEMPERATURE
+        )
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Divides; any shape."""
+        return inputs / self.temperature
 
 
 def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model:
@@ -47,9 +70,9 @@ def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model
         if weights is not None:
             x = keras.layers.Dropout(DROPOUT, name=f"dropout_{index}")(x)
         x = keras.layers.Dense(units, activation="relu", name=f"dense_{index}")(x)
-    probabilities = keras.layers.Dense(
-        len(features.POSTURES), activation="softmax", dtype="float32", name="probabilities"
-    )(x)
+    x = keras.layers.Dense(len(features.POSTURES), dtype="float32", name=LOGITS)(x)
+    x = Temperature(dtype="float32", name=TEMPERATURE)(x)
+    probabilities = keras.layers.Activation("softmax", dtype="float32", name=PROBABILITIES)(x)
     return keras.Model(pictures, probabilities, name="posture")
 
 
@@ -124,22 +147,37 @@ def up_to(model: keras.Model, ends: list[str]) -> keras.Model:
     return keras.Model(model.input, {name: by_name[name] for name in ends})
 
 
-def after(model: keras.Model, end: str) -> keras.Model:
+def after(model: keras.Model, end: str | None, last: str = PROBABILITIES) -> keras.Model:
     """The part of a model that comes after one of its layers.
 
     Args:
       model: from `build_model`.
-      end: what `frozen_end` returned.
+      end: what `frozen_end` returned; None for all of it, from pictures on.
+      last: the layer that it ends in: `PROBABILITIES` or `LOGITS`.
 
     Returns:
-      A model from that layer's output to probabilities, float32 [batch, 3]. It shares
-      the layers: what it learns, the whole model knows.
+      A model from that layer's output to float32 [batch, 3]. It shares the layers: what
+      it learns, the whole model knows.
     """
-    head = keras.Model(model.get_layer(POOL).output, model.output)
-    if end == POOL:
-        return head
+    if end is None:
+        return keras.Model(model.input, model.get_layer(last).output)
     base = model.get_layer(BASE)
-    start = base.get_layer(end).output
-    features_of_picture = keras.Input(start.shape[1:])
-    rest = keras.Model(start, base.output)(features_of_picture, training=False)
-    return keras.Model(features_of_picture, head(model.get_layer(POOL)(rest)))
+    start = model.get_layer(POOL).output if end == POOL else base.get_layer(end).output
+    inputs = keras.Input(start.shape[1:])
+    x = inputs
+    if end != POOL:
+        x = model.get_layer(POOL)(keras.Model(start, base.output)(x, training=False))
+    names = [layer.name for layer in model.layers]
+    for name in names[names.index(POOL) + 1 : names.index(last) + 1]:
+        x = model.get_layer(name)(x)
+    return keras.Model(inputs, x)
+
+
+def set_temperature(model: keras.Model, temperature: float) -> None:
+    """Calibrates the model's probabilities; above 1 they become less certain."""
+    model.get_layer(TEMPERATURE).temperature.assign(temperature)
+
+
+def load(path: Path) -> keras.Model:
+    """Loads a saved model, for answers only. Keras knows `Temperature` by this module."""
+    return keras.models.load_model(path, compile=False)

@@ -6,7 +6,7 @@ slice and each part of the confidence intervals, which took half of the
 Evaluator's time; its own `CategoricalCrossEntropy` takes one-hot labels only.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import apache_beam as beam
@@ -19,12 +19,16 @@ from tensorflow_model_analysis.metrics import (
 )
 from tensorflow_model_analysis.proto import config_pb2
 
+from components import calibration
+from schema import features
+
 ACCURACY: Final = "accuracy"
 CROSS_ENTROPY: Final = "cross_entropy"
 EXPECTED_CALIBRATION_ERROR: Final = "expected_calibration_error"
 MACRO_F1: Final = "macro_f1"
+COVERAGE: Final = "coverage"
+SELECTIVE_ACCURACY: Final = "selective_accuracy"
 
-CALIBRATION_BINS: Final = 15
 SMALLEST_PROBABILITY: Final = 1e-7  # as Keras: the logarithm of 0 would swallow every other image
 
 Array = npt.NDArray[np.float64]
@@ -59,26 +63,50 @@ class CrossEntropy(metric_types.Metric):
 
     def __init__(self, name: str = CROSS_ENTROPY) -> None:
         """Takes the name in the results."""
-        super().__init__(_from_sums(cross_entropy_terms, cross_entropy, (2,)), name=name)
+        super().__init__(_from_sums(cross_entropy_terms, share, (2,)), name=name)
 
 
 class ExpectedCalibrationError(metric_types.Metric):
     """How far the confidence of the top label is from its accuracy, 0 (best) to 1.
 
-    Predictions are put by the probability of their top label into equal-width
-    bins over [0, 1], 15 of them; the error is the mean over images of
-    |accuracy of the bin - mean confidence of the bin|. Guo, Pleiss, Sun and
-    Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, eq. 3.
+    The same as `calibration.expected_calibration_error`, of sums that can be merged.
     """
 
     def __init__(self, name: str = EXPECTED_CALIBRATION_ERROR) -> None:
         """Takes the name in the results."""
         super().__init__(
-            _from_sums(calibration_terms, calibration_error, (3, CALIBRATION_BINS)), name=name
+            _from_sums(calibration_terms, calibration_error, (3, calibration.BINS)), name=name
         )
 
 
-for _metric in (Accuracy, MacroF1, CrossEntropy, ExpectedCalibrationError):
+class Coverage(metric_types.Metric):
+    """The share of images that the model is not unsure about, 0 to 1.
+
+    It is read from the model's output `unsure`; NaN for a model without one, as those from
+    before it are.
+    """
+
+    def __init__(self, name: str = COVERAGE) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_sums(coverage_terms, share, (2,)), name=name)
+
+
+class SelectiveAccuracy(metric_types.Metric):
+    """The share of right answers among those that are not unsure; NaN if there are none."""
+
+    def __init__(self, name: str = SELECTIVE_ACCURACY) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_sums(selective_terms, share, (2,)), name=name)
+
+
+for _metric in (
+    Accuracy,
+    MacroF1,
+    CrossEntropy,
+    ExpectedCalibrationError,
+    Coverage,
+    SelectiveAccuracy,
+):
     metric_types.register_metric(_metric)
 
 
@@ -102,24 +130,36 @@ def macro_f1(matrix: Confusion) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
-def cross_entropy_terms(label: int, probabilities: Array) -> Array:
+# What follows takes an image's label, its probabilities [3], and 1 if the answer is sure, 0
+# if it is unsure, NaN if the model does not tell.
+
+
+def cross_entropy_terms(label: int, probabilities: Array, _sure: float) -> Array:
     """One image's share of the sums: [1, -log(probability of `label`)]."""
     return np.array([1.0, -np.log(max(float(probabilities[label]), SMALLEST_PROBABILITY))])
 
 
-def cross_entropy(totals: Array) -> float:
-    """The mean of the sums of `cross_entropy_terms`; NaN if there is no image."""
+def coverage_terms(_label: int, _probabilities: Array, sure: float) -> Array:
+    """One image's share of the sums: [1, whether it is sure]."""
+    return np.array([1.0, sure])
+
+
+def selective_terms(label: int, probabilities: Array, sure: float) -> Array:
+    """One image's share of the sums: [whether it is sure, whether it is sure and right]."""
+    return np.array([sure, sure * float(np.argmax(probabilities) == label)])
+
+
+def share(totals: Array) -> float:
+    """The second sum by the first, a mean over what the first counts; NaN if it counts none."""
     return float(totals[1] / totals[0]) if totals[0] else float("nan")
 
 
-def calibration_terms(label: int, probabilities: Array) -> Array:
+def calibration_terms(label: int, probabilities: Array, _sure: float) -> Array:
     """One image's share of the sums by bin: count, confidence and correctness, [3, 15]."""
     top = int(np.argmax(probabilities))
-    confidence = float(probabilities[top])
-    terms = np.zeros((3, CALIBRATION_BINS))
-    # Intervals are closed on the right, as in the paper, so that 1.0 is in the last one.
-    index = int(np.ceil(np.nan_to_num(confidence) * CALIBRATION_BINS)) - 1
-    terms[:, np.clip(index, 0, CALIBRATION_BINS - 1)] = 1.0, confidence, float(top == label)
+    confidence = probabilities[top]
+    terms = np.zeros((3, calibration.BINS))
+    terms[:, calibration.bin_of(confidence)] = 1.0, confidence, float(top == label)
     return terms
 
 
@@ -165,7 +205,9 @@ def _from_confusion_matrix(
 
 
 def _from_sums(
-    terms: Callable[[int, Array], Array], value: Callable[[Array], float], shape: tuple[int, ...]
+    terms: Callable[[int, Array, float], Array],
+    value: Callable[[Array], float],
+    shape: tuple[int, ...],
 ) -> Callable[..., metric_types.MetricComputations]:
     """Makes a metric of a sum over images of `terms`, an array of the given shape."""
 
@@ -195,7 +237,7 @@ class _SumCombiner(beam.CombineFn):
         self,
         key: metric_types.MetricKey,
         eval_config: config_pb2.EvalConfig | None,
-        terms: Callable[[int, Array], Array],
+        terms: Callable[[int, Array, float], Array],
         value: Callable[[Array], float],
         shape: tuple[int, ...],
     ) -> None:
@@ -209,6 +251,7 @@ class _SumCombiner(beam.CombineFn):
         return np.zeros(self._shape)
 
     def add_input(self, accumulator: Array, element: metric_types.StandardMetricInputs) -> Array:
+        sure = _sure(element, self._key.model_name)
         for label, prediction, weight in metric_util.to_label_prediction_example_weight(
             element,
             eval_config=self._eval_config,
@@ -217,7 +260,8 @@ class _SumCombiner(beam.CombineFn):
             example_weighted=self._key.example_weighted,
             flatten=False,
         ):
-            accumulator = accumulator + float(weight.item()) * self._terms(label.item(), prediction)
+            terms = self._terms(label.item(), prediction, sure)
+            accumulator = accumulator + float(weight.item()) * terms
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Array]) -> Array:
@@ -225,3 +269,13 @@ class _SumCombiner(beam.CombineFn):
 
     def extract_output(self, accumulator: Array) -> metric_types.MetricsDict:
         return {self._key: self._value(accumulator)}
+
+
+def _sure(element: metric_types.StandardMetricInputs, model_name: str) -> float:
+    """Whether the model is sure of an image, 1 or 0; NaN if it does not tell."""
+    answer = element.predictions
+    if model_name:  # candidate and baseline were asked
+        answer = answer[model_name]
+    if not isinstance(answer, Mapping) or features.UNSURE not in answer:
+        return float("nan")
+    return 1.0 - float(np.asarray(answer[features.UNSURE]).item())

@@ -54,12 +54,16 @@ class Predict(beam.DoFn):
         answers = self._model.signatures["serving_examples"](examples=batch)
         derived = self._model.signatures["transform_features"](examples=batch)
         probabilities = answers["probabilities"].numpy().tolist()
+        unsure = answers[features.UNSURE].numpy().tolist()
         qualities = zip(*(derived[name].numpy() for name in features.QUALITIES), strict=True)
-        for record, quality, row in zip(records, qualities, probabilities, strict=True):
+        for record, quality, row, doubt in zip(
+            records, qualities, probabilities, unsure, strict=True
+        ):
             yield {
                 **tables.labels(tf.train.Example.FromString(record)),
                 **dict(zip(features.QUALITIES, map(bytes.decode, quality), strict=True)),
                 **dict(zip(features.POSTURES, row, strict=True)),
+                features.UNSURE: doubt,
             }
 
 
@@ -73,7 +77,7 @@ def Predictor(
     split: Parameter[str] = features.TEST,
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
-    """Writes the probabilities of each image of a split, in one streamed pass.
+    """Writes what the model says of each image of a split, in one streamed pass.
 
     Args:
       examples: raw tf.Examples, the ExampleGen's output.

@@ -1,9 +1,11 @@
 """The exported model's ways in.
 
 `serving_default` takes what a camera sends, `serving_examples` what the
-TFRecords hold, `transform_features` gives the Evaluator labels and slices.
+TFRecords hold; both say whether the model is unsure. `transform_features` gives
+the Evaluator labels and slices.
 """
 
+import math
 from typing import Any
 
 import keras
@@ -23,6 +25,7 @@ class ServingModule(tf.Module):
       ingest_size: side of the square that ingested pictures fit, pixels.
       image_size: side of the model's input, pixels.
       fit: how pictures are brought to that side (`preprocessing.fit_image`).
+      threshold: least confidence of a sure answer; None if no answer is sure.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class ServingModule(tf.Module):
         ingest_size: int,
         image_size: int,
         fit: str,
+        threshold: float | None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -40,6 +44,10 @@ class ServingModule(tf.Module):
         self._ingest_size = ingest_size
         self._image_size = image_size
         self._fit = fit
+        # A variable, so that the exported model can be asked for it.
+        self.threshold = tf.Variable(
+            math.inf if threshold is None else threshold, trainable=False, dtype=tf.float32
+        )
 
     def _parse(self, examples: tf.Tensor, *columns: str) -> dict[str, tf.Tensor]:
         return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
@@ -47,6 +55,9 @@ class ServingModule(tf.Module):
     def _picture(self, encoded: tf.Tensor) -> tf.Tensor:
         image = preprocessing.scale_down(preprocessing.decode_image(encoded), self._ingest_size)
         return preprocessing.fit_image(image, self._image_size, self._fit)
+
+    def _unsure(self, confidence: tf.Tensor) -> tf.Tensor:
+        return ~(confidence >= self.threshold)  # NaN is unsure, too
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -57,15 +68,17 @@ class ServingModule(tf.Module):
 
         Returns:
           `probabilities` float32 [batch, 3], `label` string [batch], `confidence`
-          float32 [batch].
+          float32 [batch], `unsure` bool [batch].
         """
         spec = tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8)
         pictures = tf.map_fn(self._picture, image_bytes, fn_output_signature=spec)
         probabilities = self.model(tf.cast(pictures, tf.float32), training=False)
+        confidence = tf.reduce_max(probabilities, axis=-1)
         return {
             "probabilities": probabilities,
             "label": tf.gather(tf.constant(features.POSTURES), tf.argmax(probabilities, axis=-1)),
-            "confidence": tf.reduce_max(probabilities, axis=-1),
+            "confidence": confidence,
+            features.UNSURE: self._unsure(confidence),
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -74,10 +87,15 @@ class ServingModule(tf.Module):
 
         The pictures go through the Transform graph, so they are to the bit what the
         model was trained on.
+
+        Returns:
+          `probabilities` float32 [batch, 3], `unsure` bool [batch].
         """
         transformed = self.transform(self._parse(examples, features.IMAGE))
         pictures = decode(transformed[features.IMAGE], self._image_size)
-        return {"probabilities": self.model(pictures, training=False)}
+        probabilities = self.model(pictures, training=False)
+        confidence = tf.reduce_max(probabilities, axis=-1)
+        return {"probabilities": probabilities, features.UNSURE: self._unsure(confidence)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -33,6 +33,7 @@ PREDICTIONS: Final = pa.schema(
         *_LABELS,
         *((name, pa.string()) for name in features.QUALITIES),
         *((name, pa.float32()) for name in features.POSTURES),  # probabilities
+        (features.UNSURE, pa.bool_()),
     ]
 )
 

@@ -2,6 +2,7 @@
 
 With given base weights there are two phases, the head on the frozen base and
 then the open layers at a small rate; without them one phase trains everything.
+Then the probabilities are calibrated on the eval split.
 A killed run goes on in the epoch where it was.
 """
 
@@ -22,8 +23,8 @@ import tensorflow_transform as tft
 from matplotlib.figure import Figure
 from tfx.components.trainer import fn_args_utils
 
-from components import model, progress, signatures
-from components.frozen_features import FeatureCache
+from components import calibration, model, progress, signatures
+from components.frozen_features import FeatureCache, FreshFeatures
 from components.training_data import (
     CLASSES,
     UNLIMITED,
@@ -60,6 +61,7 @@ class TrainerSettings:
     feature_cache: bool
     mixup: float
     seed: int
+    wanted_accuracy: float
 
     def views_from(self, end: str | None) -> int:
         """How many views of a picture a phase sees that trains from layer `end` on."""
@@ -97,6 +99,8 @@ def _report(done: int, total: int) -> None:
 class Splits:
     """Training and eval split: features wherever a phase can start from them, else pictures.
 
+    Features are the same with and without a cache, but for the rounding to float16.
+
     Args:
       train_files: gzipped TFRecords of transformed examples.
       eval_files: the same of the eval split.
@@ -116,7 +120,7 @@ class Splits:
         folder: Path,
     ) -> None:
         self._files = {"train": train_files, "eval": eval_files}
-        self._settings, self._folder = settings, folder
+        self._settings, self._folder, self._model = settings, folder, posture_model
         opened = (open_phase(posture_model, phase, settings) for phase in phases(settings))
         ends = {end for end in opened if end}
         self._cache = None
@@ -128,10 +132,15 @@ class Splits:
 
     def __call__(self, end: str | None) -> tuple[Examples, Examples]:
         """Gives training and eval split to a phase that may start from layer `end`."""
-        if end is None or self._cache is None:
+        if end is None:
             return self._pictures
-        train, evaluation = self._features
-        return train[end], evaluation[end]
+        if self._cache is None:
+            train, evaluation = (
+                FreshFeatures(pictures, self._model, end) for pictures in self._pictures
+            )
+            return train, evaluation
+        cached_train, cached_evaluation = self._features
+        return cached_train[end], cached_evaluation[end]
 
     @cached_property
     def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
@@ -323,7 +332,7 @@ def fit(
       posture_model: from `model.build_model`; is trained.
       settings: of the training.
       examples: gives training and eval split for the layer that a phase may start
-        from (`model.frozen_end`): its features, or pictures all the same.
+        from (`model.frozen_end`).
       backup: folder that outlives a killed run.
       logs: folder for TensorBoard.
 
@@ -335,7 +344,7 @@ def fit(
         end = open_phase(posture_model, phase, settings)
         train, evaluation = examples(end)
         history[phase.name] = train_phase(
-            model.after(posture_model, train.end) if train.end else posture_model,
+            model.after(posture_model, train.end),
             phase,
             training_data(train, _sampling(train, settings, settings.views_from(end))),
             evaluation_data(evaluation, settings.batch_size),
@@ -344,6 +353,26 @@ def fit(
             logs / phase.name,
         )
     return history
+
+
+def calibrate(
+    posture_model: keras.Model, evaluation: Examples, settings: TrainerSettings
+) -> calibration.Calibration:
+    """Fits a trained model's temperature on the eval split and chooses when it is sure.
+
+    Args:
+      posture_model: its temperature is set.
+      evaluation: the eval split.
+      settings: of the training.
+
+    Returns:
+      What was fitted and chosen.
+    """
+    answering = model.after(posture_model, evaluation.end, model.LOGITS)
+    logits = answering.predict(evaluation_data(evaluation, settings.batch_size), verbose=0)
+    calibrated = calibration.calibrate(logits, evaluation.labels, settings.wanted_accuracy)
+    model.set_temperature(posture_model, calibrated.temperature)
+    return calibrated
 
 
 def _draw_curves(history: dict[str, list[dict[str, float]]], path: Path) -> None:
@@ -402,12 +431,14 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     )
     history = fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
 
-    train, _ = splits(model.frozen_end(posture_model))
+    train, evaluation = splits(model.frozen_end(posture_model))
+    calibrated = calibrate(posture_model, evaluation, settings)
     summary = {
         "settings": asdict(settings),
         "examples": len(train.labels),
         "class_weights": _sampling(train, settings, 1).class_weights,
         "phases": history,
+        "calibration": asdict(calibrated),
     }
     (run_dir / "history.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
     _draw_curves(history, run_dir / "curves.png")
@@ -418,6 +449,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         settings.ingest_size,
         settings.image_size,
         settings.fit,
+        calibrated.threshold,
     )
     signatures.export(module, fn_args.serving_model_dir)
     shutil.rmtree(backup)

@@ -69,10 +69,12 @@ class PipelineConfig(BaseModel):
     mixup: float = Field(0.3, ge=0, le=4)  # mixes training examples; 0 mixes none
     feature_cache: bool = True  # keeps what the frozen layers make of them
     seed: int = Field(20240701, ge=0)
+    wanted_accuracy: float = Field(0.95, ge=0, le=1)  # of what the model is not unsure about
 
     # Gates.
     accuracy_floor: float = Field(0.87, ge=0, le=1.01)  # above 1 nothing is pushed
     tranche_accuracy_floor: float = Field(0.75, ge=0, le=1.01)
+    coverage_floor: float = Field(0.5, ge=0, le=1.01)  # share that the model is not unsure about
     max_accuracy_drop: float = Field(0.01, ge=0, le=1)  # against the blessed baseline
     max_label_drift: float = Field(0.3, gt=0, le=1)  # L-infinity distance between tranches
 

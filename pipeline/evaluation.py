@@ -46,9 +46,10 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
 
     A model is blessed when accuracy on the whole test split reaches
     `accuracy_floor`, accuracy in each tranche reaches `tranche_accuracy_floor`,
-    and accuracy overall is not below that of the last blessed model by more than
-    `max_accuracy_drop`. Without a blessed model the Evaluator skips the last
-    condition.
+    the share of the whole test split that the model is not unsure about reaches
+    `coverage_floor`, and accuracy overall is not below that of the last blessed model
+    by more than `max_accuracy_drop`. Without a blessed model the Evaluator skips the
+    last condition.
 
     Args:
       config: the settings of the run.
@@ -73,11 +74,17 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
             value_threshold=_at_least(config.tranche_accuracy_floor)
         ),
     )
+    coverage = config_pb2.PerSliceMetricThreshold(
+        slicing_specs=[config_pb2.SlicingSpec()],
+        threshold=config_pb2.MetricThreshold(value_threshold=_at_least(config.coverage_floor)),
+    )
     return config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
                 signature_name="serving_examples",
                 label_key=features.LABEL,
+                # What the model says beside it is read by metrics of our own.
+                prediction_key="probabilities",
                 preprocessing_function_names=["transform_features"],
             )
         ],
@@ -86,12 +93,9 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
             config_pb2.MetricsSpec(
                 metrics=[
                     _metric("ExampleCount"),
-                    config_pb2.MetricConfig(
-                        class_name=posture_metrics.Accuracy.__name__,
-                        module=posture_metrics.Accuracy.__module__,
-                        # The list, not `threshold`, which would hold in every slice.
-                        per_slice_thresholds=[overall, each_tranche],
-                    ),
+                    _own_metric(posture_metrics.Accuracy, overall, each_tranche),
+                    _own_metric(posture_metrics.Coverage, coverage),
+                    _own_metric(posture_metrics.SelectiveAccuracy),
                     _own_metric(posture_metrics.MacroF1),
                     _own_metric(posture_metrics.CrossEntropy),
                     _own_metric(posture_metrics.ExpectedCalibrationError),
@@ -186,8 +190,15 @@ def _metric(class_name: str, **arguments: Any) -> config_pb2.MetricConfig:
     return config_pb2.MetricConfig(class_name=class_name, config=json.dumps(arguments))
 
 
-def _own_metric(metric: type[tfma.metrics.Metric]) -> config_pb2.MetricConfig:
-    return config_pb2.MetricConfig(class_name=metric.__name__, module=metric.__module__)
+def _own_metric(
+    metric: type[tfma.metrics.Metric], *thresholds: config_pb2.PerSliceMetricThreshold
+) -> config_pb2.MetricConfig:
+    return config_pb2.MetricConfig(
+        class_name=metric.__name__,
+        module=metric.__module__,
+        # The list, not `threshold`, which would hold in every slice.
+        per_slice_thresholds=thresholds,
+    )
 
 
 def _at_least(floor: float) -> config_pb2.GenericValueThreshold:

@@ -24,9 +24,13 @@ _SINGLE_VALUES: Final = (
     "macro_f1",
     "cross_entropy",
     "expected_calibration_error",
+    "coverage",
+    "selective_accuracy",
 )
-# None where the slice is too small or there is no baseline.
+# None where the slice is too small, there is no baseline, or the run is from before them.
 _NOT_ALWAYS_THERE: Final = (
+    "coverage",
+    "selective_accuracy",
     "accuracy_low",
     "accuracy_high",
     "baseline_accuracy",
@@ -76,7 +80,10 @@ def read_slices(evaluation_uri: str) -> dict[SliceKey, dict[str, Any]]:
       - `baseline_accuracy`, and `accuracy_difference`, the candidate's accuracy less
         the baseline's, with the bounds `accuracy_difference_low` and
         `accuracy_difference_high`: None without a baseline, the bounds also in slices
-        too small for them.
+        too small for them;
+      - `coverage`, the share of images that the model is not unsure about, and
+        `selective_accuracy`, the accuracy among those: None if it is unsure of all; both
+        None for a model that does not say so.
     """
     import tensorflow_model_analysis as tfma
 
@@ -120,7 +127,7 @@ def refusals(evaluation_uri: str) -> list[str]:
         ordered.append(
             f"There was no image in the test split to measure accuracy by {columns} on."
             if columns
-            else "There was no image in the test split to measure accuracy on."
+            else "There was no image in the test split to measure accuracy and coverage on."
         )
     return ordered
 
@@ -156,6 +163,11 @@ def _failure_sentence(key: SliceKey, count: int | None, failure: Any) -> str:
         )
     floor = failure.metric_threshold.value_threshold.lower_bound.value
     shown, shown_floor = _decimals(value, floor)
+    if failure.metric_key.name == "coverage":
+        return (
+            f"The model is sure of {shown}{images} {place}, below the coverage floor of"
+            f" {shown_floor}."
+        )
     return f"Accuracy {place} is {shown}{images}, below the floor of {shown_floor}."
 
 

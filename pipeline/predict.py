@@ -33,12 +33,14 @@ class Prediction:
       label: the most probable posture.
       confidence: its probability.
       probabilities: of each posture.
+      unsure: whether the confidence is below the model's own threshold.
     """
 
     image: str
     label: str
     confidence: float
     probabilities: dict[str, float]
+    unsure: bool
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ class Unreadable:
 def predict(
     ctx: click.Context, images: Sequence[Path], model: Path | None, output_root: Path, as_json: bool
 ) -> None:
-    """Name the posture of the person in each of IMAGES.
+    """Name the posture of the person in each of IMAGES, and say where the model is unsure.
 
     The exit status is 1 if one of them cannot be read; the others are still named.
     """
     folder = find_model(model or PipelineConfig(output_root=output_root.absolute()).serving_dir)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     errors.print(Text(f"Loading the model {folder}; TensorFlow takes some ten seconds."))
-    table = Table("Image", "Posture", *features.POSTURES, show_edge=False, pad_edge=False)
+    table = Table("Image", "Posture", "", *features.POSTURES, show_edge=False, pad_edge=False)
     unreadable = 0
     for answer in answers(folder, images):
         if isinstance(answer, Unreadable):
@@ -79,7 +81,8 @@ def predict(
             click.echo(json.dumps(asdict(answer)))
         else:
             shares = (f"{answer.probabilities[name]:.2f}" for name in features.POSTURES)
-            table.add_row(Text(answer.image, overflow="fold"), answer.label, *shares)
+            doubt = "unsure" if answer.unsure else ""
+            table.add_row(Text(answer.image, overflow="fold"), answer.label, doubt, *shares)
     if table.row_count:
         Console().print(table)
     ctx.exit(1 if unreadable else 0)
@@ -124,7 +127,8 @@ def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unrea
       An answer for each picture, in order.
 
     Raises:
-      InputError: the model cannot be loaded or takes no pictures.
+      InputError: the model cannot be loaded, takes no pictures, or is from before models
+        could be unsure.
     """
     serve = _load(folder)
     import tensorflow as tf
@@ -160,6 +164,11 @@ def _load(folder: Path) -> Any:
         raise InputError(
             f"The model {folder} does not take encoded pictures; name one that `lookdeep run` made."
         )
+    if features.UNSURE not in serve.structured_outputs:
+        raise InputError(
+            f"The model {folder} does not say when it is unsure, so it is from an older version"
+            " of this pipeline; push a new one with `lookdeep run`."
+        )
     # The signature dies with the model, unless someone holds on to it.
     serve.model = model
     return serve
@@ -171,11 +180,10 @@ def _png(image: Any) -> bytes:
     return encoded.getvalue()
 
 
-def _rows(outputs: dict[str, Any]) -> Iterator[tuple[str, float, dict[str, float]]]:
-    """The answers of a batch: label, confidence, probabilities."""
-    labels, confidences, probabilities = (
-        outputs[name].numpy() for name in ("label", "confidence", "probabilities")
-    )
-    for label, confidence, shares in zip(labels, confidences, probabilities, strict=True):
+def _rows(outputs: dict[str, Any]) -> Iterator[tuple[str, float, dict[str, float], bool]]:
+    """The answers of a batch: label, confidence, probabilities, whether unsure."""
+    names = ("label", "confidence", "probabilities", features.UNSURE)
+    columns = (outputs[name].numpy() for name in names)
+    for label, confidence, shares, unsure in zip(*columns, strict=True):
         by_posture = dict(zip(features.POSTURES, map(float, shares), strict=True))
-        yield label.decode(), float(confidence), by_posture
+        yield label.decode(), float(confidence), by_posture, bool(unsure)

@@ -217,16 +217,19 @@ def _accuracy_table(outcome: Outcome) -> Table:
     table.add_column("Count", justify="right")
     table.add_column("Accuracy", justify="right")
     table.add_column("95 %", justify="right")
+    table.add_column("Sure of", justify="right")
     for name, metrics in outcome.metrics.items():
         # Overall and by tranche; run.json has the other slices.
         if name != OVERALL and not (name.startswith("tranche=") and "," not in name):
             continue
         low, high = metrics.get("accuracy_low"), metrics.get("accuracy_high")
+        coverage = metrics.get("coverage")
         table.add_row(
             name.replace("tranche=", "tranche "),
             f"{metrics['example_count']:,}",
             f"{metrics['accuracy']:.3f}",
             "" if low is None or high is None else f"{low:.2f} to {high:.2f}",
+            "" if coverage is None else f"{coverage:.3f}",
         )
     return table
 

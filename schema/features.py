@@ -64,6 +64,9 @@ QUALITY_VALUES: Final[dict[str, tuple[str, ...]]] = {
 }
 QUALITIES: Final = tuple(QUALITY_VALUES)
 
+# What the exported model says beside its answer.
+UNSURE: Final = "unsure"  # bool: its confidence is below its threshold
+
 # The classes, in the order of the model's outputs.
 POSTURES: Final = ("Sitting", "Standing", "Lying")
 UNKNOWN_POSTURE: Final = "Unknown"

@@ -229,13 +229,16 @@ def judge(request: pictures.Request, answers: dict[str, dict[str, Any]], toleran
         return case(False, f"got a malformed answer: {fault}")
     if request.like is None:
         return case(True, "got a well-formed answer")
-    reference = answers.get(request.like, {}).get("outputs", {}).get("probabilities")
-    if not reference:
+    reference = answers.get(request.like, {}).get("outputs", {})
+    if not reference.get("probabilities") or not reference.get(features.UNSURE):
         return case(False, f"cannot be compared, since {request.like} got no answer")
+    beside = "training" if request.like == pictures.TRAINING else request.like
+    fault = _thresholds_differ(answer["outputs"], reference)
+    if fault:
+        return case(False, f"got another threshold than {beside}: {fault}")
     found = np.array(answer["outputs"]["probabilities"], float)
     # Reference rows repeat where the request sends the same pictures again.
-    difference = float(np.abs(found - np.resize(reference, found.shape)).max())
-    beside = "training" if request.like == pictures.TRAINING else request.like
+    difference = float(np.abs(found - np.resize(reference["probabilities"], found.shape)).max())
     return case(
         difference <= tolerance,  # False for NaN, too
         f"differ{'s' if request.what.startswith('A ') else ''} from {beside} by up to "
@@ -253,6 +256,9 @@ def _fault(outputs: dict[str, Any], rows: int, signature: str) -> str | None:
         return "a probability is not a finite number"
     if np.abs(probabilities.sum(axis=1) - 1).max() > SUM_TOLERANCE or probabilities.min() < 0:
         return "probabilities are negative or do not add up to 1"
+    unsure = outputs.get(features.UNSURE, [])
+    if len(unsure) != rows or not all(isinstance(doubt, bool) for doubt in unsure):
+        return "it does not say of each picture whether it is unsure"
     if signature != pictures.SERVING_DEFAULT:
         return None
     if outputs.get("label") != [features.POSTURES[i] for i in probabilities.argmax(axis=1)]:
@@ -261,3 +267,23 @@ def _fault(outputs: dict[str, Any], rows: int, signature: str) -> str | None:
     if confidence.shape != (rows,) or not np.allclose(confidence, probabilities.max(axis=1)):
         return "a confidence is not the largest probability"
     return None
+
+
+def _thresholds_differ(*answers: dict[str, Any]) -> str | None:
+    """Says where no one threshold parts the sure from the unsure rows of all answers.
+
+    A picture whose confidence is next to the threshold may rightly be sure in one answer
+    and unsure in the other, so rows are not compared one by one.
+    """
+    rows = [
+        (max(probabilities), doubt)
+        for outputs in answers
+        for probabilities, doubt in zip(
+            outputs["probabilities"], outputs[features.UNSURE], strict=False
+        )
+    ]
+    highest = max((confidence for confidence, doubt in rows if doubt), default=-np.inf)
+    lowest = min((confidence for confidence, doubt in rows if not doubt), default=np.inf)
+    if highest < lowest:
+        return None
+    return f"unsure at a confidence of {highest:.4f}, sure at {lowest:.4f}"

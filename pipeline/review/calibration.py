@@ -6,25 +6,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from components import calibration
 from pipeline.review.contents import Calibration, CalibrationBin, CoveragePoint
 from schema import features
 
-# As in `components.posture_metrics`, which brings TFMA along; the test holds both together.
-BINS: Final = 15
 MOST_POINTS: Final = 100
 
 Array = npt.NDArray[np.float64]
 
 
-def calibrate(predictions: pd.DataFrame) -> Calibration:
+def calibrate(predictions: pd.DataFrame, fitted: calibration.Calibration | None) -> Calibration:
     """Compares confidence with accuracy.
 
-    The error is that of Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
-    Neural Networks", ICML 2017, eq. 3. The coverage curve is the risk-coverage curve
-    of El-Yaniv and Wiener, JMLR 2010, with accuracy in place of risk.
+    The coverage curve is the risk-coverage curve of El-Yaniv and Wiener, JMLR 2010,
+    with accuracy in place of risk.
 
     Args:
       predictions: a row an image, with the columns of `components.tables.PREDICTIONS`.
+      fitted: what the Trainer fitted.
 
     Returns:
       Bins from the least confidence up, those without images left out; the error, NaN
@@ -34,30 +33,32 @@ def calibrate(predictions: pd.DataFrame) -> Calibration:
     probabilities = np.nan_to_num(predictions[list(features.POSTURES)].to_numpy(np.float64))
     predicted = np.array(features.POSTURES, object)[probabilities.argmax(axis=1)]
     confidence = probabilities.max(axis=1)
-    right = (predictions[features.POSTURE].to_numpy() == predicted).astype(np.float64)
-    bins = _bins(confidence, right)
-    gaps = [part.count * abs(part.accuracy - part.confidence) for part in bins]
-    error = sum(gaps) / len(confidence) if bins else float("nan")
-    return Calibration(bins, error, _coverage(confidence, right))
+    right = predictions[features.POSTURE].to_numpy() == predicted
+    error = calibration.expected_calibration_error(confidence, right)
+    return Calibration(
+        _bins(confidence, right),
+        float("nan") if error is None else error,
+        _coverage(confidence, right),
+        fitted,
+    )
 
 
-def _bins(confidence: Array, right: Array) -> list[CalibrationBin]:
-    # Intervals are closed on the right, as in the paper, so that 1.0 is in the last one.
-    index = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+def _bins(confidence: Array, right: npt.NDArray[np.bool_]) -> list[CalibrationBin]:
+    index = calibration.bin_of(confidence)
     return [
         CalibrationBin(
-            low=number / BINS,
-            high=(number + 1) / BINS,
+            low=number / calibration.BINS,
+            high=(number + 1) / calibration.BINS,
             count=int(inside.sum()),
             confidence=float(confidence[inside].mean()),
             accuracy=float(right[inside].mean()),
         )
-        for number in range(BINS)
+        for number in range(calibration.BINS)
         if (inside := index == number).any()
     ]
 
 
-def _coverage(confidence: Array, right: Array) -> list[CoveragePoint]:
+def _coverage(confidence: Array, right: npt.NDArray[np.bool_]) -> list[CoveragePoint]:
     # Images of equal confidence are accepted together or not at all.
     thresholds, first = np.unique(np.sort(confidence), return_index=True)
     ascending: npt.NDArray[Any] = right[np.argsort(confidence)]

@@ -14,7 +14,7 @@ def draw(review: Review) -> dict[str, vega.Chart]:
         ]
     if review.calibration:
         charts.append(model_charts.reliability(review.calibration))
-        charts.append(model_charts.coverage(review.calibration))
+        charts.append(model_charts.coverage(review.calibration, review.overall))
     if review.data:
         charts += data_charts.draw(review.data)
     if review.training and review.training.epochs:

@@ -23,7 +23,7 @@ from pipeline.review import (
     validation,
     verdict,
 )
-from pipeline.review.contents import Baseline, Pictures, Review, Slice, Training
+from pipeline.review.contents import Baseline, Calibration, Pictures, Review, Slice, Training
 from pipeline.review.snapshot import Snapshot
 from schema import features
 
@@ -95,7 +95,7 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
         groups=slices.groups(parts),
         least=LEAST,
         worst=slices.worst(parts, LEAST) if overall else [],
-        calibration=None if predictions is None else calibration.calibrate(predictions),
+        calibration=None if predictions is None else _calibration(found, predictions),
         pictures=None if predictions is None else _pictures(snapshot, found, predictions),
         data=data,
         validation=validation.validation(found.outputs, result.findings),
@@ -194,6 +194,12 @@ def _training(found: _Run, result: Outcome) -> Training | None:
     _, seconds = found.lineage.producer(model_run)
     cached = any(stage.name == "Trainer" and stage.state == "cached" for stage in result.components)
     return training.training(model_run.folder, seconds, cached)
+
+
+def _calibration(found: _Run, predictions: pd.DataFrame) -> Calibration:
+    model_run = found.output("Trainer", "model_run")
+    fitted = training.fitted(model_run.folder) if model_run else None
+    return calibration.calibrate(predictions, fitted)
 
 
 def _pictures(snapshot: Snapshot, found: _Run, predictions: pd.DataFrame) -> Pictures:

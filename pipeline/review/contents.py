@@ -8,6 +8,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from components import calibration
 from pipeline.record import Finding, Stage, Verdict
 
 # --- 1 the verdict ------------------------------------------------------------------
@@ -114,6 +115,8 @@ class Slice:
       recall: by posture; None where the posture does not occur.
       precision: by posture; None where it was never predicted.
       calibration_error: expected calibration error, 0 (best) to 1.
+      coverage: share that the model is not unsure about; None if it does not tell.
+      selective_accuracy: accuracy among those; None if there are none.
       difference: accuracy less the baseline's; None without a baseline.
       difference_low: 95 % confidence bounds of the difference.
       difference_high: the same.
@@ -131,6 +134,8 @@ class Slice:
     recall: dict[str, float | None]
     precision: dict[str, float | None]
     calibration_error: float | None
+    coverage: float | None
+    selective_accuracy: float | None
     difference: float | None
     difference_low: float | None
     difference_high: float | None
@@ -189,6 +194,7 @@ class Calibration:
     bins: list[CalibrationBin]
     error: float  # expected calibration error, 0 (best) to 1
     coverage: list[CoveragePoint]
+    fitted: calibration.Calibration | None  # on the eval split; None for models from before it
 
 
 # --- 5 pictures -----------------------------------------------------------------------

@@ -34,7 +34,10 @@ class GradCam:
         pool = model.get_layer(POOL)
         self._size = int(model.input_shape[1])
         self._convolutions = keras.Model(model.inputs, pool.input)
-        *self._head, self._last = model.layers[model.layers.index(pool) :]
+        head = model.layers[model.layers.index(pool) :]
+        dense = [layer for layer in head if isinstance(layer, keras.layers.Dense)]
+        self._last = dense[-1]
+        self._head = head[: head.index(self._last)]
         self._explain = tf.function(self._explained)
 
     def __call__(self, jpeg: bytes, fit: str) -> Map:

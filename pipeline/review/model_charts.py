@@ -108,7 +108,7 @@ def reliability(calibration: Calibration) -> vega.Chart:
     )
 
 
-def coverage(calibration: Calibration) -> vega.Chart:
+def coverage(calibration: Calibration, overall: Slice | None) -> vega.Chart:
     """Accuracy on what is accepted against how much is: a risk-coverage curve, El-Yaniv (2010)."""
     rows = [
         {
@@ -129,11 +129,17 @@ def coverage(calibration: Calibration) -> vega.Chart:
         ),
         tooltip="tip:N",
     )
-    chart = alt.layer(base.mark_line(), base.mark_point(filled=True, size=24, opacity=1))
     summary = (
         "What is gained if a person decides where the model is unsure: the further to the left,"
         " the more is left to the person."
     )
+    layers = [base.mark_line(), base.mark_point(filled=True, size=24, opacity=1)]
+    if overall and overall.coverage is not None and overall.selective_accuracy is not None:
+        here = [{"coverage": overall.coverage, "accuracy": overall.selective_accuracy}]
+        chosen = vega.chart(here).encode(x="coverage:Q", y="accuracy:Q")
+        layers.append(chosen.mark_point(size=130, strokeWidth=2, opacity=1))
+        summary += " The ring is what the model itself calls sure."
+    chart = alt.layer(*layers)
     return vega.Chart(
         "coverage",
         "What if unsure predictions are left to a person?",

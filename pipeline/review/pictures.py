@@ -133,13 +133,12 @@ def _draw(
     if not choice.shown:
         return
     # In here: TensorFlow takes seconds to import, and `choose` does without.
-    import keras
-
+    from components import model
     from pipeline.review import grad_cam
 
     explain = None
     if model_path and explained:
-        explain = grad_cam.GradCam(keras.models.load_model(model_path, compile=False))
+        explain = grad_cam.GradCam(model.load(model_path))
     for row, jpeg in _stored(choice, split_folder):
         picture = Image.open(io.BytesIO(jpeg))
         picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)

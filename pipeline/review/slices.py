@@ -111,6 +111,8 @@ def _slice(key: SliceKey, metrics: dict[str, Any]) -> Slice:
         recall={posture: metrics[f"recall/{posture}"] for posture in features.POSTURES},
         precision={posture: metrics[f"precision/{posture}"] for posture in features.POSTURES},
         calibration_error=metrics["expected_calibration_error"],
+        coverage=metrics["coverage"],
+        selective_accuracy=metrics["selective_accuracy"],
         difference=metrics.get("accuracy_difference"),
         difference_low=metrics.get("accuracy_difference_low"),
         difference_high=metrics.get("accuracy_difference_high"),

@@ -4,8 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.calibration import Calibration
 from pipeline.review.contents import Epoch, Phase, Training
 from schema import features
+
+
+def fitted(model_run: Path) -> Calibration | None:
+    """What was fitted on the eval split after the training; None for runs from before that.
+
+    Args:
+      model_run: folder of the Trainer's `model_run` artifact.
+    """
+    found = _history(model_run).get("calibration")
+    return Calibration(**found) if found else None
 
 
 def training(model_run: Path, seconds: float, cached: bool) -> Training:
@@ -16,7 +27,7 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
       seconds: of the Trainer, when it trained.
       cached: whether that was in an earlier run.
     """
-    history: dict[str, Any] = json.loads((model_run / "history.json").read_text(encoding="utf-8"))
+    history = _history(model_run)
     epochs: list[Epoch] = []
     phases = []
     for name, rows in history["phases"].items():
@@ -52,3 +63,8 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
         seconds=seconds,
         cached=cached,
     )
+
+
+def _history(model_run: Path) -> dict[str, Any]:
+    history: dict[str, Any] = json.loads((model_run / "history.json").read_text(encoding="utf-8"))
+    return history

@@ -62,6 +62,7 @@ def gates(
     return [
         _contract(outcome, outputs),
         *_floors(config, slices),
+        *_coverage(config, slices),
         _comparison(config, slices, baseline),
         _serving(outputs),
     ]
@@ -120,6 +121,24 @@ def _floors(config: PipelineConfig, slices: list[Slice]) -> Iterator[Gate]:
         wrong = part.count - round(part.accuracy * part.count)
         sentence = f"{wrong:,} of {part.count:,} images are wrong."
         yield Gate(name, part.accuracy, floor, passed, sentence)
+
+
+def _coverage(config: PipelineConfig, slices: list[Slice]) -> Iterator[Gate]:
+    for part in slices:
+        # Runs from before the model could be unsure were not asked.
+        if part.columns or part.coverage is None:
+            continue
+        unsure = part.count - round(part.coverage * part.count)
+        sentence = f"The model is unsure of {unsure:,} of {part.count:,} images"
+        if part.selective_accuracy is not None:
+            sentence += f" and right on {part.selective_accuracy * 100:.1f} % of the others"
+        yield Gate(
+            "Share of test images that the model is sure of",
+            part.coverage,
+            config.coverage_floor,
+            part.coverage >= config.coverage_floor - _ROUNDING,
+            f"{sentence}.",
+        )
 
 
 def _comparison(config: PipelineConfig, slices: list[Slice], baseline: Baseline | None) -> Gate:

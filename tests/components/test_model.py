@@ -1,8 +1,11 @@
 """What of the model is trained when, and what stays as ImageNet left it."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import scipy.special
 
 from components import model
 from schema import features
@@ -26,6 +29,8 @@ def test_head_is_the_original_projects(given_weights: str) -> None:
     posture = model.build_model(SIZE, ALPHA, given_weights)
     dense = [layer.units for layer in posture.layers if isinstance(layer, keras.layers.Dense)]
     assert dense == [1024, 1024, 512, len(features.POSTURES)]
+    names = [layer.name for layer in posture.layers[-3:]]
+    assert names == [model.LOGITS, model.TEMPERATURE, "probabilities"]
     probabilities = posture.predict(np.full((2, SIZE, SIZE, 3), 128.0, np.float32), verbose=0)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
@@ -36,6 +41,30 @@ def test_head_phase_trains_the_head_alone(given_weights: str) -> None:
     base = {id(variable) for variable in posture.get_layer(model.BASE).variables}
     assert not any(id(variable) in base for variable in posture.trainable_variables)
     assert len(posture.trainable_variables) == 8
+
+
+def test_temperature_scales_and_survives_being_saved(given_weights: str, tmp_path: Path) -> None:
+    posture = model.build_model(SIZE, ALPHA, given_weights)
+    posture.get_layer(model.LOGITS).bias.assign([0.3, 1.0, -0.5])
+    pictures = np.random.default_rng(3).uniform(0, 255, (8, SIZE, SIZE, 3)).astype(np.float32)
+    logits = model.after(posture, None, model.LOGITS).predict(pictures, verbose=0)
+    before = posture.predict(pictures, verbose=0)
+    np.testing.assert_allclose(before, scipy.special.softmax(logits, axis=1), atol=1e-6)
+    model.set_temperature(posture, 0.25)
+    posture.save(tmp_path / "model.keras")
+    after = keras.models.load_model(tmp_path / "model.keras").predict(pictures, verbose=0)
+    np.testing.assert_allclose(after, scipy.special.softmax(logits / 0.25, axis=1), atol=1e-5)
+    np.testing.assert_array_equal(after.argmax(axis=1), before.argmax(axis=1))
+    assert np.abs(after - before).max() > 0.01
+
+
+def test_training_sees_the_logits_not_rounded_probabilities(given_weights: str) -> None:
+    """Keras finds the logits behind a softmax; else the loss of a sure error ends at 16."""
+    posture = model.build_model(SIZE, ALPHA, given_weights)
+    posture.get_layer(model.LOGITS).bias.assign([0.0, 60.0, 0.0])
+    posture.compile("sgd", "sparse_categorical_crossentropy")
+    pictures = np.zeros((2, SIZE, SIZE, 3), np.float32)
+    assert posture.evaluate(pictures, np.array([0, 0]), verbose=0) > 40
 
 
 def test_open_layers_leaves_frozen_ones_and_batch_norm(given_weights: str) -> None:
@@ -78,3 +107,27 @@ def test_from_scratch_batch_norm_adapts_within_few_steps() -> None:
     before = norms[0].moving_mean.numpy().copy()
     posture.fit(pictures, np.array([0, 1, 2, 0]), epochs=1, verbose=0)
     assert np.abs(norms[0].moving_mean.numpy() - before).max() > 0
+
+
+@pytest.mark.parametrize("frozen_layers", [0, 50, 98, 100, 110, 154])
+def test_up_to_and_after_make_the_whole_again(frozen_layers: int) -> None:
+    posture = model.build_model(32, 0.35, "none")
+    model.open_layers(posture, frozen_layers)
+    end = model.frozen_end(posture)
+    assert (end is None) == (frozen_layers == 0) and (end == model.POOL) == (frozen_layers == 154)
+    if end is None:
+        return
+    base = posture.get_layer(model.BASE)
+    if end != model.POOL:
+        position = [layer.name for layer in base.layers].index(end)
+        assert not any(layer.trainable_variables for layer in base.layers[: position + 1])
+    pictures = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    halves = model.up_to(posture, [end, model.POOL])(pictures)
+    whole = posture(pictures, training=False)
+    rest = model.after(posture, end)
+    np.testing.assert_allclose(rest(halves[end], training=False), whole, atol=1e-6)
+    pooled = model.after(posture, model.POOL)(halves[model.POOL], training=False)
+    np.testing.assert_allclose(pooled, whole, atol=1e-6)
+    # All that is trained is in the second half.
+    trained = {id(variable) for variable in rest.trainable_variables}
+    assert trained == {id(variable) for variable in posture.trainable_variables}

@@ -47,13 +47,13 @@ def test_confusion_metrics_equal_scikit_learn(
 def _totals(terms: str, cases: list[tuple[int, tuple[float, ...]]]) -> np.ndarray:
     labels, probabilities = _arrays(cases)
     function = getattr(posture_metrics, terms)
-    return sum(function(int(a), p) for a, p in zip(labels, probabilities, strict=True))
+    return sum(function(int(a), p, 1.0) for a, p in zip(labels, probabilities, strict=True))
 
 
 @given(CASES)
 def test_cross_entropy_equals_scikit_learn(cases: list[tuple[int, tuple[float, ...]]]) -> None:
     labels, probabilities = _arrays(cases)
-    found = posture_metrics.cross_entropy(_totals("cross_entropy_terms", cases))
+    found = posture_metrics.share(_totals("cross_entropy_terms", cases))
     expected = sklearn.metrics.log_loss(labels, probabilities, labels=[0, 1, 2])
     assert found == pytest.approx(expected, abs=1e-9)
 
@@ -74,21 +74,45 @@ def test_calibration_error_equals_the_formula(cases: list[tuple[int, tuple[float
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+@given(CASES, st.lists(st.booleans(), min_size=60, max_size=60))
+def test_coverage_and_selective_accuracy_equal_numpy_and_scikit_learn(
+    cases: list[tuple[int, tuple[float, ...]]], drawn: list[bool]
+) -> None:
+    labels, probabilities = _arrays(cases)
+    sure = np.array(drawn[: len(labels)])
+    rows = list(zip(labels.tolist(), probabilities, sure.astype(float), strict=True))
+    covered = posture_metrics.share(sum(posture_metrics.coverage_terms(*row) for row in rows))
+    assert covered == pytest.approx(sure.mean())
+    found = posture_metrics.share(sum(posture_metrics.selective_terms(*row) for row in rows))
+    if sure.any():
+        predicted = probabilities.argmax(axis=1)
+        accuracy = sklearn.metrics.accuracy_score(labels[sure], predicted[sure])
+        assert found == pytest.approx(accuracy)
+    else:
+        assert np.isnan(found)
+
+
+def test_a_model_that_does_not_tell_has_no_coverage() -> None:
+    answer = (1, np.array([0.0, 1.0, 0.0]), float("nan"))
+    assert np.isnan(posture_metrics.share(posture_metrics.coverage_terms(*answer)))
+    assert np.isnan(posture_metrics.share(posture_metrics.selective_terms(*answer)))
+
+
 def test_certain_and_right_is_calibrated_and_certain_and_wrong_is_not() -> None:
-    right = posture_metrics.calibration_terms(2, np.array([0.0, 0.0, 1.0]))
-    wrong = posture_metrics.calibration_terms(0, np.array([0.0, 0.0, 1.0]))
+    right = posture_metrics.calibration_terms(2, np.array([0.0, 0.0, 1.0]), 1.0)
+    wrong = posture_metrics.calibration_terms(0, np.array([0.0, 0.0, 1.0]), 1.0)
     assert posture_metrics.calibration_error(right) == 0
     assert posture_metrics.calibration_error(wrong) == 1
     assert posture_metrics.calibration_error(right + wrong) == pytest.approx(0.5)
 
 
 def test_a_probability_of_zero_stays_finite() -> None:
-    terms = posture_metrics.cross_entropy_terms(0, np.array([0.0, 0.0, 1.0]))
-    assert posture_metrics.cross_entropy(terms) == pytest.approx(-np.log(1e-7))
+    terms = posture_metrics.cross_entropy_terms(0, np.array([0.0, 0.0, 1.0]), 1.0)
+    assert posture_metrics.share(terms) == pytest.approx(-np.log(1e-7))
 
 
 def test_no_image_is_not_a_number() -> None:
     assert np.isnan(posture_metrics.accuracy({}))
     assert np.isnan(posture_metrics.macro_f1({}))
-    assert np.isnan(posture_metrics.cross_entropy(np.zeros(2)))
+    assert np.isnan(posture_metrics.share(np.zeros(2)))
     assert np.isnan(posture_metrics.calibration_error(np.zeros((3, 15))))

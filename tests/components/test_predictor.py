@@ -32,6 +32,7 @@ from schema import features
 
 IMAGES = 30
 BATCH = 4
+THRESHOLD = 0.5
 SIZE = 32
 
 
@@ -115,7 +116,7 @@ def export_model(rows: list[dict[str, Any]], folder: Path) -> tuple[keras.Model,
             keras.layers.Dense(3, activation="softmax"),
         ]
     )
-    module = Capped(model, tft.TFTransformOutput(str(graph)), 64, SIZE, "stretch")
+    module = Capped(model, tft.TFTransformOutput(str(graph)), 64, SIZE, "stretch", THRESHOLD)
     signatures.export(module, str(folder / "model" / "Format-Serving"))
     return model, str(folder / "model")
 
@@ -189,6 +190,9 @@ def test_probabilities_are_those_of_the_keras_model(world: World) -> None:
     assert answered.dtype == np.float32
     np.testing.assert_allclose(answered, expected, atol=1e-5)
     assert len(set(answered.argmax(axis=1))) > 1
+    unsure = answered.max(axis=1) < THRESHOLD
+    assert found.loc[names, features.UNSURE].tolist() == unsure.tolist()
+    assert 0 < unsure.sum() < IMAGES
 
 
 def test_qualities_are_those_of_transform(world: World) -> None:
@@ -238,6 +242,9 @@ def test_accuracy_in_each_slice_is_what_tfma_found(world: World, tmp_path: Path)
     predicted = world.predictions[postures].idxmax(axis=1)
     right = predicted == world.predictions[features.POSTURE]
     assert metrics["overall"]["accuracy"] == pytest.approx(right.mean())
+    sure = ~world.predictions[features.UNSURE]
+    assert metrics["overall"]["coverage"] == pytest.approx(sure.mean())
+    assert metrics["overall"]["selective_accuracy"] == pytest.approx(right[sure].mean())
     for column in (features.TRANCHE, *features.QUALITIES):
         for value, answers in right.groupby(world.predictions[column]):
             found = metrics[f"{column}={value}"]

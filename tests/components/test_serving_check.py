@@ -24,6 +24,7 @@ from components.serving_check.component import ServingCheck
 from schema import features
 
 IMAGES = 5
+THRESHOLD = 0.3  # everything is sure: no fault is hidden behind another
 SETTINGS: dict[str, Any] = {
     executor.SPLIT: features.TEST,
     executor.IMAGES: 4,
@@ -63,6 +64,9 @@ class Served(tf.Module):
         image = tf.image.resize(tf.ensure_shape(image, [None, None, 3]), [32, 32], antialias=True)
         return 255 - image if "inverts" in self._faults else image
 
+    def _unsure(self, probabilities: tf.Tensor, threshold: float) -> tf.Tensor:
+        return tf.reduce_max(probabilities, axis=-1) < threshold
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.map_fn(self._picture, image_bytes, fn_output_signature=tf.float32)
@@ -78,6 +82,9 @@ class Served(tf.Module):
             "probabilities": probabilities,
             "label": tf.gather(tf.constant(features.POSTURES), top),
             "confidence": tf.reduce_max(probabilities, axis=-1),
+            "unsure": self._unsure(
+                probabilities, 1.1 if "another threshold" in self._faults else THRESHOLD
+            ),
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -91,7 +98,8 @@ class Served(tf.Module):
             return tf.image.resize(image, [32, 32], antialias=True)
 
         images = tf.map_fn(decode, parsed[features.IMAGE], fn_output_signature=tf.float32)
-        return {"probabilities": self.model(tf.reshape(images, [-1, 32, 32, 3]))}
+        probabilities = self.model(tf.reshape(images, [-1, 32, 32, 3]))
+        return {"probabilities": probabilities, "unsure": self._unsure(probabilities, THRESHOLD)}
 
 
 def export(folder: Path, *faults: str) -> standard_artifacts.Model:
@@ -279,6 +287,16 @@ def test_skew_and_made_up_answers_are_refused(
     assert push(model, blessing, tmp_path) == []
 
 
+def test_an_export_with_another_threshold_is_refused(
+    examples: standard_artifacts.Examples, tmp_path: Path
+) -> None:
+    model = export(tmp_path / "model", "another threshold")
+    blessing, cases = check(model, examples, tmp_path)
+    assert {"stored_jpeg", "png", "large", "mixed_batch"} <= failed(cases)
+    assert "got another threshold than training: unsure at" in cases["png"]["sentence"]
+    assert push(model, blessing, tmp_path) == []
+
+
 def test_a_model_that_does_not_load_is_a_verdict(
     sound_model: standard_artifacts.Model, examples: standard_artifacts.Examples, tmp_path: Path
 ) -> None:
@@ -337,7 +355,12 @@ def test_a_process_that_dies_or_hangs_is_a_failed_case(
     assert not any(case.passed for case in cases)
 
 
-GOOD = {"probabilities": [[0.2, 0.7, 0.1]], "label": ["Standing"], "confidence": [0.7]}
+GOOD = {
+    "probabilities": [[0.2, 0.7, 0.1]],
+    "label": ["Standing"],
+    "confidence": [0.7],
+    "unsure": [False],
+}
 
 
 def _changed(**outputs: Any) -> dict[str, Any]:
@@ -358,6 +381,13 @@ def _changed(**outputs: Any) -> dict[str, Any]:
         (_changed(label=["Sitting"]), False),
         (_changed(confidence=[0.9]), False),
         (_changed(confidence=[float("nan")]), False),
+        # Next to a threshold between the two, not beside one above both.
+        (_changed(probabilities=[[0.205, 0.695, 0.1]], confidence=[0.695], unsure=[True]), True),
+        (_changed(probabilities=[[0.195, 0.705, 0.1]], confidence=[0.705], unsure=[True]), False),
+        (_changed(unsure=[True]), False),
+        (_changed(unsure=[]), False),
+        (_changed(unsure=[0]), False),
+        ({"training": {"outputs": {**GOOD, "unsure": []}}, "case": {"outputs": GOOD}}, False),
         ({"case": {"outputs": GOOD}}, False),
         ({"training": {"outputs": GOOD}}, False),
     ],

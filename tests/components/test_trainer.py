@@ -15,9 +15,10 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components import trainer
+from components import calibration, model, trainer
 from components.preprocessing import preprocessing_fn
 from components.trainer import TrainerSettings
+from components.training_data import Pictures, evaluation_data
 from schema import features
 
 SETTINGS = TrainerSettings(
@@ -41,6 +42,7 @@ SETTINGS = TrainerSettings(
     feature_cache=True,
     mixup=0.3,
     seed=7,
+    wanted_accuracy=0.4,
 )
 # 12 Sitting, 6 Standing, 2 Lying.
 LABELS = [0] * 12 + [1] * 6 + [2] * 2
@@ -151,6 +153,22 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
     assert list((tmp_path / "run" / "tensorboard").rglob("events.out.*"))
     assert list(backup.iterdir()) == []
 
+    calibrated = summary["calibration"]
+    low, high = calibration.TEMPERATURES
+    assert low <= calibrated["temperature"] <= high and calibrated["images"] == 4
+    kept = keras.models.load_model(tmp_path / "run" / "model.keras")
+    temperature = kept.get_layer(model.TEMPERATURE).temperature.numpy()
+    assert temperature == pytest.approx(calibrated["temperature"])
+    files = [str(transformed / "eval" / "part-0.gz")]
+    held_back = Pictures(files, tmp_path / "pictures", SETTINGS.image_size, 1.0)
+    answers = kept.predict(evaluation_data(held_back, SETTINGS.batch_size), verbose=0)
+    top, right = answers.max(axis=1), answers.argmax(axis=1) == held_back.labels
+    error = calibration.expected_calibration_error(top, right)
+    assert error == pytest.approx(calibrated["error_after"], abs=1e-5)
+    choice = calibration.choose_threshold(top, right, SETTINGS.wanted_accuracy)
+    assert choice.coverage == calibrated["coverage"]
+    assert choice.selective_accuracy == calibrated["selective_accuracy"]
+
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     jpeg = tf.io.encode_jpeg(np.full((50, 90, 3), 120, np.uint8)).numpy()
     gif = tf.io.encode_png(np.full((7, 5, 1), 9, np.uint8)).numpy()
@@ -160,14 +178,19 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
     expected = [features.POSTURES[index].encode() for index in probabilities.argmax(axis=1)]
     assert answer["label"].numpy().tolist() == expected
     np.testing.assert_array_equal(answer["confidence"].numpy(), probabilities.max(axis=1))
+    threshold = calibrated["threshold"]
+    assert loaded.threshold.numpy() == pytest.approx(threshold or np.inf)
+    unsure = probabilities.max(axis=1) < loaded.threshold.numpy()
+    assert answer["unsure"].numpy().tolist() == unsure.tolist()
 
     example = tf.train.Example()
     example.features.feature[features.IMAGE].bytes_list.value.append(jpeg)
     example.features.feature[features.POSTURE].bytes_list.value.append(b"Standing")
     serialized = tf.constant([example.SerializeToString()])
-    stored = loaded.signatures["serving_examples"](examples=serialized)["probabilities"]
+    stored = loaded.signatures["serving_examples"](examples=serialized)
     # The same JPEG through both doors: the same pixels, so the same answer.
-    np.testing.assert_allclose(stored.numpy()[0], probabilities[0], atol=1e-5)
+    np.testing.assert_allclose(stored["probabilities"].numpy()[0], probabilities[0], atol=1e-5)
+    assert stored["unsure"].numpy().tolist() == unsure[:1].tolist()
     for name, side in ((features.WIDTH, 300), (features.HEIGHT, 500)):
         example.features.feature[name].int64_list.value.append(side)
     for name, value in zip(features.MEASURES, (99, 50, 101, 0), strict=True):

@@ -24,6 +24,8 @@ SETTINGS: dict[str, Any] = {
     "scratch_epochs": 2,
     "accuracy_floor": 0.0,
     "tranche_accuracy_floor": 0.0,
+    "coverage_floor": 0.0,
+    "wanted_accuracy": 0.4,
 }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
+from components import tables
 from schema import features
 from tests.e2e.running import SETTINGS, Command, Ended
 
@@ -106,6 +108,21 @@ def test_record_says_what_tfma_found(first: Ended) -> None:
         assert metrics[f"tranche={tranche}"]["accuracy"] == tfma_accuracy[tranche]
 
 
+def test_unsure_is_one_answer_everywhere(first: Ended) -> None:
+    """The history, the pushed model, the table of predictions and TFMA name one threshold."""
+    history = Path(first.record["paths"]["training"]) / "history.json"
+    fitted = json.loads(history.read_text(encoding="utf-8"))["calibration"]
+    pushed = tf.saved_model.load(first.record["paths"]["pushed"])
+    expected = math.inf if fitted["threshold"] is None else fitted["threshold"]
+    assert pushed.threshold.numpy() == pytest.approx(expected)
+    (folder,) = (first.out / "artifacts" / "Predictor" / "predictions").iterdir()
+    predictions = tables.read(folder)
+    confidence = predictions[list(features.POSTURES)].max(axis=1)
+    assert predictions[features.UNSURE].equals(confidence < pushed.threshold.numpy())
+    coverage = first.record["metrics"]["overall"]["coverage"]
+    assert coverage == pytest.approx(1 - predictions[features.UNSURE].mean())
+
+
 def test_unchanged_rerun_is_cached_and_quick(
     first: Ended, command: Command, tranches: Path
 ) -> None:
@@ -134,6 +151,19 @@ def test_a_floor_out_of_reach_reruns_the_judge_alone_and_stops_the_push(
     ran = {name for name in COMPONENTS if ended.states[name] == "ran"}
     assert ran - {"LatestBlessedModel"} == {"Evaluator", "Pusher", "ReviewPage"}
     assert sorted(path.name for path in (first.out / "serving" / "posture").iterdir()) == served
+
+
+def test_a_coverage_out_of_reach_reruns_the_judge_alone_and_stops_the_push(
+    first: Ended, command: Command, tranches: Path
+) -> None:
+    strict = {**SETTINGS, "coverage_floor": 1.01}
+    ended = command.run(first.out, "--data-root", str(tranches), **strict)
+    assert ended.status == 3, ended.text
+    (reason,) = ended.record["reasons"]
+    assert reason.endswith("below the coverage floor of 1.01.")
+    assert reason in ended.page_text
+    ran = {name for name in COMPONENTS if ended.states[name] == "ran"}
+    assert ran - {"LatestBlessedModel"} == {"Evaluator", "Pusher", "ReviewPage"}
 
 
 def test_a_tranche_without_a_class_is_refused_before_training(
@@ -184,6 +214,7 @@ def test_predict_answers_for_the_pushed_model(first: Ended, command: Command) ->
     for answer in answers:
         assert answer["label"] in features.POSTURES
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert isinstance(answer["unsure"], bool)
 
 
 def test_status_lists_runs_models_and_blessings(first: Ended, command: Command) -> None:

@@ -64,6 +64,8 @@ def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Pat
         ('fit = "crop"', "fit is 'crop' and should be 'stretch', 'border' or 'letterbox'"),
         ("accuracy_floor = nan", "accuracy_floor is nan"),
         ("accuracy_floor = 1.5", "accuracy_floor is 1.5"),
+        ("wanted_accuracy = 95", "wanted_accuracy is 95"),
+        ("coverage_floor = -0.1", "coverage_floor is -0.1"),
         ("batch_size = ", "is not valid TOML"),
         ("data_root = 3", "data_root is 3"),
     ],

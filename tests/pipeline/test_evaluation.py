@@ -22,6 +22,7 @@ from pipeline.evaluation_result import read_metrics, refusals
 from schema import features
 
 IMAGES = 300
+THRESHOLD = 0.5
 
 
 class Cases(NamedTuple):
@@ -36,6 +37,10 @@ class Cases(NamedTuple):
     @property
     def predicted(self) -> np.ndarray:
         return self.probabilities.argmax(axis=1)
+
+    @property
+    def sure(self) -> np.ndarray:
+        return self.probabilities.max(axis=1) >= THRESHOLD
 
     def accuracy(self, where: np.ndarray | slice = slice(None)) -> float:
         return float((self.predicted == self.labels)[where].mean())
@@ -105,7 +110,8 @@ def export_model(
     """Exports a model that reads its answer from the Example, rolled by `shift` classes.
 
     Pictures below a brightness of `dark_below` are dark, the others usual; the other
-    qualities are the same for all. None stands for a model from before qualities.
+    qualities are the same for all. None stands for a model from before qualities, and from
+    before models could be unsure.
 
     It refuses batches above the cap. TFMA then warns and sends the images one by
     one; `evaluate` looks for the warning, so that every run is a test of the cap.
@@ -119,7 +125,10 @@ def export_model(
                 examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
             )
             rows = tf.io.decode_raw(parsed[features.IMAGE], tf.float32)
-            return {"probabilities": tf.roll(tf.reshape(rows, [-1, 3]), shift, axis=1)}
+            answer = {"probabilities": tf.roll(tf.reshape(rows, [-1, 3]), shift, axis=1)}
+            if dark_below is None:
+                return answer
+            return answer | {"unsure": tf.reduce_max(answer["probabilities"], 1) < THRESHOLD}
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
         def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -270,6 +279,7 @@ def test_metrics_equal_scikit_learn(run: Run, slice_name: str) -> None:
     where = CONDITIONS[slice_name](run.cases)
     labels, probabilities = run.cases.labels[where], run.cases.probabilities[where]
     predicted = probabilities.argmax(axis=1)
+    sure = run.cases.sure[where]
     precision, recall, f1, _ = sklearn.metrics.precision_recall_fscore_support(
         labels, predicted, labels=[0, 1, 2], zero_division=np.nan
     )
@@ -278,6 +288,10 @@ def test_metrics_equal_scikit_learn(run: Run, slice_name: str) -> None:
         "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
         "cross_entropy": sklearn.metrics.log_loss(labels, probabilities, labels=[0, 1, 2]),
         "macro_f1": sklearn.metrics.f1_score(labels, predicted, average="macro"),
+        "coverage": sure.mean(),
+        "selective_accuracy": sklearn.metrics.accuracy_score(labels[sure], predicted[sure])
+        if sure.any()
+        else np.nan,
     }
     for index, posture in enumerate(features.POSTURES):
         expected[f"precision/{posture}"] = precision[index]
@@ -375,6 +389,29 @@ def test_below_the_overall_floor_and_worse_than_the_blessed_model(
     ]
 
 
+def test_a_model_that_is_seldom_sure_is_refused_and_a_slice_of_it_is_not(
+    cases: Cases,
+    examples: standard_artifacts.Examples,
+    model: standard_artifacts.Model,
+    run: Run,
+    tmp_path: Path,
+) -> None:
+    covered = float(cases.sure.mean())
+    assert min(part["coverage"] for part in run.metrics.values()) < covered
+    floors = {"accuracy_floor": 0, "tranche_accuracy_floor": 0}
+    at_floor = PipelineConfig(data_root=Path("."), coverage_floor=covered, **floors)
+    blessed, uri = evaluate(at_floor, examples, model, tmp_path / "at")
+    assert blessed and refusals(uri) == []
+
+    above = PipelineConfig(data_root=Path("."), coverage_floor=0.99, **floors)
+    blessed, uri = evaluate(above, examples, model, tmp_path / "above")
+    assert not blessed
+    assert refusals(uri) == [
+        f"The model is sure of {covered:.2f} of {IMAGES} images overall, below the coverage"
+        " floor of 0.99."
+    ]
+
+
 @pytest.fixture(scope="module")
 def compared(
     examples: standard_artifacts.Examples,
@@ -430,11 +467,14 @@ def test_without_a_baseline_there_is_no_difference(run: Run) -> None:
 
 
 def test_better_than_the_blessed_model_blesses(
-    examples: standard_artifacts.Examples, model: standard_artifacts.Model, tmp_path: Path
+    cases: Cases,
+    examples: standard_artifacts.Examples,
+    model: standard_artifacts.Model,
+    tmp_path: Path,
 ) -> None:
     """Settles the sign of the change threshold: an improvement is never a drop.
 
-    The blessed model is from before there were qualities.
+    The blessed model is from before there were qualities, and never said it was unsure.
     """
     worse = export_model(tmp_path / "worse", shift=1, dark_below=None)
     config = PipelineConfig(
@@ -443,3 +483,4 @@ def test_better_than_the_blessed_model_blesses(
     blessed, uri = evaluate(config, examples, model, tmp_path, baseline=worse)
     assert blessed
     assert refusals(uri) == []
+    assert read_metrics(uri)["overall"]["coverage"] == pytest.approx(cases.sure.mean())

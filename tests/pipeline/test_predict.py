@@ -15,7 +15,10 @@ from schema import features
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Answers by the colour of the left upper corner: red sits, green stands, blue lies."""
+    """Answers by the colour of the left upper corner: red sits, green stands, blue lies.
+
+    Where it is gray, it is unsure.
+    """
     import tensorflow as tf
 
     class Corner(tf.Module):
@@ -33,6 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "probabilities": shares,
                 "label": tf.gather(tf.constant(features.POSTURES), tf.argmax(shares, axis=-1)),
                 "confidence": tf.reduce_max(shares, axis=-1),
+                "unsure": tf.reduce_max(shares, axis=-1) < 0.9,
             }
 
     folder = tmp_path_factory.mktemp("model")
@@ -71,6 +75,7 @@ def test_answers_come_in_order_over_several_batches(model: Path, tmp_path: Path)
     for answer in answers:
         assert answer["confidence"] == answer["probabilities"][answer["label"]]
         assert sum(answer["probabilities"].values()) == pytest.approx(1)
+        assert answer["unsure"] is False
 
 
 def test_pictures_are_turned_upright(model: Path, tmp_path: Path) -> None:
@@ -110,6 +115,15 @@ def test_a_table_for_people(model: Path, tmp_path: Path) -> None:
     assert "Sitting" in output
     assert "1.00" in output
     assert "[bold]red.png" in output.replace("\n", "").replace(" ", "")
+    assert "unsure" not in output
+
+
+def test_what_the_model_is_unsure_of_is_marked(model: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), "gray").save(tmp_path / "gray.png")
+    _, output, _ = invoke(tmp_path / "gray.png", "--model", model)
+    assert "unsure" in output
+    _, output, _ = invoke(tmp_path / "gray.png", "--model", model, "--json")
+    assert json.loads(output)["unsure"] is True
 
 
 def test_the_highest_version_is_taken(tmp_path: Path) -> None:
@@ -125,6 +139,20 @@ def test_the_highest_version_is_taken(tmp_path: Path) -> None:
 def test_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no model in"):
         invoke("x.png", "--output-root", tmp_path)
+
+
+def test_a_model_from_before_unsure_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Older(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": tf.ones([tf.size(image_bytes), 3]) / 3}
+
+    older = Older()
+    tf.saved_model.save(older, str(tmp_path), signatures={"serving_default": older.serve})
+    with pytest.raises(InputError, match="does not say when it is unsure"):
+        invoke("x.png", "--model", tmp_path)
 
 
 def test_models_that_are_none_of_ours(tmp_path: Path) -> None:

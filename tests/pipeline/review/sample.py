@@ -11,6 +11,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
+from components import calibration
 from pipeline.record import Finding, Stage
 from pipeline.review.contents import (
     Baseline,
@@ -48,6 +49,7 @@ HOSTILE_NAMES: Final = (
     "long " + "name_" * 40 + ".png",
 )
 IMAGES: Final = 476
+THRESHOLD: Final = 0.655
 TRANCHES: Final = ("1", "2", "3")
 COLOURS: Final = {"Sitting": "#7d4f9e", "Standing": "#2f7d6b", "Lying": "#b5651d"}
 BOXES: Final = {  # the drawn person: left, top, right, bottom
@@ -304,6 +306,7 @@ def _slice(
     recall = {p: confusion[i][i] / actual[i] if actual[i] else None for i, p in _NUMBERED}
     precision = {p: confusion[i][i] / guessed[i] if guessed[i] else None for i, p in _NUMBERED}
     worse = values == ("2", "Lying")
+    sure = [image for image in images if float(image["confidence"]) >= THRESHOLD]
     return Slice(
         columns=columns,
         values=values,
@@ -316,6 +319,8 @@ def _slice(
         recall=recall,
         precision=precision,
         calibration_error=0.031 + 1 / (count + 20),
+        coverage=len(sure) / count,
+        selective_accuracy=_accuracy(sure) if sure else None,
         difference=-0.083 if worse else 0.013,
         difference_low=-0.151 if worse else -0.008,
         difference_high=-0.012 if worse else 0.034,
@@ -373,7 +378,17 @@ def _calibration(images: list[dict[str, str]]) -> Calibration:
         coverage.append(
             CoveragePoint(float(accepted[-1]["confidence"]), kept / IMAGES, _accuracy(accepted))
         )
-    return Calibration(bins, 0.042, coverage)
+    fitted = calibration.Calibration(
+        threshold=THRESHOLD,
+        coverage=0.68,
+        selective_accuracy=0.971,
+        temperature=1.82,
+        wanted_accuracy=0.95,
+        error_before=0.067,
+        error_after=0.041,
+        images=514,
+    )
+    return Calibration(bins, 0.042, coverage, fitted)
 
 
 def _accuracy(images: list[dict[str, str]]) -> float:

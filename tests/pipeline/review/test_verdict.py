@@ -18,7 +18,9 @@ CONFIG = PipelineConfig(accuracy_floor=0.87, tranche_accuracy_floor=0.75, max_ac
 BASELINE = Baseline(7, "r1", accuracy=0.92, difference=-0.02, low=-0.05, high=0.01)
 
 
-def part(name: str, count: int, accuracy: float, **cut: str) -> Slice:
+def part(
+    name: str, count: int, accuracy: float, coverage: float | None = None, **cut: str
+) -> Slice:
     return Slice(
         columns=tuple(cut),
         values=tuple(cut.values()),
@@ -31,6 +33,8 @@ def part(name: str, count: int, accuracy: float, **cut: str) -> Slice:
         recall={},
         precision={},
         calibration_error=0.1,
+        coverage=coverage,
+        selective_accuracy=0.987 if coverage else None,
         difference=None,
         difference_low=None,
         difference_high=None,
@@ -81,6 +85,28 @@ def test_a_value_at_its_floor_passes(tmp_path: Path) -> None:
     )
     assert [gate.passed for gate in gates] == [True] * 4
     assert "nothing to compare" in gates[2].sentence
+
+
+@pytest.mark.parametrize(
+    ("coverage", "passed", "words"),
+    [
+        (0.77, True, "unsure of 23 of 100 images and right on 98.7 % of the others."),
+        (CONFIG.coverage_floor, True, "and right on"),
+        (0.0, False, "unsure of 100 of 100 images."),
+    ],
+)
+def test_a_model_that_is_seldom_sure_does_not_pass(
+    tmp_path: Path, coverage: float, passed: bool, words: str
+) -> None:
+    slices = [
+        part("all test images", 100, 0.9, coverage),
+        part("tranche 2", 9, 0.9, 0.0, tranche="2"),
+    ]
+    gates = verdict.gates(CONFIG, outcome("pushed"), outputs(tmp_path, True), slices, None)
+    (gate,) = [gate for gate in gates if "is sure of" in gate.name]
+    assert (gate.value, gate.threshold) == (coverage, CONFIG.coverage_floor)
+    assert gate.passed is passed
+    assert words in gate.sentence
 
 
 def test_a_refused_run_reached_one_gate() -> None:
