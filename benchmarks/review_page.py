@@ -20,7 +20,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ingestion_memory import link_photos
+from benchmarks.photos import link_photos
 from components.tranches.master import build_master
 from components.tranches.tfrecords import write_tfrecords
 from pipeline import beam
