@@ -45,7 +45,7 @@ def in_process(module: str, *arguments: str | Path) -> Cost:
       subprocess.CalledProcessError: the module failed; what it said went to our stderr.
     """
     command = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         sys.stderr.write(run.stderr)
         run.check_returncode()

@@ -10,6 +10,7 @@ are. It is told for each count beyond the smallest, and the fixed cost beside it
 
 import argparse
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -35,8 +36,8 @@ def per_image(counts: Sequence[int], costs: Sequence[float]) -> list[float]:
     Returns:
       Milliseconds an image, one fewer than counts.
     """
-    steps = zip(counts, counts[1:], costs, costs[1:], strict=False)
-    return [1000 * (after - before) / (more - fewer) for fewer, more, before, after in steps]
+    steps = zip(pairwise(counts), pairwise(costs), strict=True)
+    return [1000 * (after - before) / (more - fewer) for (fewer, more), (before, after) in steps]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,10 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--counts needs three numbers: the smallest tells the fixed cost")
     measured = [stages.measure(given.data.resolve(), count) for count in counts]
     table = Table("stage", "fixed, CPU s", title="CPU and wall-clock time that an image adds, ms")
-    for fewer, more in zip(counts, counts[1:], strict=False):
-        table.add_column(f"CPU, {fewer:,} to {more:,}", justify="right")
-    for fewer, more in zip(counts, counts[1:], strict=False):
-        table.add_column(f"wall, {fewer:,} to {more:,}", justify="right")
+    for clock in ("CPU", "wall"):
+        for fewer, more in pairwise(counts):
+            table.add_column(f"{clock}, {fewer:,} to {more:,}", justify="right")
     reached = []
     for stage in stages.STAGES[1:]:
         cpu = [column[stage].cpu for column in measured]

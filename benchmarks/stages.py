@@ -78,16 +78,15 @@ def run(stage: str, config: PipelineConfig) -> None:
     if stage == INGESTION:
         worker.ingest(config, worker.Progress())
         return
+    pipeline = worker.build_pipeline(config)
+    if stage == IMPORTS:
+        return
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.pipeline import RunOptions
 
-    from pipeline import beam, outcome
-    from pipeline.pipeline import create_pipeline
+    from pipeline import outcome
     from pipeline.review import snapshot
 
-    pipeline = create_pipeline(config, beam.local_args())
-    if stage == IMPORTS:
-        return
     if stage == outcome.REVIEW:
         nodes = [node.id for node in pipeline.components if node.id != stage]
         snapshot.write(
