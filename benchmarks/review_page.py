@@ -20,10 +20,9 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ingestion_memory import link_photos
+from benchmarks.photos import link_photos
 from components.tranches.master import build_master
 from components.tranches.tfrecords import write_tfrecords
-from pipeline import beam
 from pipeline.config import PipelineConfig, Splits
 from pipeline.review import snapshot
 from schema import features
@@ -34,8 +33,7 @@ RUN: Final = "benchmark"
 def run(data: Path, out: Path, images: int) -> PipelineConfig:
     """Runs the pipeline, and with it draws the page once."""
     from pipeline import outcome
-    from pipeline.pipeline import create_pipeline
-    from pipeline.worker import run_pipeline
+    from pipeline.worker import build_pipeline, run_pipeline
 
     config = PipelineConfig(
         data_root=data / "tranches",
@@ -51,7 +49,7 @@ def run(data: Path, out: Path, images: int) -> PipelineConfig:
     report = build_master(data / "tranches", out / "photos")
     master = link_photos(report.master, out / "linked", images)
     write_tfrecords(master, config.tfrecords_dir, size=config.ingest_size)
-    pipeline = create_pipeline(config, beam.local_args())
+    pipeline = build_pipeline(config)
     nodes = [node.id for node in pipeline.components if node.id != outcome.REVIEW]
     snapshot.write(snapshot.Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
     failure = run_pipeline(pipeline, RUN)

@@ -1,0 +1,67 @@
+"""What a piece of work costs: wall-clock time, CPU time and memory, in a process of its own."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a piece of work took.
+
+    Attributes:
+      seconds: wall clock.
+      cpu: CPU seconds, user and system, of all threads and of processes that it started.
+      peak: the most memory that its process had, bytes; not that of processes it started.
+    """
+
+    seconds: float
+    cpu: float
+    peak: int
+
+
+def of(work: Callable[[], object]) -> Cost:
+    """Does a piece of work in this process and says what it took."""
+    seconds, cpu = time.monotonic(), _cpu_seconds()
+    work()
+    return Cost(time.monotonic() - seconds, _cpu_seconds() - cpu, peak_memory())
+
+
+def told(cost: Cost) -> None:
+    """Prints a cost as `in_process` reads it."""
+    print(json.dumps(asdict(cost)))
+
+
+def in_process(module: str, *arguments: str | Path) -> Cost:
+    """Runs a module that ends with `told`, and says what it told.
+
+    Raises:
+      subprocess.CalledProcessError: the module failed; what it said went to our stderr.
+    """
+    command = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        sys.stderr.write(run.stderr)
+        run.check_returncode()
+    return Cost(**json.loads(run.stdout.splitlines()[-1]))
+
+
+def peak_memory() -> int:
+    """The most memory that this process has had, bytes.
+
+    Not getrusage: it counts what the parent had before this process was its own.
+    """
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak
+    return int(peak[1]) * 1024
+
+
+def _cpu_seconds() -> float:
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

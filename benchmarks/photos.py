@@ -1,0 +1,65 @@
+"""A data root of as many pictures as a benchmark asks for, without disk space for them."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Final
+
+from components.tranches import layout
+from schema import features
+
+TRANCHES: Final = 3
+
+_LABEL_COLUMNS: Final = (
+    features.FILE_NAME,
+    features.HOW_MANY,
+    features.POSTURE,
+    features.OCCLUDED,
+    features.PERSON_TYPE,
+    features.EXCEPTION_CASE,
+)
+
+
+def link_photos(source: Path, folder: Path, count: int) -> Path:
+    """Links pictures under as many names and clips as are asked for.
+
+    Args:
+      source: a master table, with the pictures that it names beside it.
+      folder: becomes a data root (`components.tranches.layout`), with a master table in it.
+      count: pictures in all, a third of them in each tranche.
+
+    Returns:
+      The path of the new master table.
+    """
+    with source.open(encoding="utf-8", newline="") as file:
+        photos = list(csv.DictReader(file))
+    tranches: dict[str, list[dict[str, str]]] = {}
+    for number in range(count):
+        photo = photos[number % len(photos)]
+        copy = f"{number // len(photos)}-"
+        tranche = str(1 + number * TRANCHES // count)
+        images = folder / f"tranch{tranche}"
+        images.mkdir(parents=True, exist_ok=True)
+        name = copy + photo[features.FILE_NAME]
+        os.link(source.parent / photo[features.FILE_PATH], images / name)
+        tranches.setdefault(tranche, []).append(
+            photo
+            | {
+                features.FILE_NAME: name,
+                features.FILE_PATH: f"{images.name}/{name}",
+                features.CLIP: copy + photo[features.CLIP],
+                features.TRANCHE: tranche,
+            }
+        )
+    for tranche, rows in tranches.items():
+        _write(folder / layout.labels_name(tranche), _LABEL_COLUMNS, rows)
+    master = folder / source.name
+    _write(master, features.MASTER_COLUMNS, [row for rows in tranches.values() for row in rows])
+    return master
+
+
+def _write(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
