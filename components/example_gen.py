@@ -49,6 +49,12 @@ def split_of_clip(clip: bytes, shares: Sequence[int]) -> int:
     return bisect.bisect(limits, bucket)
 
 
+def is_test_clip(clip: str, shares: dict[str, int]) -> bool:
+    """Whether a clip is one that models are judged on, given the shares of the splits."""
+    names = list(shares)
+    return names[split_of_clip(clip.encode(), list(shares.values()))] == features.TEST
+
+
 def _text(example: tf.train.Example, name: str) -> bytes:
     values = example.features.feature[name].bytes_list.value
     return values[0] if values else b""

@@ -88,6 +88,21 @@ def _resize(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(resized), tf.uint8)
 
 
+def compact(encoded: tf.Tensor, size: int, fit: str) -> tf.Tensor:
+    """Decodes and fits a picture and stores it without loss.
+
+    Args:
+      encoded: string scalar, as `decode_image` takes it.
+      size: side of the square, pixels.
+      fit: see `fit_image`.
+
+    Returns:
+      PNG of [size, size, 3], string scalar.
+    """
+    image = fit_image(decode_image(encoded), size, fit)
+    return tf.io.encode_png(image, compression=PNG_COMPRESSION)
+
+
 def scale_down(image: tf.Tensor, size: int) -> tf.Tensor:
     """Does to a served picture what ingestion did to the stored ones.
 
@@ -183,14 +198,11 @@ def preprocessing_fn(
       `label`: int64 [batch]; and what `qualities` returns.
     """
     size, fit = int(custom_config["image_size"]), custom_config["fit"]
-
-    def compact(jpeg: tf.Tensor) -> tf.Tensor:
-        image = fit_image(decode_image(jpeg), size, fit)
-        return tf.io.encode_png(image, compression=PNG_COMPRESSION)
-
     images = tf.reshape(inputs[features.IMAGE], [-1])
     return {
-        features.IMAGE: tf.map_fn(compact, images, fn_output_signature=tf.string),
+        features.IMAGE: tf.map_fn(
+            lambda jpeg: compact(jpeg, size, fit), images, fn_output_signature=tf.string
+        ),
         features.LABEL: tf.reshape(label_of(inputs[features.POSTURE]), [-1]),
         **qualities(inputs),
     }

@@ -92,7 +92,8 @@ def phases(settings: TrainerSettings) -> list[Phase]:
     ]
 
 
-def _report(done: int, total: int) -> None:
+def report(done: int, total: int) -> None:
+    """Tells the watching process how many pictures the frozen layers have seen."""
     progress.emit("progress", stage="Trainer", done=done, total=total)
 
 
@@ -121,8 +122,7 @@ class Splits:
     ) -> None:
         self._files = {"train": train_files, "eval": eval_files}
         self._settings, self._folder, self._model = settings, folder, posture_model
-        opened = (open_phase(posture_model, phase, settings) for phase in phases(settings))
-        ends = {end for end in opened if end}
+        ends = frozen_ends(posture_model, settings)
         self._cache = None
         if ends and settings.feature_cache:
             views = settings.views_from(model.POOL)
@@ -145,7 +145,7 @@ class Splits:
     @cached_property
     def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
         assert self._cache
-        train, evaluation = (self._cache.features(files, _report) for files in self._files.values())
+        train, evaluation = (self._cache.features(files, report) for files in self._files.values())
         return train, evaluation
 
     @cached_property
@@ -160,6 +160,12 @@ class Splits:
             for name, files in self._files.items()
         )
         return train, evaluation
+
+
+def frozen_ends(posture_model: keras.Model, settings: TrainerSettings) -> set[str]:
+    """The layers that phases may start from, see `model.frozen_end`."""
+    opened = (open_phase(posture_model, phase, settings) for phase in phases(settings))
+    return {end for end in opened if end}
 
 
 def class_weights(labels: np.ndarray) -> dict[int, float]:

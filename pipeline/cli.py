@@ -49,6 +49,9 @@ COMMANDS: Final = {
     "run": LazyCommand("local_runner", "run", "Run everything, from tranches to a pushed model."),
     "predict": LazyCommand("pipeline.predict", "predict", "Name the posture in pictures."),
     "review": LazyCommand("pipeline.review.command", "review", "Draw the review page of a run."),
+    "crossval": LazyCommand(
+        "pipeline.crossval", "crossval", "Compare training recipes on clips and tranches held out."
+    ),
     "status": LazyCommand("pipeline.status", "status", "List runs, models and blessings."),
 }
 

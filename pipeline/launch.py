@@ -55,7 +55,7 @@ def launch(config: PipelineConfig, console: Console) -> int:
     base_weights.check(config)
     if config.data_root is not None:
         layout.discover(config.data_root)
-    with owner_only(), _output(config):
+    with owner_only(), output_folder(config):
         _keep_demo_apart(config)
         return _run(Job(run_id=run_id, config=config, started=started), console)
 
@@ -125,7 +125,7 @@ def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
 
 
 @contextmanager
-def _output(config: PipelineConfig) -> Iterator[None]:
+def output_folder(config: PipelineConfig) -> Iterator[None]:
     """Makes the output folder and keeps other runs out of it."""
     try:
         config.logs_dir.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             train_args=trainer_pb2.TrainArgs(splits=[features.TRAIN]),
             eval_args=trainer_pb2.EvalArgs(splits=[features.EVAL]),
             custom_config={
-                "settings": asdict(_trainer_settings(config)),
+                "settings": asdict(trainer_settings(config)),
                 "backup_root": str(config.pipeline_root / "training_backup"),
                 "cache_root": str(config.feature_cache_dir),
                 "code_digest": code_digest("components.trainer"),
@@ -209,7 +209,8 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     )
 
 
-def _trainer_settings(config: PipelineConfig) -> TrainerSettings:
+def trainer_settings(config: PipelineConfig) -> TrainerSettings:
+    """What of a run's settings decides its training."""
     names = TrainerSettings.__dataclass_fields__
     return TrainerSettings(**{name: getattr(config, name) for name in names})
 

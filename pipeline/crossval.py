@@ -1,0 +1,188 @@
+"""The command `lookdeep crossval`: how well recipes do on clips and tranches never seen."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.table import Table
+
+from components.code_digest import code_digest
+from components.errors import InputError
+from pipeline import base_weights, config, launch
+from pipeline.config import NO_WEIGHTS, PipelineConfig
+from pipeline.privacy import owner_only
+
+if TYPE_CHECKING:
+    from components.crossval import Cell
+
+DEFAULT_RECIPES: Final = ("default", "plain", "logistic")
+
+
+@click.command()
+@click.option(
+    "--data-root",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the tranches, as for `lookdeep run`.",
+)
+@click.option(
+    "--output-root",
+    default=Path("output"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for TFRecords, stored features and the table.",
+)
+@click.option(
+    "--base-weights",
+    metavar="imagenet|FILE.h5",
+    help="What training starts from.  [default: imagenet]",
+)
+@click.option(
+    "--config",
+    "settings",
+    type=click.Path(path_type=Path),
+    help="TOML file with the settings of the default recipe.",
+)
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    default=DEFAULT_RECIPES,
+    show_default=True,
+    help="A recipe to try; may be given several times. An unknown name lists them all.",
+)
+@click.option("--folds", default=5, show_default=True, type=click.IntRange(2, 20))
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1, 20))
+@click.option(
+    "--keep-test-out",
+    is_flag=True,
+    help="Leave out the clips that `lookdeep run` tests on: to choose a recipe by.",
+)
+def crossval(
+    data_root: Path,
+    output_root: Path,
+    base_weights: str | None,
+    settings: Path | None,
+    recipes: Sequence[str],
+    folds: int,
+    seeds: int,
+    keep_test_out: bool,
+) -> None:
+    """Compare training recipes on clips and on tranches that they have not seen.
+
+    Finished trials are kept under OUTPUT_ROOT/crossval: the same command goes on from
+    there. The table is stored beside them as crossval.json.
+    """
+    chosen = config.load(
+        settings, data_root=data_root, output_root=output_root, base_weights=base_weights
+    )
+    _check(chosen, recipes)
+    with owner_only(), launch.output_folder(chosen):
+        _run(chosen, recipes, folds, seeds, keep_test_out)
+
+
+def _check(chosen: PipelineConfig, recipes: Sequence[str]) -> None:
+    if chosen.base_weights == NO_WEIGHTS:
+        raise InputError(
+            "Cross-validation compares ways to train from given weights; name them with"
+            " --base-weights."
+        )
+    base_weights.check(chosen)
+    # By their file: importing them would take half a minute before the first word.
+    click.echo("Loading TensorFlow; this takes some ten seconds.", err=True)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from components.crossval import RECIPES
+
+    for name in recipes:
+        if name not in RECIPES:
+            raise InputError(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
+
+
+def _run(
+    chosen: PipelineConfig, recipes: Sequence[str], folds: int, seeds: int, keep_test_out: bool
+) -> None:
+    from components import crossval as validation
+    from components.example_gen import SHARD_PATTERN, is_test_clip
+    from pipeline.pipeline import trainer_settings
+    from pipeline.worker import Progress as Steps
+    from pipeline.worker import ingest
+
+    folder = chosen.output_root / "crossval"
+    folder.mkdir(exist_ok=True)
+    ingest(chosen, Steps())
+    shards = sorted(map(str, chosen.tfrecords_dir.glob(SHARD_PATTERN)))
+    console = Console()
+    bars = Progress(
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    with bars, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        frozen = bars.add_task("frozen layers", total=None, visible=False)
+        trained = bars.add_task("trainings", total=None)
+        pool = validation.read_pool(
+            shards,
+            chosen.selection,
+            chosen.image_size,
+            chosen.fit,
+            Path(scratch),
+            lambda clip: keep_test_out and is_test_clip(clip, chosen.splits.model_dump()),
+        )
+        trials = validation.Trials(
+            pool,
+            trainer_settings(chosen),
+            chosen.feature_cache_dir,
+            folder,
+            code_digest("components.crossval"),
+            lambda done, total: bars.update(frozen, completed=done, total=total, visible=True),
+        )
+        cells = list(
+            validation.cross_validate(
+                trials,
+                pool,
+                list(recipes),
+                folds,
+                seeds,
+                lambda done, total: bars.update(trained, completed=done, total=total),
+            )
+        )
+    (folder / "crossval.json").write_text(
+        json.dumps(
+            {
+                "images": len(pool.labels),
+                "clips": len(set(pool.clips.tolist())),
+                "test clips left out": keep_test_out,
+                "folds": folds,
+                "cells": [asdict(cell) for cell in cells],
+            },
+            indent=2,
+        ),
+        encoding="utf-8",
+    )
+    console.print(_table(cells, len(pool.labels), seeds))
+
+
+def _table(cells: Sequence["Cell"], images: int, seeds: int) -> Table:
+    table = Table(
+        *("recipe", "held out", "accuracy", "95 % interval", "spread", "calibration error"),
+        title=f"{images:,} images; mean over {seeds} seed{'s' if seeds > 1 else ''}",
+        caption="Intervals: bootstrap over clips. Spread: lowest to highest seed.",
+    )
+    for cell in cells:
+        table.add_row(
+            cell.recipe,
+            cell.held_out,
+            f"{cell.accuracy:.3f}",
+            f"{cell.low:.3f} to {cell.high:.3f}",
+            f"{min(cell.accuracies):.3f} to {max(cell.accuracies):.3f}",
+            f"{cell.calibration_error:.3f}",
+        )
+    return table

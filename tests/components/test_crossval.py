@@ -1,0 +1,63 @@
+"""Folds without leaks, and figures that sum up what was answered."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components import crossval
+from components.crossval import Pool, Split
+
+
+def _pool(clips: list[int], labels: list[int], tranches: list[int]) -> Pool:
+    return Pool(
+        [],
+        np.array(labels, np.int64),
+        np.array([f"clip {clip}" for clip in clips]),
+        np.array([str(tranche) for tranche in tranches]),
+    )
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> Pool:
+    """At least ten clips of one to six images, in three tranches, all postures."""
+    sizes = draw(st.lists(st.integers(1, 6), min_size=10, max_size=30))
+    clips = [clip for clip, size in enumerate(sizes) for _ in range(size)]
+    return _pool(clips, [n % 3 for n in range(len(clips))], [1 + clip % 3 for clip in clips])
+
+
+@settings(deadline=None, max_examples=30)
+@given(pool=pools(), folds=st.integers(2, 5), seed=st.integers(0, 5))
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_every_image_is_held_out_once_and_no_clip_is_on_two_sides(
+    pool: Pool, folds: int, seed: int
+) -> None:
+    for splits in (crossval.clip_folds(pool, folds, seed), crossval.tranche_folds(pool)):
+        held_out = np.concatenate([split.held_out for split in splits])
+        assert sorted(held_out) == list(range(len(pool.labels)))
+        for split in splits:
+            assert sorted([*split.train, *split.held_out]) == sorted(held_out)
+            assert not set(pool.clips[split.train]) & set(pool.clips[split.held_out])
+    tranches = [set(pool.tranches[split.held_out]) for split in crossval.tranche_folds(pool)]
+    assert tranches == [{"1"}, {"2"}, {"3"}]
+
+
+def test_a_cell_counts_images_and_draws_clips() -> None:
+    # Clip 0 has nine images that are all wrong, nine clips of one image are right.
+    pool = _pool([0] * 9 + list(range(1, 10)), [0] * 18, [1] * 18)
+    probabilities = np.tile(np.array([[0.6, 0.3, 0.1]], np.float32), (18, 1))
+    probabilities[:9] = [0.1, 0.3, 0.6]
+    split = Split("clips", np.array([], np.int64), np.arange(18))
+    found = crossval.cell("default", "clips", pool, [[(split, probabilities)]] * 2)
+    assert found.accuracies == [0.5, 0.5] and found.accuracy == 0.5
+    assert found.calibration_error == pytest.approx(0.1, abs=1e-6)
+    # One clip decides: without it all is right, with it two or three times most is wrong.
+    assert found.low < 0.35 and found.high == 1.0
+
+
+def test_seeds_are_averaged() -> None:
+    pool = _pool([0, 1], [0, 1], [1, 2])
+    split = Split("clips", np.array([], np.int64), np.arange(2))
+    right, half = np.eye(3, dtype=np.float32)[[0, 1]], np.eye(3, dtype=np.float32)[[0, 0]]
+    found = crossval.cell("plain", "clips", pool, [[(split, right)], [(split, half)]])
+    assert found.accuracies == [1.0, 0.5] and found.accuracy == 0.75
