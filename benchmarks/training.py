@@ -1,0 +1,205 @@
+"""Training as the original's loop does it, against ours, on the same pictures.
+
+    python -m benchmarks.training [--data ../shared/data] [--images 300] [--json FILE]
+
+Each row is a process of its own. The original's loop (components/original_recipe.py)
+holds all pictures in memory as float64 and trains everything from layer 100 on for
+ten epochs. Ours trains ten epochs, six of the head and four of the open layers, and
+its default number of epochs; each once with nothing stored and once with the frozen
+layers' output there from the first run. Images a second count each picture once an
+epoch, the computing of the frozen layers included.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.costs import peak_memory
+from benchmarks.goals import Goal, write
+from components.tranches.master import build_master
+from components.tranches.tfrecords import write_tfrecords
+from pipeline.config import load
+
+SIZE: Final = 224
+ORIGINAL: Final = "original's loop, 10 epochs"
+# Epochs of the head and of the open layers; None leaves the defaults.
+OURS: Final[dict[str, tuple[int, int] | None]] = {
+    "ours, 10 epochs, nothing stored": (6, 4),
+    "ours, 10 epochs, features stored": (6, 4),
+    "ours, default epochs, nothing stored": None,
+    "ours, default epochs, features stored": None,
+}
+
+
+def _pictures(folder: Path, count: int) -> Any:
+    """The first pictures of the ingested photos, as Transform stores them."""
+    from components import crossval
+    from components.example_gen import SHARD_PATTERN
+
+    shards = sorted(map(str, (folder / "tfrecords").glob(SHARD_PATTERN)))
+    with tempfile.TemporaryDirectory(dir=folder, delete=False) as scratch:
+        pool = crossval.read_pool(
+            shards, "labelled", SIZE, "stretch", Path(scratch), lambda clip: False
+        )
+    return replace(pool, labels=pool.labels[:count])
+
+
+def original(folder: Path, weights: Path, count: int) -> dict[str, float]:
+    """Ten epochs of the original's loop: seconds of the first one and of all."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from components import original_recipe
+    from components.training_data import CLASSES, decode, read_split
+
+    pool = _pictures(folder, count)
+    built = original_recipe.build(SIZE, 1.0, str(weights))
+    started = time.monotonic()
+    images = np.stack(
+        [
+            decode(png, SIZE)[0].numpy() / np.float64(255)
+            for png, _ in read_split(pool.files).take(count)
+        ]
+    )
+    marks: list[float] = []
+    built.fit(
+        images,
+        tf.one_hot(pool.labels, CLASSES),
+        batch_size=original_recipe.BATCH_SIZE,
+        epochs=original_recipe.EPOCHS,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: marks.append(time.monotonic())
+            )
+        ],
+    )
+    return {
+        "before": marks[0] - started,
+        "total": marks[-1] - started,
+        "epochs": original_recipe.EPOCHS,
+        "peak": peak_memory(),
+    }
+
+
+def ours(
+    folder: Path, weights: Path, count: int, epochs: tuple[int, int] | None
+) -> dict[str, float]:
+    """A training in two phases: seconds of the frozen layers, and of all."""
+    import keras
+    import numpy as np
+
+    from components import model, trainer
+    from components.frozen_features import FeatureCache
+    from components.training_data import Examples, Part
+    from pipeline.pipeline import trainer_settings
+
+    chosen = load(None, data_root=folder, base_weights=str(weights))
+    settings = replace(trainer_settings(chosen), early_stopping_patience=1000)
+    if epochs:
+        settings = replace(settings, head_epochs=epochs[0], fine_tune_epochs=epochs[1])
+    pool = _pictures(folder, count)
+    posture_model = model.build_model(SIZE, 1.0, str(weights))
+    ends = sorted(trainer.frozen_ends(posture_model, settings))
+    views = settings.views_from(model.POOL)
+    # The second training with as many epochs finds what the first has stored.
+    cache = folder / f"features for {epochs}"
+    started = time.monotonic()
+    found = FeatureCache(cache, posture_model, ends, views, settings.augmentation).features(
+        pool.files, lambda done, total: None
+    )
+    computed = time.monotonic()
+    members = np.arange(count)
+
+    def examples(end: str | None) -> tuple[Examples, Examples]:
+        assert end
+        # One picture is enough to choose by: what is timed is training.
+        return Part(found[end], members), Part(found[end], members[:1])
+
+    keras.utils.set_random_seed(settings.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer.fit(posture_model, settings, examples, Path(scratch), Path(scratch, "logs"))
+    ended = time.monotonic()
+    return {
+        "before": computed - started,
+        "total": ended - started,
+        "epochs": settings.head_epochs + settings.fine_tune_epochs,
+        "peak": peak_memory(),
+    }
+
+
+def measure(row: str, folder: Path, weights: Path, count: int) -> None:
+    """Does one training in this process and prints its figures as JSON."""
+    if row == ORIGINAL:
+        figures = original(folder, weights, count)
+    else:
+        figures = ours(folder, weights, count, OURS[row])
+    print(json.dumps(figures))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, or prints the table of what it measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--measure", nargs=2, metavar=("ROW", "FOLDER"), help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    (weights,) = (given.data.resolve() / "weights").glob("*.h5")
+    if given.measure:
+        row, folder = given.measure
+        measure(row, Path(folder), weights, given.images)
+        return
+    table = Table(
+        "training",
+        "epochs",
+        "first epoch or frozen layers, s",
+        "all, s",
+        "images a second",
+        "peak, MiB",
+    )
+    rate: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        master = build_master(given.data.resolve() / "tranches", Path(scratch, "photos")).master
+        write_tfrecords(master, Path(scratch, "tfrecords"), size=512)
+        for row in (ORIGINAL, *OURS):
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.training"]
+            command += ["--data", str(given.data), "--images", str(given.images)]
+            done = subprocess.run(
+                [*command, "--measure", row, scratch],
+                check=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            figures = json.loads(done.stdout.splitlines()[-1])
+            rate[row] = figures["epochs"] * given.images / figures["total"]
+            table.add_row(
+                row,
+                f"{figures['epochs']:.0f}",
+                f"{figures['before']:.1f}",
+                f"{figures['total']:.1f}",
+                f"{rate[row]:.0f}",
+                f"{figures['peak'] / 2**20:,.0f}",
+            )
+    Console().print(table)
+    goals = [
+        Goal.at_least(f"throughput of {row} over the original's", rate[row] / rate[ORIGINAL], 3)
+        for row in OURS
+    ]
+    write(given.json, "training", goals)
+
+
+if __name__ == "__main__":
+    main()
