@@ -57,6 +57,25 @@ class Source:
     fit: str
 
 
+@dataclass(frozen=True)
+class Model:
+    """A model and what was measured of it.
+
+    Attributes:
+      name: `SavedModel`, `float16` or `int8`.
+      size: bytes on disk.
+      score: on the test split.
+      latency: of one picture, by number of threads.
+      content: the TFLite file; empty for the SavedModel.
+    """
+
+    name: str
+    size: int
+    score: "Score"
+    latency: "dict[int, Latency]"
+    content: bytes = b""
+
+
 @click.command()
 @click.option("--tflite", is_flag=True, help="Write TFLite models, float16 and int8.")
 @output_root_option("Output folder of the run that pushed the model.")
@@ -114,7 +133,10 @@ def find_source(config: PipelineConfig) -> Source:
     for run in reversed(lineage.runs()):
         outputs = lineage.outputs(run)
         pushed = outcome.pushed_model(outputs)
-        if pushed and Path(pushed.properties["pushed_destination"]) == saved_model:
+        if (
+            pushed
+            and Path(pushed.properties["pushed_destination"]).resolve() == saved_model.resolve()
+        ):
             break
     else:
         raise InputError(
@@ -123,43 +145,24 @@ def find_source(config: PipelineConfig) -> Source:
         )
     model_run = outputs["Trainer", "model_run"].folder
     examples = outputs["TrancheExampleGen", "examples"].folder
+    statistics = outputs["StatisticsGen", "statistics"]
     keras_model, history = model_run / "model.keras", model_run / "history.json"
     splits = [examples / f"Split-{split}" for split in (features.TRAIN, features.TEST)]
-    for path in (keras_model, history, *splits):
+    for path in (keras_model, history, *splits, statistics.folder):
         if not path.exists():
             raise InputError(
                 f"{path} is gone, and model {saved_model.name} cannot be exported without it;"
                 " put it back, or train again with `lookdeep run`."
             )
     settings = json.loads(history.read_text(encoding="utf-8"))["settings"]
-    counts = outcome.split_counts(outputs["StatisticsGen", "statistics"])
     return Source(
         saved_model=saved_model,
         keras_model=keras_model,
         examples=examples,
-        train_images=counts[features.TRAIN],
+        train_images=outcome.split_counts(statistics)[features.TRAIN],
         size=settings["image_size"],
         fit=settings["fit"],
     )
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model and what was measured of it.
-
-    Attributes:
-      name: `SavedModel`, `float16` or `int8`.
-      size: bytes on disk.
-      score: on the test split.
-      latency: of one picture, by number of threads.
-      content: the TFLite file; empty for the SavedModel.
-    """
-
-    name: str
-    size: int
-    score: "Score"
-    latency: "dict[int, Latency]"
-    content: bytes = b""
 
 
 def _convert(source: Source) -> tuple[list[Model], list[str]]:

@@ -10,8 +10,9 @@ import tensorflow as tf
 from components import model as posture_model
 from components.tflite import convert
 from components.tflite.check import Device
+from tests.pipeline import small_output
 
-SIZE = 32
+SIZE = small_output.SIZE
 
 
 class Temperature(keras.layers.Layer):
@@ -25,27 +26,31 @@ class Temperature(keras.layers.Layer):
 
 
 def pictures(count: int) -> Iterator[np.ndarray]:
-    """Soft noise that is neither black nor white anywhere."""
+    """Soft noise in all tints, neither black nor white anywhere."""
     for seed in range(count):
-        coarse = np.random.default_rng(seed).uniform(40, 200, (4, 4, 3))
+        rng = np.random.default_rng(seed)
+        coarse = rng.uniform(40, 100, (4, 4, 3)) + rng.uniform(0, 100, 3)
         yield np.kron(coarse, np.ones((SIZE // 4, SIZE // 4, 1))).astype(np.uint8)
 
 
-@pytest.fixture(scope="module", params=["posture", "with a temperature"])
-def model(request: pytest.FixtureRequest) -> keras.Model:
-    """Of random weights, batch norm excepted: it has seen the pictures."""
-    keras.utils.set_random_seed(1)
-    built = posture_model.build_model(SIZE, 0.35, "none")
-    batch = np.stack(list(pictures(64))).astype(np.float32)
-    for _ in range(40):
-        built(batch, training=True)
-    if request.param == "posture":
+@pytest.fixture(scope="module", params=["plain", "with a temperature"])
+def colours(request: pytest.FixtureRequest) -> keras.Model:
+    """Names the strongest colour; unlike a network that has hardly learnt, it is no chaos."""
+    built = small_output.colour_model(outlier=0.0)
+    if request.param == "plain":
         return built
     last = built.layers[-1]
     logits = keras.layers.Dense(3)
-    x = keras.layers.Softmax()(Temperature()(logits(last.input)))
+    probabilities = keras.layers.Softmax()(Temperature()(logits(last.input)))
     logits.set_weights(last.get_weights())
-    return keras.Model(built.input, x)
+    return keras.Model(built.inputs, probabilities)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    """The posture model, of random weights."""
+    keras.utils.set_random_seed(1)
+    return posture_model.build_model(SIZE, 0.35, "none")
 
 
 @pytest.fixture(scope="module")
@@ -53,29 +58,25 @@ def contents(model: keras.Model) -> dict[str, bytes]:
     return {"float16": convert.float16(model), "int8": convert.int8(model, pictures(16))}
 
 
-def interpreter(content: bytes) -> tf.lite.Interpreter:
-    loaded = tf.lite.Interpreter(
-        model_content=content,
-        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-    )
-    loaded.allocate_tensors()
-    return loaded
-
-
-@pytest.mark.parametrize(("kind", "tolerance"), [("float16", 2e-3), ("int8", 0.06)])
+@pytest.mark.parametrize(("kind", "tolerance"), [("float16", 0.005), ("int8", 0.05)])
 def test_probabilities_are_the_keras_models(
-    model: keras.Model, contents: dict[str, bytes], kind: str, tolerance: float
+    colours: keras.Model, kind: str, tolerance: float
 ) -> None:
-    device = Device(contents[kind], 1)
-    expected = model.predict(np.stack(list(pictures(30))), verbose=0)
-    answered = np.stack([device(picture) for picture in pictures(30)])
+    converters = {
+        "float16": convert.float16,
+        "int8": lambda model: convert.int8(model, pictures(30)),
+    }
+    device = Device(converters[kind](colours), 1)
+    shown = np.stack(list(pictures(30)))
+    answered = np.stack([device(picture) for picture in shown])
+    expected = colours.predict(shown.astype(np.float32), verbose=0)
     np.testing.assert_allclose(answered, expected, atol=tolerance)
-    assert np.ptp(expected, axis=0).max() > 3 * tolerance, "the pictures differ for the model"
+    assert np.ptp(expected, axis=0).min() > 0.5, "the pictures are not all one to the model"
 
 
 def test_both_take_a_picture_and_give_probabilities(contents: dict[str, bytes]) -> None:
     for content in contents.values():
-        loaded = interpreter(content)
+        loaded = tf.lite.Interpreter(model_content=content)
         ((taken,), (given,)) = loaded.get_input_details(), loaded.get_output_details()
         assert (taken["dtype"], given["dtype"]) == (np.uint8, np.float32)
         assert taken["shape"].tolist() == [1, SIZE, SIZE, 3]
@@ -85,7 +86,7 @@ def test_both_take_a_picture_and_give_probabilities(contents: dict[str, bytes]) 
 
 
 def test_int8_calculates_in_integers(contents: dict[str, bytes]) -> None:
-    loaded = interpreter(contents["int8"])
+    loaded = tf.lite.Interpreter(model_content=contents["int8"])
     (output,) = loaded.get_output_details()
     others = [each for each in loaded.get_tensor_details() if each["index"] != output["index"]]
     assert {each["dtype"] for each in others} <= {np.uint8, np.int8, np.int32}
@@ -94,7 +95,7 @@ def test_int8_calculates_in_integers(contents: dict[str, bytes]) -> None:
 
 
 def test_a_grey_level_means_itself(contents: dict[str, bytes]) -> None:
-    (taken,) = interpreter(contents["int8"]).get_input_details()
+    (taken,) = tf.lite.Interpreter(model_content=contents["int8"]).get_input_details()
     assert taken["quantization"] == (1.0, 0)
 
 
