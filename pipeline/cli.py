@@ -48,6 +48,7 @@ COMMANDS: Final = {
     ),
     "run": LazyCommand("local_runner", "run", "Run everything, from tranches to a pushed model."),
     "predict": LazyCommand("pipeline.predict", "predict", "Name the posture in pictures."),
+    "export": LazyCommand("pipeline.export", "export", "Write the pushed model for a device."),
     "review": LazyCommand("pipeline.review.command", "review", "Draw the review page of a run."),
     "crossval": LazyCommand(
         "pipeline.crossval", "crossval", "Compare training recipes on clips and tranches held out."

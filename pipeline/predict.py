@@ -107,8 +107,7 @@ def find_model(folder: Path) -> Path:
     ]
     if not versions:
         raise InputError(
-            f"There is no model in {folder}; push one with `lookdeep run`, or name a SavedModel"
-            " with --model."
+            f"There is no model in {folder}; push one with `lookdeep run`, or name another folder."
         )
     return max(versions, key=lambda path: int(path.name))
 
