@@ -261,7 +261,9 @@ def train_phase(
     backup: Path,
     logs: Path,
 ) -> list[dict[str, float]]:
-    """Trains one phase, or what is left of it, and loads its best weights.
+    """Trains one phase, or what is left of it, and leaves it its last weights.
+
+    A phase that early stopping ended gets those with the lowest eval loss.
 
     Args:
       trained: with the layers of the phase already opened; from pictures or stored
@@ -270,7 +272,7 @@ def train_phase(
         then falls to nothing along a cosine (Loshchilov and Hutter 2017), so that the
         last epochs settle.
       train: one epoch of training batches.
-      evaluation: the eval split; its loss decides which weights are the best.
+      evaluation: the eval split; its loss decides about early stopping.
       patience: epochs without a lower eval loss before the phase ends.
       backup: folder of this phase that outlives a killed run.
       logs: folder for TensorBoard.
@@ -279,7 +281,8 @@ def train_phase(
       The figures of each epoch, those before an interruption included.
     """
     backup.mkdir(parents=True, exist_ok=True)
-    best, table, done = backup / "best.weights.h5", backup / "history.csv", backup / "done"
+    best, final = backup / "best.weights.h5", backup / "final.weights.h5"
+    table = backup / "history.csv"
     steps = phase.epochs * int(train.cardinality())
     warmup = steps // 10
     trained.compile(
@@ -295,7 +298,7 @@ def train_phase(
         metrics=["accuracy"],
         jit_compile=False,  # XLA on CPU trains this model ten times slower
     )
-    if not done.exists():
+    if not final.exists():
         past = read_history(table)
         lowest = min((row["val_loss"] for row in past), default=None)
         trained.fit(
@@ -320,8 +323,13 @@ def train_phase(
                 ),
             ],
         )
-        done.touch()
-    trained.load_weights(str(best))
+        # What ran to its end has settled; the eval split is too small to know better.
+        if len(read_history(table)) < phase.epochs:
+            trained.load_weights(str(best))
+        whole = backup / "whole.weights.h5"
+        trained.save_weights(str(whole))
+        whole.rename(final)  # only ever there as a whole
+    trained.load_weights(str(final))
     return read_history(table)
 
 

@@ -62,7 +62,7 @@ class PipelineConfig(BaseModel):
     fine_tune_learning_rate: float = Field(3e-4, gt=0)
     scratch_epochs: int = Field(30, ge=1)  # without base weights, everything is trained at once
     scratch_learning_rate: float = Field(1e-3, gt=0)
-    early_stopping_patience: int = Field(5, ge=1)
+    early_stopping_patience: int = Field(10, ge=1)
     class_balance: Literal["weights", "oversample", "none"] = "weights"
     augmentation: float = Field(1.0, ge=0, le=1)  # strength of training views; 0 leaves them plain
     views: int = Field(8, ge=1, le=64)  # augmented views of a picture, where layers are frozen
