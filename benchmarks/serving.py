@@ -157,7 +157,7 @@ def ways(data: Path, folder: Path) -> list[Way]:
     cores = len(os.sched_getaffinity(0))
     for name, content in (
         ("float16", convert.float16(network)),
-        ("int8", convert.int8(network, iter(fitted.numpy()[:CALIBRATION]))),
+        ("int8", convert.int8(network, lambda: fitted.numpy()[:CALIBRATION])),
     ):
         for threads in sorted({1, cores}):
             device = check.Device(content, threads)

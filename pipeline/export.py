@@ -181,7 +181,7 @@ def _convert(source: Source) -> tuple[list[Model], list[str]]:
     calibration = pictures.fitted(chosen, source.size, source.fit)
     contents = {
         "float16": convert.float16(keras_model),
-        "int8": convert.int8(keras_model, calibration.as_numpy_iterator()),
+        "int8": convert.int8(keras_model, calibration.as_numpy_iterator),
     }
     scores = check.scores(
         source.saved_model,

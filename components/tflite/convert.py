@@ -1,12 +1,14 @@
 """From the Keras model to TFLite models that take the fitted picture as it is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+
+from components.tflite import equalize
 
 Picture = npt.NDArray[np.uint8]
 
@@ -30,7 +32,7 @@ def float16(model: keras.Model) -> bytes:
     return converter.convert()
 
 
-def int8(model: keras.Model, pictures: Iterable[Picture]) -> bytes:
+def int8(model: keras.Model, pictures: Callable[[], Iterable[Picture]]) -> bytes:
     """Converts to integers throughout: int8 weights by channel, int8 activations.
 
     Only the probabilities become float32 again, in the last operation: both models then
@@ -38,15 +40,15 @@ def int8(model: keras.Model, pictures: Iterable[Picture]) -> bytes:
 
     Args:
       model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, classes].
-      pictures: representative ones, uint8 [size, size, 3], read once; the ranges of the
-        activations are measured on them.
+      pictures: gives representative pictures, uint8 [size, size, 3], the same ones each time
+        it is called; the ranges of the activations are measured on them.
 
     Returns:
       A TFLite model from uint8 [1, size, size, 3] to float32 [1, classes].
     """
-    converter = _converter(model, tf.float32)
+    converter = _converter(equalize.equalized(model, pictures()), tf.float32)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _calibration(pictures)
+    converter.representative_dataset = lambda: _calibration(pictures())
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
     content: bytes = converter.convert()

@@ -55,7 +55,7 @@ def model() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def contents(model: keras.Model) -> dict[str, bytes]:
-    return {"float16": convert.float16(model), "int8": convert.int8(model, pictures(16))}
+    return {"float16": convert.float16(model), "int8": convert.int8(model, lambda: pictures(16))}
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("float16", 0.005), ("int8", 0.05)])
@@ -64,7 +64,7 @@ def test_probabilities_are_the_keras_models(
 ) -> None:
     converters = {
         "float16": convert.float16,
-        "int8": lambda model: convert.int8(model, pictures(30)),
+        "int8": lambda model: convert.int8(model, lambda: pictures(30)),
     }
     device = Device(converters[kind](colours), 1)
     shown = np.stack(list(pictures(30)))
