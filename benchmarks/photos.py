@@ -26,7 +26,8 @@ def link_photos(source: Path, folder: Path, count: int) -> Path:
     Args:
       source: a master table, with the pictures that it names beside it.
       folder: becomes a data root (`components.tranches.layout`), with a master table in it.
-      count: pictures in all, a third of them in each tranche.
+      count: pictures in all, a third of them in each tranche. A few come from all over the
+        table, so that all postures are among them.
 
     Returns:
       The path of the new master table.
@@ -34,9 +35,10 @@ def link_photos(source: Path, folder: Path, count: int) -> Path:
     with source.open(encoding="utf-8", newline="") as file:
         photos = list(csv.DictReader(file))
     tranches: dict[str, list[dict[str, str]]] = {}
+    stride = max(1, len(photos) // count)
     for number in range(count):
-        photo = photos[number % len(photos)]
-        copy = f"{number // len(photos)}-"
+        copies, place = divmod(number * stride, len(photos))
+        photo, copy = photos[place], f"{copies}-"
         tranche = str(1 + number * TRANCHES // count)
         images = folder / f"tranch{tranche}"
         images.mkdir(parents=True, exist_ok=True)
