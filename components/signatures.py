@@ -6,6 +6,7 @@ the Evaluator labels and slices.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -52,17 +53,21 @@ class ServingModule(tf.Module):
     def _parse(self, examples: tf.Tensor, *columns: str) -> dict[str, tf.Tensor]:
         return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
 
-    def _picture(self, encoded: tf.Tensor) -> tf.Tensor:
-        image = preprocessing.scale_down(preprocessing.decode_image(encoded), self._ingest_size)
-        return preprocessing.fit_image(image, self._image_size, self._fit)
+    def _ingested(self, image: tf.Tensor) -> tf.Tensor:
+        return preprocessing.scale_down(image, self._ingest_size)
 
     def _unsure(self, confidence: tf.Tensor) -> tf.Tensor:
         return ~(confidence >= self.threshold)  # NaN is unsure, too
 
-    def _pictures(self, encoded: tf.Tensor) -> tf.Tensor:
+    def _pictures(self, encoded: tf.Tensor, before: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """Decodes and fits pictures, with something done to each in between."""
+
+        def picture(one: tf.Tensor) -> tf.Tensor:
+            image = before(preprocessing.decode_image(one))
+            return preprocessing.fit_image(image, self._image_size, self._fit)
+
         spec = tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8)
-        pictures = tf.map_fn(self._picture, encoded, fn_output_signature=spec)
-        return tf.cast(pictures, tf.float32)
+        return tf.cast(tf.map_fn(picture, encoded, fn_output_signature=spec), tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -75,7 +80,7 @@ class ServingModule(tf.Module):
           `probabilities` float32 [batch, 3], `label` string [batch], `confidence`
           float32 [batch], `unsure` bool [batch].
         """
-        probabilities = self.model(self._pictures(image_bytes), training=False)
+        probabilities = self.model(self._pictures(image_bytes, self._ingested), training=False)
         confidence = tf.reduce_max(probabilities, axis=-1)
         return {
             "probabilities": probabilities,
@@ -88,15 +93,15 @@ class ServingModule(tf.Module):
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized tf.Examples as in the TFRecords, string [batch], to probabilities.
 
-        They fit the ingestion size, so they are to the bit what the model was trained on.
-        Through the Transform graph they would be, too, but for a sixth more time: it ends in
-        PNGs, to be decoded again.
+        The pictures are decoded and fitted as in Transform, so they are to the bit what the
+        model was trained on. The Transform graph itself would take a sixth more time: it
+        ends in PNGs, to be decoded again.
 
         Returns:
           `probabilities` float32 [batch, 3], `unsure` bool [batch].
         """
         encoded = tf.reshape(self._parse(examples, features.IMAGE)[features.IMAGE], [-1])
-        probabilities = self.model(self._pictures(encoded), training=False)
+        probabilities = self.model(self._pictures(encoded, tf.identity), training=False)
         confidence = tf.reduce_max(probabilities, axis=-1)
         return {"probabilities": probabilities, features.UNSURE: self._unsure(confidence)}
 
