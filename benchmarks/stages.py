@@ -1,8 +1,8 @@
 """The cost of each stage of a run, each in a process of its own.
 
 A stage's process imports what the worker imports and runs the pipeline up to its
-component, those before it being cached. Training is one epoch a phase, and the gates
-are open, so that all stages run whatever the pictures.
+component, those before it being cached. Training is one epoch a phase on two views of
+each picture, and the gates are open, so that all stages run whatever the pictures.
 """
 
 import argparse
@@ -113,11 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data_root=given.folder / "linked",
         output_root=given.folder / "out",
         base_weights=given.weights,
+        views=2,
         head_epochs=1,
         fine_tune_epochs=1,
         max_label_drift=1.0,
         accuracy_floor=0.0,
         tranche_accuracy_floor=0.0,
+        coverage_floor=0.0,
     )
     costs.told(costs.of(lambda: run(given.stage, config)))
 

@@ -77,6 +77,7 @@ def test_every_recipe_gets_its_cells_and_finished_trials_are_kept(given: list[st
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")} == trials
 
 
+@pytest.mark.slow
 def test_test_clips_can_be_kept_out(given: list[str]) -> None:
     folder = Path(given[5]) / "crossval"
     assert _call(*given, "--recipe", "logistic").returncode == 0

@@ -8,6 +8,7 @@ from components import model as posture_model
 from components.tflite import equalize
 from tests.pipeline import small_output
 
+TOLERANCE = 1e-4
 RNG = np.random.default_rng(2)
 PICTURES = (RNG.uniform(0, 256, (20, 32, 32, 3)) * RNG.uniform(0, 1, (20, 1, 1, 3))).astype(
     np.uint8
@@ -46,8 +47,9 @@ def test_it_says_the_same_and_leaves_the_model_alone(model: keras.Model) -> None
     pool = model.get_layer("pool").output
     expected = keras.Model(model.input, pool).predict(shown, verbose=0)
     found = keras.Model(copy.input, copy.get_layer("pool").output).predict(shown, verbose=0)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert np.ptp(expected, axis=0).max() > 0.01
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    # Pictures differ by much more, so that another picture's answer would not pass.
+    assert np.ptp(expected, axis=0).max() > 50 * TOLERANCE
     for weight, former in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, former)
 
