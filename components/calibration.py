@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
 
 # Of the expected calibration error: equal widths over [0, 1].
 BINS: Final = 15
@@ -92,6 +91,9 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
       The temperature. 1 if there is no image, or if no image is wrong: the likelihood
       then only asks for ever more confidence, which so few images cannot vouch for.
     """
+    # Not above: commands that only show a page's contents would wait for it.
+    from scipy import optimize, special
+
     usable = np.isfinite(logits).all(axis=1)
     rows = logits[usable].astype(np.float64)
     right = labels[usable]
@@ -134,8 +136,9 @@ def choose_threshold(
     Returns:
       The choice with the largest coverage.
     """
-    order = np.argsort(-np.nan_to_num(confidence, nan=-1.0), kind="stable")
-    ranked = confidence[order]
+    comparable = np.where(np.isnan(confidence), -np.inf, confidence)
+    order = np.argsort(-comparable, kind="stable")
+    ranked = comparable[order]
     # Answers of equal confidence are sure together or not at all.
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     last = last[np.isfinite(ranked[last])]
@@ -180,6 +183,8 @@ def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_
 
 def _confidence(logits: Floats, temperature: float) -> Floats:
     """As the exported model computes it: float32, or thresholds would not be met exactly."""
+    from scipy import special
+
     shares = special.softmax(logits.astype(np.float32) / np.float32(temperature), axis=1)
     return shares.max(axis=1)
 

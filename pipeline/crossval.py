@@ -58,8 +58,20 @@ DEFAULT_RECIPES: Final = ("default", "plain", "logistic")
     show_default=True,
     help="A recipe to try; may be given several times. An unknown name lists them all.",
 )
-@click.option("--folds", default=5, show_default=True, type=click.IntRange(2, 20))
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1, 20))
+@click.option(
+    "--folds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(2, 20),
+    help="Into how many parts the clips are cut, each of them held out once.",
+)
+@click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 20),
+    help="How often everything is repeated, with other folds and other draws.",
+)
 @click.option(
     "--keep-test-out",
     is_flag=True,
