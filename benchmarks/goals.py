@@ -25,12 +25,12 @@ class Goal:
     @classmethod
     def at_most(cls, name: str, value: float, goal: float) -> "Goal":
         """A goal that is met up to the bound."""
-        return cls(name, value, goal, value <= goal)
+        return cls(name, float(value), goal, bool(value <= goal))
 
     @classmethod
     def at_least(cls, name: str, value: float, goal: float) -> "Goal":
         """A goal that is met from the bound on."""
-        return cls(name, value, goal, value >= goal)
+        return cls(name, float(value), goal, bool(value >= goal))
 
     def line(self) -> str:
         """The goal as a benchmark prints it."""
