@@ -8,8 +8,9 @@ other: a bare `tf.function` that decodes and fits the same bytes, and one that c
 model on what came out. The TFLite models get the fitted pictures, which is their input. The head
 is untrained: what the model says does not matter here.
 
-The calls take turns, so that whatever else the machine does slows them all alike. On 2 cores the
-whole takes a few minutes.
+`serving_default` and its parts take turns, so that whatever else the machine does slows them all
+alike. The TFLite models come after them, one by one: their threads go on spinning for a while, at
+the cost of whoever is next. On 2 cores the whole takes a few minutes.
 """
 
 import argparse
@@ -105,7 +106,7 @@ def transform_graph(jpegs: Sequence[bytes], config: PipelineConfig, folder: Path
     return graph
 
 
-def ways(data: Path, folder: Path) -> list[Way]:
+def ways(data: Path, folder: Path) -> list[list[Way]]:
     """Builds everything that is timed.
 
     Args:
@@ -113,7 +114,8 @@ def ways(data: Path, folder: Path) -> list[Way]:
       folder: for what is built.
 
     Returns:
-      For each size of a batch `serving_default` and its parts, and the TFLite models.
+      Groups that take turns: for each size of a batch `serving_default` and its parts; then
+      each TFLite model.
     """
     config = PipelineConfig()
     size, fit, ingest_size = config.image_size, config.fit, config.ingest_size
@@ -122,7 +124,7 @@ def ways(data: Path, folder: Path) -> list[Way]:
     network = model.build_model(size, config.alpha, str(weights) if weights.is_file() else "none")
     graph = transform_graph(jpegs[:3], config, folder)
     module = signatures.ServingModule(
-        network, tft.TFTransformOutput(str(graph)), ingest_size, size, fit
+        network, tft.TFTransformOutput(str(graph)), ingest_size, size, fit, threshold=0.5
     )
     signatures.export(module, str(folder / "model"))
     loaded = tf.saved_model.load(str(folder / "model"))
@@ -144,16 +146,18 @@ def ways(data: Path, folder: Path) -> list[Way]:
         return network(pictures, training=False)
 
     fitted = decode(tf.constant(jpegs))
-    found = []
+    groups = []
     for batch in BATCHES:
         # Each call gets the next photos, the same ones for each way.
         encoded = [tf.constant(jpegs[at : at + batch]) for at in range(0, len(jpegs), batch)]
         pictures = [tf.cast(fitted[at : at + batch], tf.float32) for at in range(0, PHOTOS, batch)]
-        found += [
-            Way(SERVING, batch, _in_turn(lambda some: serve(image_bytes=some), encoded)),
-            Way(DECODE, batch, _in_turn(decode, encoded)),
-            Way(KERAS, batch, _in_turn(bare, pictures)),
-        ]
+        groups.append(
+            [
+                Way(SERVING, batch, _in_turn(lambda some: serve(image_bytes=some), encoded)),
+                Way(DECODE, batch, _in_turn(decode, encoded)),
+                Way(KERAS, batch, _in_turn(bare, pictures)),
+            ]
+        )
     cores = len(os.sched_getaffinity(0))
     for name, content in (
         ("float16", convert.float16(network)),
@@ -162,8 +166,8 @@ def ways(data: Path, folder: Path) -> list[Way]:
         for threads in sorted({1, cores}):
             device = check.Device(content, threads)
             label = f"TFLite {name}, {threads} thread{'s' if threads > 1 else ''}"
-            found.append(Way(label, 1, _in_turn(device, list(fitted.numpy()))))
-    return found
+            groups.append([Way(label, 1, _in_turn(device, list(fitted.numpy())))])
+    return groups
 
 
 def _in_turn(call: Callable[[Any], Any], inputs: Sequence[Any]) -> Callable[[], Any]:
@@ -171,19 +175,21 @@ def _in_turn(call: Callable[[Any], Any], inputs: Sequence[Any]) -> Callable[[], 
     return lambda: call(next(turn))
 
 
-def measure(everything: Sequence[Way]) -> list[np.ndarray]:
-    """Times the ways by turns, after a call of each that does not count.
+def measure(group: Sequence[Way]) -> list[np.ndarray]:
+    """Times ways by turns, after a call of each that does not count.
+
+    Args:
+      group: with the same size of a batch.
 
     Returns:
       Milliseconds of each call, float64 [calls], by way.
     """
-    times: list[list[float]] = [[] for _ in everything]
-    for turn in range(1 + max(CALLS.values())):
-        for way, own in zip(everything, times, strict=True):
-            if turn <= CALLS[way.batch]:
-                started = time.perf_counter()
-                way.call()
-                own.append((time.perf_counter() - started) * 1000)
+    times: list[list[float]] = [[] for _ in group]
+    for _ in range(1 + CALLS[group[0].batch]):
+        for way, own in zip(group, times, strict=True):
+            started = time.perf_counter()
+            way.call()
+            own.append((time.perf_counter() - started) * 1000)
     return [np.array(own[1:]) for own in times]
 
 
@@ -194,11 +200,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        everything = ways(given.data, Path(folder))
-        times = measure(everything)
+        groups = ways(given.data, Path(folder))
+        times = [measure(group) for group in groups]
     table = Table("way", "batch", "p50, ms", "p99, ms", "pictures/s")
     middle = {}
-    for way, own in zip(everything, times, strict=True):
+    everything = zip(itertools.chain(*groups), itertools.chain(*times), strict=True)
+    for way, own in everything:
         p50, p99 = np.percentile(own, (50, 99))
         middle[way.name, way.batch] = p50
         figures = f"{p50:.1f}", f"{p99:.1f}", f"{1000 * way.batch / own.mean():.0f}"
