@@ -11,12 +11,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -60,6 +61,7 @@ class TrainerSettings:
     views: int
     feature_cache: bool
     mixup: float
+    mirrored: bool
     seed: int
     wanted_accuracy: float
 
@@ -90,6 +92,19 @@ def phases(settings: TrainerSettings) -> list[Phase]:
         head,
         Phase("fine_tune", settings.fine_tune_epochs, settings.fine_tune_learning_rate),
     ]
+
+
+def strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
+    """Where a training runs; its models are built and trained within `scope()`.
+
+    Returns:
+      All GPUs of this machine if `mirrored` is set, each with its share of every batch;
+      else TensorFlow's default, the first one or the CPU. Without GPUs, all logical CPUs.
+    """
+    if not settings.mirrored:
+        return tf.distribute.get_strategy()
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def report(done: int, total: int) -> None:
@@ -354,19 +369,31 @@ def fit(
       The figures of each epoch by phase.
     """
     history = {}
-    for phase in phases(settings):
-        end = open_phase(posture_model, phase, settings)
-        train, evaluation = examples(end)
-        history[phase.name] = train_phase(
-            model.after(posture_model, train.end),
-            phase,
-            training_data(train, _sampling(train, settings, settings.views_from(end))),
-            evaluation_data(evaluation, settings.batch_size),
-            settings.early_stopping_patience,
-            backup / phase.name,
-            logs / phase.name,
-        )
+    with strategy(settings).scope():
+        trained = _copy(posture_model, settings) if settings.mirrored else posture_model
+        for phase in phases(settings):
+            end = open_phase(trained, phase, settings)
+            train, evaluation = examples(end)
+            history[phase.name] = train_phase(
+                model.after(trained, train.end),
+                phase,
+                training_data(train, _sampling(train, settings, settings.views_from(end))),
+                evaluation_data(evaluation, settings.batch_size),
+                settings.early_stopping_patience,
+                backup / phase.name,
+                logs / phase.name,
+            )
+    if settings.mirrored:
+        open_phase(posture_model, phases(settings)[-1], settings)
+        posture_model.set_weights(trained.get_weights())
     return history
+
+
+def _copy(posture_model: keras.Model, settings: TrainerSettings) -> keras.Model:
+    """The same model anew: what a strategy trains is built in its scope, and stays in it."""
+    copy = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
+    copy.set_weights(posture_model.get_weights())
+    return copy
 
 
 def calibrate(
@@ -405,13 +432,15 @@ def _draw_curves(history: dict[str, list[dict[str, float]]], path: Path) -> None
     figure.savefig(path)
 
 
-def _files(patterns: Sequence[str]) -> list[str]:
+def matching_files(patterns: Sequence[str]) -> list[str]:
+    """The files that TFX's patterns match, in order."""
     return sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
 
 
-def _backup_folder(fn_args: fn_args_utils.FnArgs) -> Path:
+def _backup_folder(fn_args: fn_args_utils.FnArgs, settings: TrainerSettings) -> Path:
     """One folder for each training: the same data, code and settings find it again."""
-    identity = [fn_args.custom_config, sorted(fn_args.train_files), sorted(fn_args.eval_files)]
+    identity = [fn_args.custom_config, asdict(settings)]
+    identity += [sorted(fn_args.train_files), sorted(fn_args.eval_files)]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     root = Path(fn_args.custom_config["backup_root"])
     for abandoned in root.glob("*"):
@@ -426,18 +455,22 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     Args:
       fn_args: paths of the transformed splits and of the outputs; `custom_config`
         holds `settings` (TrainerSettings as a dict), `backup_root`, `cache_root`, and the
-        digests of code and base weights.
+        digests of code and base weights. `hyperparameters`, if the Tuner found some, take
+        the place of settings.
     """
     settings = TrainerSettings(**fn_args.custom_config["settings"])
+    if fn_args.hyperparameters:
+        found = keras_tuner.HyperParameters.from_config(fn_args.hyperparameters)
+        settings = replace(settings, **found.values)
     keras.utils.set_random_seed(settings.seed)
-    backup = _backup_folder(fn_args)
+    backup = _backup_folder(fn_args, settings)
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
 
     posture_model = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
     splits = Splits(
-        _files(fn_args.train_files),
-        _files(fn_args.eval_files),
+        matching_files(fn_args.train_files),
+        matching_files(fn_args.eval_files),
         posture_model,
         settings,
         Path(fn_args.custom_config["cache_root"]),

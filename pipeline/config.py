@@ -68,6 +68,8 @@ class PipelineConfig(BaseModel):
     views: int = Field(8, ge=1, le=64)  # augmented views of a picture, where layers are frozen
     mixup: float = Field(0.3, ge=0, le=4)  # mixes training examples; 0 mixes none
     feature_cache: bool = True  # keeps what the frozen layers make of them
+    tuning_minutes: float = Field(0, ge=0)  # searches learning rates and mixup; 0 does not
+    mirrored: bool = False  # trains on all GPUs of the machine at once
     seed: int = Field(20240701, ge=0)
     wanted_accuracy: float = Field(0.95, ge=0, le=1)  # of what the model is not unsure about
 

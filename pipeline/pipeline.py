@@ -13,6 +13,7 @@ from tfx.components import (
     SchemaGen,
     Trainer,
     Transform,
+    Tuner,
 )
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.components.common.resolver import Resolver
@@ -109,21 +110,44 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             },
         )
 
+        training = {
+            "examples": transform.outputs["transformed_examples"],
+            "transform_graph": transform.outputs["transform_graph"],
+            "schema": contract,
+            "train_args": trainer_pb2.TrainArgs(splits=[features.TRAIN]),
+            "eval_args": trainer_pb2.EvalArgs(splits=[features.EVAL]),
+        }
+        training_config = {
+            "settings": asdict(trainer_settings(config)),
+            "cache_root": str(config.feature_cache_dir),
+            "base_weights_sha256": _sha256(Path(config.base_weights)),
+        }
+
+        # Looks for better hyperparameters, where a budget is given.
+        tuners = []
+        if config.tuning_minutes:
+            tuners = [
+                Tuner(
+                    tuner_fn="components.tuner.tuner_fn",
+                    custom_config=training_config
+                    | {
+                        "minutes": config.tuning_minutes,
+                        "code_digest": code_digest("components.tuner"),
+                    },
+                    **training,
+                )
+            ]
+
         # Trains in phases and exports the model with its signatures.
         trainer = Trainer(
             run_fn="components.trainer.run_fn",
-            examples=transform.outputs["transformed_examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            schema=contract,
-            train_args=trainer_pb2.TrainArgs(splits=[features.TRAIN]),
-            eval_args=trainer_pb2.EvalArgs(splits=[features.EVAL]),
-            custom_config={
-                "settings": asdict(trainer_settings(config)),
+            hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
+            custom_config=training_config
+            | {
                 "backup_root": str(config.pipeline_root / "training_backup"),
-                "cache_root": str(config.feature_cache_dir),
                 "code_digest": code_digest("components.trainer"),
-                "base_weights_sha256": _sha256(Path(config.base_weights)),
             },
+            **training,
         )
         model = trainer.outputs["model"]
 
@@ -193,6 +217,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             example_validator,
             validation_gate,
             transform,
+            *tuners,
             trainer,
             latest_blessed_model,
             evaluator,

@@ -51,6 +51,7 @@ class RunView:
       stage: `name`, `state`, and perhaps `detail`.
       progress: `stage`, `done`, `total`.
       epoch: `phase`, `epoch`, `epochs`, `loss`, `accuracy`, `val_loss`, `val_accuracy`.
+      trial: `trial`, how many there were; `loss` of it, and the `best`.
     Others are left to later versions of the view.
     """
 
@@ -91,9 +92,9 @@ class RunView:
             case {"event": "progress", "stage": name, "done": done, "total": total}:
                 self._detail(name, f"{done:,} of {total:,}", often=True)
             case {"event": "epoch", "phase": phase, "epoch": epoch, "epochs": epochs}:
-                running = next((row for row in self.rows.values() if row.state == "running"), None)
-                if running:
-                    self._detail(running.name, _epoch_text(phase, epoch, epochs, event))
+                self._running_detail(_epoch_text(phase, epoch, epochs, event))
+            case {"event": "trial", "trial": number, "loss": loss, "best": best}:
+                self._running_detail(f"trial {number}: eval loss {loss:.3f}, best {best:.3f}")
 
     def stages(self) -> list[Stage]:
         """The steps that were begun, for a run whose worker can no longer tell."""
@@ -135,6 +136,11 @@ class RunView:
             if state in ("ran", "cached", "failed"):
                 text += f", {duration(row.seconds)}"
             self._line(text + (f" ({detail})" if detail else ""))
+
+    def _running_detail(self, text: str) -> None:
+        running = next((row for row in self.rows.values() if row.state == "running"), None)
+        if running:
+            self._detail(running.name, text)
 
     def _detail(self, name: str, text: str, *, often: bool = False) -> None:
         self.rows.setdefault(name, Row(name)).detail = text

@@ -2,122 +2,18 @@
 
 import csv
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import apache_beam as beam
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
-from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import calibration, model, trainer
-from components.preprocessing import preprocessing_fn
-from components.trainer import TrainerSettings
 from components.training_data import Pictures, evaluation_data
 from schema import features
-
-SETTINGS = TrainerSettings(
-    base_weights="none",
-    image_size=32,
-    ingest_size=64,
-    fit="stretch",
-    alpha=0.35,
-    frozen_layers=100,
-    batch_size=4,
-    head_epochs=1,
-    head_learning_rate=1e-3,
-    fine_tune_epochs=1,
-    fine_tune_learning_rate=1e-5,
-    scratch_epochs=3,
-    scratch_learning_rate=1e-3,
-    early_stopping_patience=5,
-    class_balance="weights",
-    augmentation=1.0,
-    views=3,
-    feature_cache=True,
-    mixup=0.3,
-    seed=7,
-    wanted_accuracy=0.4,
-)
-# 12 Sitting, 6 Standing, 2 Lying.
-LABELS = [0] * 12 + [1] * 6 + [2] * 2
-
-
-def _write(path: Path, labels: list[int]) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for index, label in enumerate(labels):
-            pixels = np.full((32, 32, 3), 40 + 80 * label, np.uint8)
-            pixels[0, 0] = index  # tells the pictures apart
-            example = tf.train.Example()
-            png = tf.io.encode_png(pixels).numpy()
-            example.features.feature[features.IMAGE].bytes_list.value.append(png)
-            example.features.feature[features.LABEL].int64_list.value.append(label)
-            writer.write(example.SerializeToString())
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def transformed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("transformed")
-    _write(folder / "train" / "part-0.gz", LABELS)
-    _write(folder / "eval" / "part-0.gz", [0, 1, 2, 0])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def transform_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real transform graph, as the Transform component writes it."""
-    folder = tmp_path_factory.mktemp("graph")
-    types = {
-        **dict.fromkeys((features.IMAGE, features.POSTURE), tf.string),
-        **dict.fromkeys((features.WIDTH, features.HEIGHT), tf.int64),
-        **dict.fromkeys(features.MEASURES, tf.float32),
-    }
-    spec = {name: tf.io.FixedLenFeature([1], kind) for name, kind in types.items()}
-    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
-    png = tf.io.encode_png(np.zeros((8, 8, 3), np.uint8)).numpy()
-    raw = [
-        {
-            features.IMAGE: [png],
-            features.POSTURE: [b"Lying"],
-            **{name: [400] for name in (features.WIDTH, features.HEIGHT)},
-            **{name: [100.0] for name in features.MEASURES},
-        }
-    ]
-    with tft_beam.Context(temp_dir=str(folder / "tmp")):
-        config = {"image_size": 32, "fit": "stretch"}
-        _, function = (raw, metadata) | tft_beam.AnalyzeAndTransformDataset(
-            lambda inputs: preprocessing_fn(inputs, config)
-        )
-        with beam.Pipeline():
-            _ = function | tft_beam.WriteTransformFn(str(folder / "graph"))
-    # As the Transform component does; serving parses examples by it.
-    raw_metadata = folder / "graph" / tft.TFTransformOutput.RAW_METADATA_DIR
-    metadata_io.write_metadata(metadata, str(raw_metadata))
-    return folder / "graph"
-
-
-def _fn_args(
-    transformed: Path, graph: Path, out: Path, settings: TrainerSettings, backup: Path
-) -> FnArgs:
-    return FnArgs(
-        train_files=[str(transformed / "train" / "*")],
-        eval_files=[str(transformed / "eval" / "*")],
-        transform_graph_path=str(graph),
-        serving_model_dir=str(out / "model"),
-        model_run_dir=str(out / "run"),
-        custom_config={
-            "settings": asdict(settings),
-            "backup_root": str(backup),
-            "cache_root": str(out / "features"),
-        },
-    )
+from tests.components.small_training import LABELS, SETTINGS, fn_args
 
 
 def test_class_weights_give_each_class_the_same_say() -> None:
@@ -144,7 +40,7 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
 ) -> None:
     backup = tmp_path / "backup"
     (backup / "abandoned").mkdir(parents=True)
-    trainer.run_fn(_fn_args(transformed, transform_graph, tmp_path, SETTINGS, backup))
+    trainer.run_fn(fn_args(transformed, transform_graph, tmp_path, SETTINGS, backup))
 
     summary = json.loads((tmp_path / "run" / "history.json").read_text())
     epochs = [row["epoch"] for row in summary["phases"]["scratch"]]
@@ -207,21 +103,6 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
     }
 
 
-@pytest.fixture(scope="module")
-def base_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Weights of a base that was never trained, but whose batch norm knows its inputs."""
-    keras.utils.set_random_seed(1)
-    base = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None)
-    for layer in base.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.1
-    for _ in range(3):
-        base(np.random.default_rng(2).uniform(-1, 1, (32, 32, 32, 3)), training=True)
-    path = tmp_path_factory.mktemp("weights") / "base.weights.h5"
-    base.save_weights(path)
-    return str(path)
-
-
 def test_stored_features_train_as_pictures_do(
     transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str
 ) -> None:
@@ -230,7 +111,7 @@ def test_stored_features_train_as_pictures_do(
     for cached in (True, False):
         out = tmp_path / str(cached)
         settings = replace(given, feature_cache=cached)
-        trainer.run_fn(_fn_args(transformed, transform_graph, out, settings, out / "backup"))
+        trainer.run_fn(fn_args(transformed, transform_graph, out, settings, out / "backup"))
         assert bool(list(out.glob("features/*/*/rows"))) == cached
         phases = json.loads((out / "run" / "history.json").read_text())["phases"]
         losses.append(
@@ -254,7 +135,7 @@ def test_interrupted_training_goes_on_in_its_epoch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     backup = tmp_path / "backup"
-    args = _fn_args(transformed, transform_graph, tmp_path, SETTINGS, backup)
+    args = fn_args(transformed, transform_graph, tmp_path, SETTINGS, backup)
     shown: list[int] = []
 
     def watch(event: str, **fields: object) -> None:
