@@ -55,6 +55,7 @@ def judge(
     findings = _findings(gate) if gate else []
     metrics = _metrics(evaluation) if evaluation else {}
     verdict, reasons = _verdict(outputs, findings, components, failure)
+    findings += promise_missed(config.wanted_accuracy, metrics.get(record.OVERALL, {}))
     return Outcome(
         run_id=run_id,
         verdict=verdict,
@@ -73,6 +74,26 @@ def sentence(error: BaseException) -> str:
     """Says in one line what was raised."""
     text = str(error).strip().partition("\n")[0] or type(error).__name__
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+
+
+def promise_missed(wanted_accuracy: float, overall: dict[str, Any]) -> list[Finding]:
+    """Warns of a model that is sure too often.
+
+    Args:
+      wanted_accuracy: what its threshold was chosen for, on eval.
+      overall: its metrics on all test images; empty if it was not judged.
+    """
+    reached = overall.get("selective_accuracy")
+    if reached is None or reached >= wanted_accuracy:
+        return []
+    return [
+        Finding(
+            severity="warning",
+            sentence=f"Where the model is sure, it is right on {reached * 100:.1f} % of the test"
+            f" images; the wanted {wanted_accuracy * 100:.1f} % held on eval. Do not rely on"
+            " them before it is tested on more clips.",
+        )
+    ]
 
 
 def split_counts(statistics: Artifact) -> dict[str, int]:

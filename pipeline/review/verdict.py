@@ -132,6 +132,8 @@ def _coverage(config: PipelineConfig, slices: list[Slice]) -> Iterator[Gate]:
         sentence = f"The model is unsure of {unsure:,} of {part.count:,} images"
         if part.selective_accuracy is not None:
             sentence += f" and right on {part.selective_accuracy * 100:.1f} % of the others"
+            if part.selective_accuracy < config.wanted_accuracy:
+                sentence += f", fewer than the wanted {config.wanted_accuracy * 100:.1f} %"
         yield Gate(
             "Share of test images that the model is sure of",
             part.coverage,

@@ -1,5 +1,7 @@
 """Temperature and threshold against brute force, on wild logits, and on data of known truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.special
@@ -40,14 +42,23 @@ def test_whatever_the_logits_the_temperature_is_usable(case: tuple[np.ndarray, n
 def test_no_other_temperature_explains_the_labels_better(
     case: tuple[np.ndarray, np.ndarray],
 ) -> None:
+    def surprise(temperature: float) -> float:
+        prior = scipy.stats.norm(scale=calibration.TEMPERATURE_SPREAD)
+        likelihood = len(labels) * loss(logits, labels, temperature) if len(labels) else 0.0
+        return likelihood - float(prior.logpdf(np.log(temperature)))
+
     logits, labels = case
-    temperature = calibration.fit_temperature(logits, labels)
-    if (logits.max(axis=1, initial=-np.inf) == logits[np.arange(len(labels)), labels]).all():
-        assert temperature == 1
-        return
-    others = np.geomspace(LOW, HIGH, 60)
-    least = min(loss(logits, labels, other) for other in others)
-    assert loss(logits, labels, temperature) <= least + 1e-4
+    found = surprise(calibration.fit_temperature(logits, labels))
+    assert found <= min(surprise(other) for other in np.geomspace(LOW, HIGH, 60)) + 1e-4
+
+
+def test_few_images_move_the_temperature_little_and_many_move_it_far() -> None:
+    logits = np.tile(4 * np.eye(3, dtype=np.float32), (4, 1))
+    labels = np.tile(np.arange(3), 4)
+    few = calibration.fit_temperature(logits, labels)
+    assert 0.95 < few < 1, "all right, but only twelve"
+    many = calibration.fit_temperature(np.tile(logits, (500, 1)), np.tile(labels, 500))
+    assert many < 0.6
 
 
 @pytest.mark.parametrize("truth", [0.5, 1.0, 3.0])
@@ -65,12 +76,16 @@ def test_the_temperature_of_drawn_labels_is_found(truth: float) -> None:
 
 def test_the_ends_are_defined() -> None:
     nothing = calibration.calibrate(np.zeros((0, 3)), np.zeros(0, np.int64), 0.95)
-    assert nothing == calibration.Calibration(None, 0.0, None, 1.0, 0.95, None, None, 0)
+    assert nothing.temperature == pytest.approx(1)
+    assert replace(nothing, temperature=1.0) == calibration.Calibration(
+        None, 0.0, None, 1.0, 0.95, None, None, 0
+    )
     logits = np.eye(3, dtype=np.float32)
-    assert calibration.fit_temperature(logits, np.arange(3)) == 1, "all right"
-    wrong = calibration.fit_temperature(logits, np.array([1, 2, 0]))
-    assert wrong == pytest.approx(HIGH, rel=1e-4), "all wrong"
-    assert calibration.fit_temperature(np.full((4, 3), np.nan), np.zeros(4, np.int64)) == 1
+    wrong = np.tile([1, 2, 0], 10_000)
+    hottest = calibration.fit_temperature(np.tile(logits, (10_000, 1)), wrong)
+    assert hottest == pytest.approx(HIGH, rel=1e-4), "all wrong"
+    unusable = np.full((4, 3), np.nan), np.zeros(4, np.int64)
+    assert calibration.fit_temperature(*unusable) == pytest.approx(1)
 
 
 CONFIDENCES = st.one_of(st.sampled_from([0.4, 0.6, 0.9, 1.0]), st.floats(0.375, 1, width=32))

@@ -111,6 +111,21 @@ def test_a_component_that_raises_is_named_with_its_first_line(runs: dict[str, Ru
     assert states(judged) == ["ran", "cached", "failed", "skipped", "skipped", "skipped"]
 
 
+@pytest.mark.parametrize(
+    ("overall", "warns"),
+    [
+        ({}, False),
+        ({"selective_accuracy": None}, False),
+        ({"selective_accuracy": 0.95}, False),
+        ({"selective_accuracy": 0.925}, True),
+    ],
+)
+def test_a_model_that_is_sure_too_often_is_warned_of(overall: dict[str, Any], warns: bool) -> None:
+    findings = outcome.promise_missed(0.95, overall)
+    assert [finding.severity for finding in findings] == ["warning"] * warns
+    assert all("92.5 %" in each.sentence and "95.0 %" in each.sentence for each in findings)
+
+
 def test_a_model_that_does_not_serve_is_not_pushed(runs: dict[str, Run]) -> None:
     judged = runs["does not serve"].outcome
     assert (judged.verdict, judged.exit_status) == ("not_blessed", 3)

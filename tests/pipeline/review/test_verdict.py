@@ -1,6 +1,7 @@
 """Gates and sentences of section 1."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,14 @@ def test_a_model_that_is_seldom_sure_does_not_pass(
     assert (gate.value, gate.threshold) == (coverage, CONFIG.coverage_floor)
     assert gate.passed is passed
     assert words in gate.sentence
+
+
+def test_a_model_that_is_sure_too_often_is_told_of(tmp_path: Path) -> None:
+    slices = [replace(part("all test images", 100, 0.9, 0.8), selective_accuracy=0.9)]
+    gates = verdict.gates(CONFIG, outcome("pushed"), outputs(tmp_path, True), slices, None)
+    (gate,) = [gate for gate in gates if "is sure of" in gate.name]
+    assert gate.passed, "coverage is what is gated"
+    assert "right on 90.0 % of the others, fewer than the wanted 95.0 %." in gate.sentence
 
 
 def test_a_refused_run_reached_one_gate() -> None:
