@@ -223,3 +223,23 @@ def test_status_lists_runs_models_and_blessings(first: Ended, command: Command) 
     )
     assert shown.status == 0, shown.text
     assert first.record["run_id"] in shown.text
+
+
+@pytest.mark.slow
+def test_tuner_stands_before_the_trainer_where_minutes_are_given(
+    first: Ended, command: Command, tranches: Path
+) -> None:
+    # So little time is one trial: the settings as they are.
+    tuned = {**SETTINGS, "tuning_minutes": 0.01, "max_accuracy_drop": 1.0}
+    ended = command.run(first.out, "--data-root", str(tranches), **tuned)
+    assert ended.status == 0, ended.text
+    ran = [name for name, state in ended.states.items() if state == "ran"]
+    assert ran.index("Tuner") == ran.index("Trainer") - 1 and "Transform" not in ran
+    assert "trial 1: eval loss" in ended.text
+    (results,) = (first.out / "artifacts" / "Tuner" / "tuner_results").rglob("*.json")
+    (trial,) = json.loads(results.read_text(encoding="utf-8"))
+    history = Path(ended.record["paths"]["training"]) / "history.json"
+    settings = json.loads(history.read_text(encoding="utf-8"))["settings"]
+    assert settings["mixup"] == trial["mixup"]
+    again = command.run(first.out, "--data-root", str(tranches), **tuned)
+    assert (again.states["Tuner"], again.states["Trainer"]) == ("cached", "cached")
