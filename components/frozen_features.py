@@ -22,8 +22,8 @@ from components.code_digest import code_digest
 from components.feature_store import FeatureStore
 from components.training_data import Features, Pictures, decode, read_split, view_of
 
-# Pictures that go through the frozen layers at once: about 500 MB at 224 px.
-BATCH_SIZE: Final = 32
+# Pictures that go through the frozen layers at once: about 500 MB at 320 px.
+BATCH_SIZE: Final = 16
 # Sets of features that are kept: of this training and of the one before.
 KEPT: Final = 2
 

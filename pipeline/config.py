@@ -49,7 +49,7 @@ class PipelineConfig(BaseModel):
     selection: Literal["labelled", "single_person"] = "labelled"
     ingest_size: int = Field(512, ge=64, le=4096)  # TFRecord images fit a square of this side
     fit: Literal["stretch", "border", "letterbox"] = "stretch"
-    image_size: int = Field(224, ge=32, le=512)  # the model's input side
+    image_size: int = Field(320, ge=32, le=512)  # the model's input side
     splits: Splits = Splits()
 
     # Model and training.

@@ -33,7 +33,7 @@ SLICES: Final[tuple[tuple[str, ...], ...]] = (
 )
 
 # Images that go through the model at once. TFMA reads in batches that grow up to
-# 1,000; the activations of MobileNetV2 take about 15 MB an image at 224 px. Only
+# 1,000; the activations of MobileNetV2 take about 30 MB an image at 320 px. Only
 # large splits would fill a larger batch, and memory would grow with them.
 BATCH_SIZE: Final = 16
 
