@@ -15,7 +15,7 @@ BINS: Final = 15
 TEMPERATURES: Final = (0.1, 10.0)
 # How far temperatures are from 1 before anything is known: standard deviation of the natural
 # logarithm. See `fit_temperature`.
-TEMPERATURE_SPREAD: Final = 0.1
+TEMPERATURE_SPREAD: Final = 0.25
 # One-sided normal quantile of the Wilson bound: 75 %. See `choose_threshold`.
 WILSON_QUANTILE: Final = 0.674
 
@@ -78,19 +78,21 @@ def calibrate(logits: Floats, labels: npt.NDArray[np.int64], wanted_accuracy: fl
     )
 
 
-def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
+def fit_temperature(
+    logits: Floats, labels: npt.NDArray[np.int64], spread: float = TEMPERATURE_SPREAD
+) -> float:
     """Finds the temperature that the labels make likeliest, starting from 1.
 
     Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML
     2017, section 4.2, but for a log-normal prior about 1. On thousands of images it says
     nothing. On sixty it keeps the fit from following a handful of them: where all
-    are right, the likelihood alone asks for ever more confidence. Of spreads 0.1, 0.25, 0.5
-    and no prior the first gave the lowest loss and calibration error on other clips and
-    tranches (docs/training.md).
+    are right, the likelihood alone asks for ever more confidence. `benchmarks/temperature.py`
+    compares spreads.
 
     Args:
       logits: [images, classes]; images with a logit that is not finite are left out.
       labels: [images], indices of the right classes.
+      spread: standard deviation of the prior on the temperature's logarithm.
 
     Returns:
       The temperature, within `TEMPERATURES`; 1 if there is no image.
@@ -105,7 +107,7 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
 
     def loss(log_temperature: float) -> float:
         surprise = special.logsumexp(above / np.exp(log_temperature), axis=1).sum()
-        return float(surprise + (log_temperature / TEMPERATURE_SPREAD) ** 2 / 2)
+        return float(surprise + (log_temperature / spread) ** 2 / 2)
 
     found = optimize.minimize_scalar(
         loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-6}

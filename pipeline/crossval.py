@@ -22,7 +22,7 @@ from pipeline.privacy import owner_only
 if TYPE_CHECKING:
     from components.crossval import Cell
 
-DEFAULT_RECIPES: Final = ("default", "plain", "logistic")
+DEFAULT_RECIPES: Final = ("default", "original", "plain", "logistic")
 
 
 @click.command()

@@ -56,9 +56,9 @@ def test_few_images_move_the_temperature_little_and_many_move_it_far() -> None:
     logits = np.tile(4 * np.eye(3, dtype=np.float32), (4, 1))
     labels = np.tile(np.arange(3), 4)
     few = calibration.fit_temperature(logits, labels)
-    assert 0.95 < few < 1, "all right, but only twelve"
+    assert 0.8 < few < 1, "all right, but only twelve"
     many = calibration.fit_temperature(np.tile(logits, (500, 1)), np.tile(labels, 500))
-    assert many < 0.6
+    assert many < 0.5
 
 
 @pytest.mark.parametrize("truth", [0.5, 1.0, 3.0])
