@@ -344,6 +344,8 @@ def train_phase(
         whole = backup / "whole.weights.h5"
         trained.save_weights(str(whole))
         whole.rename(final)  # only ever there as a whole
+        shutil.rmtree(backup / "state")
+        best.unlink()
     trained.load_weights(str(final))
     return read_history(table)
 
@@ -438,9 +440,15 @@ def matching_files(patterns: Sequence[str]) -> list[str]:
 
 
 def _backup_folder(fn_args: fn_args_utils.FnArgs, settings: TrainerSettings) -> Path:
-    """One folder for each training: the same data, code and settings find it again."""
-    identity = [fn_args.custom_config, asdict(settings)]
-    identity += [sorted(fn_args.train_files), sorted(fn_args.eval_files)]
+    """One folder for each training: the same data, code and settings find it again.
+
+    Whatever accuracy is wanted: it decides about the threshold, not about the weights.
+    """
+    identity = [
+        fn_args.custom_config | {"settings": asdict(replace(settings, wanted_accuracy=0.0))},
+        sorted(fn_args.train_files),
+        sorted(fn_args.eval_files),
+    ]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     root = Path(fn_args.custom_config["backup_root"])
     for abandoned in root.glob("*"):
@@ -464,6 +472,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         settings = replace(settings, **found.values)
     keras.utils.set_random_seed(settings.seed)
     backup = _backup_folder(fn_args, settings)
+    pictures = backup / "pictures"
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
 
@@ -474,7 +483,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         posture_model,
         settings,
         Path(fn_args.custom_config["cache_root"]),
-        backup,
+        pictures,
     )
     history = fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
 
@@ -499,4 +508,5 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         calibrated.threshold,
     )
     signatures.export(module, fn_args.serving_model_dir)
-    shutil.rmtree(backup)
+    if pictures.exists():
+        shutil.rmtree(pictures)

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one(
     transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str
 ) -> None:

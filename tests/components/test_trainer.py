@@ -35,7 +35,7 @@ def test_phases() -> None:
     assert [phase.name for phase in trainer.phases(head_only)] == ["head"]
 
 
-def test_training_exports_all_signatures_and_leaves_no_backup(
+def test_training_exports_all_signatures_and_leaves_only_weights(
     transformed: Path, transform_graph: Path, tmp_path: Path
 ) -> None:
     backup = tmp_path / "backup"
@@ -47,7 +47,8 @@ def test_training_exports_all_signatures_and_leaves_no_backup(
     assert epochs == [0, 1, 2] and summary["examples"] == len(LABELS)
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "run" / "tensorboard").rglob("events.out.*"))
-    assert list(backup.iterdir()) == []
+    left = {path.name for path in backup.rglob("*") if path.is_file()}
+    assert left == {"final.weights.h5", "history.csv"}
 
     calibrated = summary["calibration"]
     low, high = calibration.TEMPERATURES
@@ -122,6 +123,25 @@ def test_stored_features_train_as_pictures_do(
     # float16 keeps three digits of a feature, and training makes more of the difference.
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-2)
     np.testing.assert_allclose(probabilities[0], probabilities[1], atol=2e-2)
+
+
+@pytest.mark.slow
+def test_another_wanted_accuracy_takes_no_training(
+    transformed: Path, transform_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(trainer.progress, "emit", lambda event, **fields: told.append(event))
+    summaries = []
+    for wanted in (0.0, 1.0):
+        settings = replace(SETTINGS, scratch_epochs=1, wanted_accuracy=wanted)
+        args = fn_args(transformed, transform_graph, tmp_path, settings, tmp_path / "backup")
+        trainer.run_fn(args)
+        summaries.append(json.loads((tmp_path / "run" / "history.json").read_text()))
+    assert told == ["epoch"]
+    assert summaries[0]["phases"] == summaries[1]["phases"]
+    first, second = (summary["calibration"] for summary in summaries)
+    assert first["temperature"] == second["temperature"]
+    assert (first["coverage"], second["wanted_accuracy"]) == (1, 1)
 
 
 class _KilledError(Exception):

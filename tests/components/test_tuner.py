@@ -51,6 +51,7 @@ def test_no_trial_begins_that_would_end_after_the_budget() -> None:
     assert oracle.populate_space("3")["status"] == "STOPPED"
 
 
+@pytest.mark.slow
 def test_trainer_trains_with_what_the_tuner_found(
     transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str
 ) -> None:
