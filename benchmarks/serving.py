@@ -2,11 +2,11 @@
 
     python -m benchmarks.serving [--data ../shared/data] [--json FILE]
 
-The real photos go through `serving_default` of a SavedModel of
-MobileNetV2 at alpha 1.0 and 224 pixels. The baseline of the same run does its parts one after the
-other: a bare `tf.function` that decodes and fits the same bytes, and one that calls the Keras
-model on what came out. The TFLite models get the fitted pictures, which is their input. The head
-is untrained: what the model says does not matter here.
+The real photos go through `serving_default` of a SavedModel of MobileNetV2 at alpha 1.0 and the
+default size. The baseline of the same run does its parts one after the other: a bare
+`tf.function` that decodes and fits the same bytes, and one that calls the Keras model on what
+came out. The TFLite models get the fitted pictures, which is their input. The head is
+untrained: what the model says does not matter here.
 
 `serving_default` and its parts take turns, so that whatever else the machine does slows them all
 alike. The TFLite models come after them, one by one: their threads go on spinning for a while, at
