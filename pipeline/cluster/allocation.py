@@ -44,9 +44,7 @@ class Allocation(BaseModel):
         names = _scontrol("show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
         here = _scontrol("show", "node", "--oneliner", os.environ["SLURMD_NODENAME"])
         (address,) = re.findall(r"\bNodeAddr=(\S+)", here)
-        return cls(
-            address=socket.gethostbyname(address), nodes=names, workers=workers, lost=lost
-        )
+        return cls(address=socket.gethostbyname(address), nodes=names, workers=workers, lost=lost)
 
     @classmethod
     def of_this_job(cls) -> Self:

@@ -42,9 +42,7 @@ class SlurmRunner(fn_runner.FnApiRunner):
         )
         self._provision_info = fn_runner.ExtendedProvisionInfo(
             beam_provision_api_pb2.ProvisionInfo(
-                pipeline_options=JobServiceHandle.encode_pipeline_options(
-                    options.get_all_options()
-                )
+                pipeline_options=JobServiceHandle.encode_pipeline_options(options.get_all_options())
             )
         )
         self._num_workers = Nodes.of_this_process().workers

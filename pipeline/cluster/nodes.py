@@ -59,7 +59,7 @@ class _Pool:
     def __init__(self, node: str, lose: Callable[[str, str], None]) -> None:
         self._node, self._lose = node, lose
         self._process = subprocess.Popen(  # noqa: S603 (a command of ours)
-            [
+            [  # noqa: S607 (Slurm's place is the site's choice)
                 "srun",
                 "--overlap",
                 "--nodes=1",
@@ -85,5 +85,7 @@ class _Pool:
         for line in self._process.stdout:
             answer = json.loads(line)
             if answer["event"] == "ended" and answer["status"] != 0:
-                self._lose(self._node, f"worker {answer['worker_id']} ended with {answer['status']}")
+                self._lose(
+                    self._node, f"worker {answer['worker_id']} ended with {answer['status']}"
+                )
         self._lose(self._node, f"its step ended with {self._process.wait()}")

@@ -25,6 +25,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.windowed_value import WindowedValue
 from google.protobuf import json_format
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tfx_bsl.tfxio import tf_example_record
 
 EXAMPLES = 600
 LABELS = ("Sitting", "Standing", "Lying")
@@ -182,9 +183,9 @@ def combines(harness: Harness) -> Any:
     def build(numbers: Numbers) -> dict[str, beam.PCollection]:
         pairs = numbers | beam.Map(to_pair)
         return {
-            "mean": pairs | beam.combiners.Mean.PerKey(),
+            "mean": pairs | "Mean" >> beam.combiners.Mean.PerKey(),
             "top": numbers | beam.combiners.Top.Largest(5),
-            "count": pairs | beam.combiners.Count.PerKey(),
+            "count": pairs | "Count" >> beam.combiners.Count.PerKey(),
         }
 
     return harness.run("combines", build)
@@ -278,11 +279,7 @@ def evaluation(harness: Harness) -> Any:
     config = tfma.EvalConfig(
         model_specs=[tfma.ModelSpec(label_key="posture", prediction_key="guess")],
         slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=["label"])],
-        metrics_specs=tfma.metrics.specs_from_metrics(
-            [tfma.metrics.ExampleCount(), tfma.metrics.MeanSquaredError()]
-        )
-        if hasattr(tfma.metrics, "MeanSquaredError")
-        else [
+        metrics_specs=[
             tfma.MetricsSpec(
                 metrics=[
                     tfma.MetricConfig(class_name="ExampleCount"),
@@ -296,8 +293,9 @@ def evaluation(harness: Harness) -> Any:
     with beam.Pipeline(options=PipelineOptions(harness.arguments)) as pipeline:
         _ = (
             pipeline
-            | beam.io.ReadFromTFRecord(str(records))
-            | beam.Reshuffle()
+            | tf_example_record.TFExampleRecord(
+                str(records), raw_record_column_name=tfma.ARROW_INPUT_COLUMN
+            ).BeamSource()
             | tfma.ExtractEvaluateAndWriteResults(eval_config=config, output_path=str(place))
         )
     result = tfma.load_eval_result(str(place))

@@ -8,7 +8,6 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 SUBNET = "10.99.0"
 
@@ -63,7 +62,9 @@ class Hosts:
         for name in self.addresses:
             listed = subprocess.run(
                 ["ip", "netns", "pids", self._space(name)],
-                capture_output=True, text=True, check=True,
+                capture_output=True,
+                text=True,
+                check=True,
             )
             for pid in map(int, listed.stdout.split()):
                 try:

@@ -67,9 +67,15 @@ class Slurm:
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
         self._start(
-            first, "munged", "--foreground", "--force", f"--key-file={key}",
-            f"--socket={folder}/munge.socket", f"--pid-file={folder}/munged.pid",
-            f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed",
+            first,
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={key}",
+            f"--socket={folder}/munge.socket",
+            f"--pid-file={folder}/munged.pid",
+            f"--log-file={folder}/munged.log",
+            f"--seed-file={folder}/munged.seed",
         )
         wait_for(lambda: (folder / "munge.socket").exists(), 20, "munge's socket")
         self._start(first, "slurmctld", "-D")
@@ -77,8 +83,10 @@ class Slurm:
             (folder / f"spool-{name}").mkdir()
             self._start(name, "slurmd", "-D", "-N", name)
         wait_for(
-            lambda: self.run("sinfo", "-h", "-t", "idle", "-o", "%D").strip()
-            == str(len(hosts.addresses)),
+            lambda: (
+                self.run("sinfo", "-h", "-t", "idle", "-o", "%D").strip()
+                == str(len(hosts.addresses))
+            ),
             60,
             "idle nodes",
         )
@@ -88,7 +96,10 @@ class Slurm:
         first = next(iter(self.hosts.addresses))
         done = subprocess.run(
             self.hosts.command(first, *command),
-            capture_output=True, text=True, env={**os.environ, **self.env}, timeout=300,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **self.env},
+            timeout=300,
         )
         return done.stdout
 
