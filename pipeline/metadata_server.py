@@ -14,7 +14,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from google.protobuf import text_format
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -95,9 +94,8 @@ class HidePassword(logging.Filter):
     def __init__(self, password: str) -> None:
         super().__init__()
         # As it is, and as protocol buffers print it.
-        message = mlmd.MySQLDatabaseConfig(password=password)
-        printed = text_format.MessageToString(message, as_one_line=True)
-        self._spellings = {password, printed.partition('"')[2].rstrip('" ')}
+        printed = str(mlmd.MySQLDatabaseConfig(password=password)).strip()
+        self._spellings = {password, printed.removeprefix('password: "').removesuffix('"')}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Replaces the password in a record; lets every record pass."""
