@@ -8,6 +8,7 @@ pipeline/cluster/settings.py; docs/cluster.md says more.
 """
 
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -109,7 +110,7 @@ def logs(job: str, output_root: Path) -> None:
     place = output_root / _FOLDER / f"{Path(job).name}.out"
     try:
         with place.open("r", errors="replace") as file:
-            shutil.copyfileobj(file, click.get_text_stream("stdout"))
+            shutil.copyfileobj(file, sys.stdout)
     except OSError as error:
         raise cli.InputError(
             f"{place} cannot be read: {error.strerror}; the job may not have started yet, or name"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.cluster.hosts import Hosts
 
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "ip", "unshare")
 MEMORY = 8000  # MB that each node says it has
 
@@ -91,17 +92,18 @@ class Slurm:
             "idle nodes",
         )
 
-    def run(self, *command: str) -> str:
-        """Runs a command on the first host; returns what it printed."""
+    def run(self, *command: str, timeout: float = 300) -> str:
+        """Runs a command on the first host; returns what it printed, errors last."""
         first = next(iter(self.hosts.addresses))
         done = subprocess.run(
             self.hosts.command(first, *command),
             capture_output=True,
             text=True,
+            cwd=ROOT,
             env={**os.environ, **self.env},
-            timeout=300,
+            timeout=timeout,
         )
-        return done.stdout
+        return done.stdout + done.stderr
 
     def close(self) -> None:
         """Ends the daemons, and what is left of their jobs, by their ids."""

@@ -101,7 +101,7 @@ def test_dataflow_gets_options_that_beam_understands() -> None:
 def test_sqlite_on_a_shared_file_system_is_refused(tmp_path: Path) -> None:
     config = PipelineConfig(output_root=tmp_path / "home" / "out")
     mounts = f"/dev/sda / ext4 rw 0 0\nserver:/home {tmp_path}/home nfs4 rw 0 0\n"
-    with pytest.raises(InputError, match="nfs4.*locks do not hold"):
+    with pytest.raises(InputError, match=r"nfs4.*locks do not hold"):
         shared_folder.refuse_sqlite(config, mounts)
     shared_folder.refuse_sqlite(config, "/dev/sda / ext4 rw 0 0\n")
     server = MetadataServer(**SERVER, password_env="X")
