@@ -68,7 +68,7 @@ def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from components.tranches.demo import draw_tranches
 
     folder = tmp_path_factory.mktemp("tranches")
-    draw_tranches(folder, clips=60, seed=3)
+    draw_tranches(folder, clips=120, seed=3)
     return folder
 
 
@@ -114,7 +114,7 @@ class Job:
 
     def processes(self) -> dict[int, str]:
         """What runs on the hosts and is none of the daemons."""
-        daemons = ("munged", "slurmctld", "slurmd ", "mariadbd")
+        daemons = ("munged", "slurmctld", "slurmscriptd", "slurmd ", "mariadbd")
         return {
             pid: command
             for pid, command in self.cluster.slurm.hosts.processes().items()

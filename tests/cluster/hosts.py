@@ -6,7 +6,7 @@ a namespace, too.
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 SUBNET = "10.99.0"
@@ -56,10 +56,10 @@ class Hosts:
                 env={**os.environ, **env},
             )
 
-    def processes(self) -> dict[int, str]:
-        """What runs on the hosts: command lines by process id."""
+    def processes(self, names: Iterable[str] | None = None) -> dict[int, str]:
+        """What runs on some hosts, or all: command lines by process id."""
         found = {}
-        for name in self.addresses:
+        for name in names or self.addresses:
             listed = subprocess.run(
                 ["ip", "netns", "pids", self._space(name)],
                 capture_output=True,
