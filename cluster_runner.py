@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from components.errors import InputError
 from pipeline import cli
 from pipeline.cluster import batch, engines, shared_folder, slurm
 from pipeline.cluster import settings as cluster_settings
@@ -112,7 +113,7 @@ def logs(job: str, output_root: Path) -> None:
         with place.open("r", errors="replace") as file:
             shutil.copyfileobj(file, sys.stdout)
     except OSError as error:
-        raise cli.InputError(
+        raise InputError(
             f"{place} cannot be read: {error.strerror}; the job may not have started yet, or name"
             " its folder with --output-root."
         ) from error
