@@ -1,5 +1,6 @@
 """The sbatch script of a run."""
 
+import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -19,11 +20,14 @@ def script(cluster: ClusterSettings, settings: Path, folder: Path) -> str:
       folder: where the job's output goes, `JOB.out`.
 
     Returns:
-      A script for sbatch. The signal before the limit, the first node's loss and a
-      preemption put the job back into the queue under its own number.
+      A script for sbatch. Of a user's jobs with one output folder, one runs at a time.
+      The signal before the limit, the first node's loss and a preemption put the job
+      back into the queue under its own number.
     """
+    place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
     options = {
-        "job-name": "lookdeep",
+        "job-name": f"lookdeep-{place}",
+        "dependency": "singleton",  # waits for jobs of the same name
         "nodes": cluster.nodes,
         "ntasks-per-node": 1,
         "cpus-per-task": cluster.cpus,

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
+from components.errors import InputError
 from pipeline import cli, launch
 from pipeline.cluster import engines, slurm
 from pipeline.cluster.allocation import Allocation
@@ -74,11 +75,15 @@ def main() -> int:
     try:
         return run(settings, folder, Console(width=100))
     except KeyboardInterrupt as stop:
-        if isinstance(stop.__context__, TimeIsUp) or isinstance(stop, TimeIsUp):
+        # `launch` raises its own KeyboardInterrupt in place of the one that it caught.
+        if isinstance(stop, TimeIsUp) or isinstance(stop.__context__, TimeIsUp):
             print("The time limit is near: back into the queue.", flush=True)
             slurm.requeue(job)
             signal.pause()  # until Slurm ends this life of the job
         return cli.INTERRUPTED
+    except InputError as error:
+        print(error, flush=True)
+        return cli.USAGE
 
 
 if __name__ == "__main__":

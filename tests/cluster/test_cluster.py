@@ -198,6 +198,20 @@ def test_two_runs_on_one_database_do_not_mix(
     assert int(mariadb.query("SELECT COUNT(*) FROM lookdeep.Artifact")) > 0
 
 
+def test_two_runs_on_one_output_folder_take_turns(
+    cluster: Cluster, tranches: Path, tmp_path: Path
+) -> None:
+    one_node = {"cpus": 2, "memory_gb": 4}
+    jobs = [cluster.submit(tmp_path / "out", tranches, one_node, seed=seed) for seed in (1, 2)]
+    wait_for(lambda: jobs[0].state == "RUNNING", 60, "the first one running")
+    assert jobs[1].state == "PENDING"
+    for job in jobs:
+        assert job.end() == "COMPLETED", job.said
+    lineage = Lineage(tmp_path / "out" / "metadata.sqlite")
+    models = [lineage.outputs(run)["Trainer", "model"].uri for run in lineage.runs()]
+    assert len(models) == len(set(models)) == 2
+
+
 def _paths_of(job: Job) -> list[str]:
     return [path for name, path in job.record["paths"].items() if name != "metadata"]
 
