@@ -17,12 +17,14 @@ PYTHON := $(shell for p in python3.11 python3 python; do \
 # The shell reads them from the environment, so that paths may hold spaces and quotes.
 export DATA OUT WEIGHTS CONFIG
 
-.PHONY: help run test setup check clean
+.PHONY: help run cluster-run test test-cluster setup check clean
 
 help:
 	@echo 'make run [DATA=FOLDER] [OUT=output] [WEIGHTS=imagenet|none|FILE.h5] [CONFIG=FILE.toml]'
 	@echo '            run the whole pipeline; without DATA, on demo tranches it draws'
-	@echo 'make test   run the tests, except those marked slow or by_hand'
+	@echo 'make cluster-run [the same]   submit it as a Slurm job; [cluster] in CONFIG says where'
+	@echo 'make test   run the tests, except those marked slow, cluster or by_hand'
+	@echo 'make test-cluster  run those on a Slurm cluster of network namespaces (root, Debian)'
 	@echo 'make check  run ruff and mypy'
 	@echo 'make setup  install the environment only; the others do it when it is due'
 	@echo 'make clean  remove the environment and caches; OUT stays'
@@ -32,8 +34,16 @@ run: setup
 	@.venv/bin/python local_runner.py $${DATA:+--data-root "$$DATA"} $${OUT:+--output-root "$$OUT"} \
 		$${WEIGHTS:+--base-weights "$$WEIGHTS"} $${CONFIG:+--config "$$CONFIG"}
 
+cluster-run: setup
+	@.venv/bin/python cluster_runner.py submit $${DATA:+--data-root "$$DATA"} \
+		$${OUT:+--output-root "$$OUT"} $${WEIGHTS:+--base-weights "$$WEIGHTS"} \
+		$${CONFIG:+--config "$$CONFIG"}
+
+test-cluster: setup
+	.ci/cluster
+
 test: setup
-	.venv/bin/python -m pytest -m 'not slow and not by_hand'
+	.venv/bin/python -m pytest -m 'not slow and not by_hand and not cluster'
 
 check: setup
 	.venv/bin/ruff check .

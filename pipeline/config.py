@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import InputError
+from pipeline.metadata_server import MetadataServer
 
 # Base weights that are no file.
 IMAGENET: Final = "imagenet"
@@ -44,6 +45,7 @@ class PipelineConfig(BaseModel):
     data_root: _Path | None = None  # None draws the demo
     output_root: _Path = Path("output")
     base_weights: str = IMAGENET  # imagenet, none, or an .h5 file
+    metadata: MetadataServer | None = None  # None keeps runs in a SQLite file there
 
     # Data.
     selection: Literal["labelled", "single_person"] = "labelled"
@@ -116,6 +118,11 @@ class PipelineConfig(BaseModel):
         return self.output_root / "metadata.sqlite"
 
     @property
+    def metadata_store(self) -> MetadataServer | Path:
+        """Where ML Metadata is: a server, or the SQLite file."""
+        return self.metadata or self.metadata_path
+
+    @property
     def serving_dir(self) -> Path:
         """Pushed models, one numbered folder each, as TensorFlow Serving reads them."""
         return self.output_root / "serving" / "posture"
@@ -152,10 +159,11 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
     Raises:
       InputError: the file cannot be read, or a key or value is not allowed.
     """
-    given = {} if path is None else _read(path)
+    given = {} if path is None else read(path)
+    given.pop("cluster", None)  # pipeline/cluster/settings.py reads that table
     given |= {name: value for name, value in overrides.items() if value is not None}
     if "data_root" not in given:
-        given = _read(DEMO_SETTINGS) | given
+        given = read(DEMO_SETTINGS) | given
     try:
         config = PipelineConfig.model_validate(given)
     except ValidationError as error:
@@ -174,7 +182,12 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """Reads a TOML file.
+
+    Raises:
+      InputError: it cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

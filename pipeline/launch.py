@@ -35,12 +35,13 @@ _POLL: Final = 0.5  # seconds between looks at a worker that says nothing
 _LOG_TAIL: Final = 64 * 1024  # bytes of the log that are searched for the last words
 
 
-def launch(config: PipelineConfig, console: Console) -> int:
+def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | None = None) -> int:
     """Runs everything from tranches to verdict.
 
     Args:
       config: the settings of the run.
       console: where the user looks.
+      beam_args: Beam's options; None for this machine's.
 
     Returns:
       The exit status, see `record.EXIT_STATUS`.
@@ -53,11 +54,16 @@ def launch(config: PipelineConfig, console: Console) -> int:
     run_id = datetime.fromtimestamp(started, UTC).strftime("%Y%m%dT%H%M%SZ")
     _announce(config, run_id, console)
     base_weights.check(config)
+    if config.metadata is not None:
+        config.metadata.password()
     if config.data_root is not None:
         layout.discover(config.data_root)
     with owner_only(), output_folder(config):
         _keep_demo_apart(config)
-        return _run(Job(run_id=run_id, config=config, started=started), console)
+        job = Job(run_id=run_id, config=config, started=started)
+        if beam_args is not None:
+            job = job.model_copy(update={"beam_args": list(beam_args)})
+        return _run(job, console)
 
 
 def supervise(
@@ -162,8 +168,9 @@ def _run(job: Job, console: Console) -> int:
     try:
         with _signals_interrupt(), view:
             status = supervise(WORKER, job, log, view.handle)
-    except KeyboardInterrupt:
-        records.write(_unfinished(job, view, "The user stopped the run."), record)
+    except KeyboardInterrupt as stop:
+        reason = str(stop) or "The user stopped the run."
+        records.write(_unfinished(job, view, reason), record)
         raise KeyboardInterrupt(STOPPED) from None
     result = records.read(record)
     if status != 0 or result is None or result.run_id != job.run_id:

@@ -9,6 +9,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.errors import InputError
+from pipeline.metadata_server import MetadataServer
 from pipeline.record import State
 
 _DONE: dict[int, State] = {mlmd.Execution.COMPLETE: "ran", mlmd.Execution.CACHED: "cached"}
@@ -61,27 +62,30 @@ class Component:
 class Lineage:
     """The database of one output folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Path | MetadataServer) -> None:
         """Opens the database.
 
         Args:
-          path: the SQLite file.
+          place: the SQLite file, or the server.
 
         Raises:
-          InputError: there is no such file, or it is no database of ML Metadata.
+          InputError: there is no such file, no answer, or it is no database of ML Metadata.
         """
-        if not path.is_file():
-            raise InputError(
-                f"There is no run in {path.parent} yet ({path.name} is missing);"
-                " start one with `lookdeep run`, or name another folder with --output-root."
-            )
-        connection = mlmd.ConnectionConfig()
-        connection.sqlite.filename_uri = str(path)
-        connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
+        if isinstance(place, MetadataServer):
+            connection = place.connection()
+        else:
+            if not place.is_file():
+                raise InputError(
+                    f"There is no run in {place.parent} yet ({place.name} is missing);"
+                    " start one with `lookdeep run`, or name another folder with --output-root."
+                )
+            connection = mlmd.ConnectionConfig()
+            connection.sqlite.filename_uri = str(place)
+            connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
         try:
             self._store = metadata_store.MetadataStore(connection)
         except Exception as error:  # MLMD raises whatever its C++ side reports
-            raise InputError(f"{path} cannot be read as a database of runs: {error}.") from error
+            raise InputError(f"{place} cannot be read as a database of runs: {error}.") from error
 
     def runs(self) -> list[mlmd.Context]:
         """The pipeline runs, oldest first."""

@@ -227,9 +227,9 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             review_page,
         ],
         enable_cache=True,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(
-            str(config.metadata_path)
-        ),
+        metadata_connection_config=config.metadata.connection()
+        if config.metadata
+        else metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
         beam_pipeline_args=list(beam_pipeline_args),
     )
 

@@ -181,7 +181,7 @@ def paths(config: PipelineConfig, run_id: str) -> dict[str, str]:
     return {
         "output": str(config.output_root),
         "data": str(config.data_dir),
-        "metadata": str(config.metadata_path),
+        "metadata": str(config.metadata_store),
         "record": str(config.record_path),
         "log": str(config.log_path(run_id)),
     }

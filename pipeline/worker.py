@@ -20,12 +20,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from absl import logging as absl_logging
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from components import progress
 from components.errors import DataError, InputError
-from pipeline import record
+from pipeline import beam, record
 from pipeline.config import PipelineConfig
+from pipeline.metadata_server import HidePassword
 from pipeline.record import Counts, Finding, Outcome, Stage, Verdict
 from pipeline.review import snapshot
 from pipeline.review.snapshot import Snapshot
@@ -49,11 +50,13 @@ class Job(BaseModel):
       run_id: name of the run, in ML Metadata too.
       config: the settings.
       started: when the command was given, seconds since 1970.
+      beam_args: Beam's options.
     """
 
     run_id: str
     config: PipelineConfig
     started: float
+    beam_args: list[str] = Field(default_factory=beam.local_args)
 
 
 class Progress:
@@ -205,7 +208,7 @@ def work(job: Job) -> Outcome:
         )
         return _draw_review(known, result)
     progress.emit("stage", name=LOADING, state="running")
-    pipeline = build_pipeline(config)
+    pipeline = build_pipeline(config, job.beam_args)
     progress.emit("stage", name=LOADING, state="ran")
     from pipeline import outcome
 
@@ -224,26 +227,28 @@ def work(job: Job) -> Outcome:
     return _draw_review(known.model_copy(update={"failure": failure}), result)
 
 
-def build_pipeline(config: PipelineConfig) -> "tfx_pipeline.Pipeline":
-    """Imports TensorFlow Extended and builds the pipeline for this machine.
+def build_pipeline(
+    config: PipelineConfig, beam_args: list[str] | None = None
+) -> "tfx_pipeline.Pipeline":
+    """Imports TensorFlow Extended and builds the pipeline.
 
     Modules stay until the process ends, and the garbage collector is kept from them:
     looking through their objects again and again takes a tenth of the time of the imports.
 
     Args:
       config: the settings of the run.
+      beam_args: Beam's options; None for this machine's.
 
     Returns:
       What `run_pipeline` runs.
     """
     gc.disable()
     try:
-        from pipeline import beam
         from pipeline.pipeline import create_pipeline
     finally:
         gc.freeze()
         gc.enable()
-    return create_pipeline(config, beam.local_args())
+    return create_pipeline(config, beam_args or beam.local_args())
 
 
 def _draw_review(known: Snapshot, result: Outcome) -> Outcome:
@@ -341,6 +346,9 @@ def main() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    if job.config.metadata:
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(HidePassword(job.config.metadata.password()))
     with component_events():
         result = work(job)
     result = result.model_copy(update={"seconds": round(time.time() - job.started, 3)})

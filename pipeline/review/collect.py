@@ -58,7 +58,11 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
       InputError: the other run cannot be compared with.
     """
     config = snapshot.config
-    lineage = Lineage(config.metadata_path) if config.metadata_path.is_file() else None
+    lineage = (
+        Lineage(config.metadata_store)
+        if config.metadata or config.metadata_path.is_file()
+        else None
+    )
     found = _find(lineage, snapshot.run_id)
     result = _outcome(snapshot, found)
     missing = _missing(found)

@@ -1,0 +1,73 @@
+"""Seconds of each Beam stage with 1, 2 and 3 nodes of a Slurm cluster, one worker a node.
+
+    python -m benchmarks.cluster --data-root TRANCHES --scratch FOLDER
+
+Submits one run for each number of nodes, each with an output folder of its own in FOLDER
+(which all nodes see), one after the other. The first Beam stage of a run also waits for the
+nodes' Python to import TensorFlow Extended.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from components.errors import InputError
+from pipeline import cli, record
+from pipeline.cluster import slurm
+
+_BEAM_STAGES = (
+    "TrancheExampleGen", "ImageTable", "StatisticsGen", "Transform", "Predictor", "Evaluator"
+)  # fmt: skip
+_SETTINGS = """
+base_weights = "none"
+scratch_epochs = 1
+image_size = {image_size}
+alpha = 0.35
+accuracy_floor = 0.0
+tranche_accuracy_floor = 0.0
+coverage_floor = 0.0
+[cluster]
+engine = "srun"
+nodes = {nodes}
+cpus = 2
+workers = 1
+memory_gb = 4
+"""
+
+
+@click.command()
+@click.option("--data-root", required=True, type=click.Path(path_type=Path))
+@click.option("--scratch", required=True, type=click.Path(path_type=Path))
+@click.option("--image-size", default=224, show_default=True)
+@click.option("--most-nodes", default=3, show_default=True)
+def benchmark(data_root: Path, scratch: Path, image_size: int, most_nodes: int) -> None:
+    """Print the table."""
+    seconds: dict[int, dict[str, float]] = {}
+    for nodes in range(1, most_nodes + 1):
+        out, toml = scratch / f"nodes{nodes}", scratch / f"nodes{nodes}.toml"
+        scratch.mkdir(parents=True, exist_ok=True)
+        toml.write_text(_SETTINGS.format(nodes=nodes, image_size=image_size))
+        submitted = subprocess.run(
+            [sys.executable, "cluster_runner.py", "submit", "--config", str(toml),
+             "--data-root", str(data_root), "--output-root", str(out)],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        job = submitted.stdout.strip()
+        while slurm.state(job)[0] not in slurm.ENDED:
+            time.sleep(5)
+        outcome = record.read(out / "run.json")
+        if outcome is None or outcome.verdict == "failed":
+            raise InputError(f"Job {job} failed; its output is {out / 'cluster' / job}.out.")
+        seconds[nodes] = {stage.name: stage.seconds for stage in outcome.components}
+    click.echo("| stage | " + " | ".join(f"{nodes} nodes, s" for nodes in seconds) + " |")
+    click.echo("|---|" + "---|" * len(seconds))
+    for stage in _BEAM_STAGES:
+        figures = " | ".join(f"{found[stage]:.1f}" for found in seconds.values())
+        click.echo(f"| {stage} | {figures} |")
+
+
+if __name__ == "__main__":
+    cli.execute(benchmark)

@@ -1,0 +1,1 @@
+"""The same pipeline under Slurm; only `cluster_runner.py` imports it."""

@@ -1,0 +1,82 @@
+"""What a job knows of its allocation: written by `pipeline.cluster.job`, read by the Beam runner.
+
+It travels in the environment, not in Beam's options: those are part of TFX's cache
+key, and a run on other nodes is to go on from the same finished components.
+"""
+
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict
+
+_VARIABLE: Final = "LOOKDEEP_ALLOCATION"
+
+
+class Allocation(BaseModel):
+    """Where Beam's workers may run.
+
+    Attributes:
+      address: the first node's address inside the cluster, which workers connect to.
+      nodes: names of the nodes, the first one first.
+      workers: Beam workers on each node.
+      lost: file that names of nodes are appended to whose workers were lost.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    address: str
+    nodes: list[str]
+    workers: int
+    lost: Path
+
+    @classmethod
+    def from_slurm(cls, workers: int, lost: Path) -> Self:
+        """Asks Slurm, in the batch script of a job.
+
+        Args:
+          workers: Beam workers on each node.
+          lost: see the attribute.
+        """
+        names = _scontrol("show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
+        here = _scontrol("show", "node", "--oneliner", os.environ["SLURMD_NODENAME"])
+        (address,) = re.findall(r"\bNodeAddr=(\S+)", here)
+        return cls(address=socket.gethostbyname(address), nodes=names, workers=workers, lost=lost)
+
+    @classmethod
+    def of_this_job(cls) -> Self:
+        """Reads it from the environment of a process of the job.
+
+        Raises:
+          RuntimeError: this is no process of a job.
+        """
+        content = os.environ.get(_VARIABLE)
+        if content is None:
+            raise RuntimeError("This Beam runner works inside a job of cluster_runner.py only.")
+        return cls.model_validate_json(content)
+
+    def publish(self) -> None:
+        """Puts it into the environment of the processes to come."""
+        os.environ[_VARIABLE] = self.model_dump_json()
+
+    def healthy(self) -> list[str]:
+        """The nodes that have not lost a worker."""
+        lost = set(self.lost.read_text().split()) if self.lost.exists() else set()
+        return [node for node in self.nodes if node not in lost]
+
+    def give_up(self, node: str) -> None:
+        """Remembers that a node lost a worker."""
+        with self.lost.open("a") as file:
+            file.write(f"{node}\n")
+
+
+def _scontrol(*arguments: str) -> str:
+    return subprocess.run(  # noqa: S603 (a command of ours)
+        ["scontrol", *arguments],  # noqa: S607 (Slurm's place is the site's choice)
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout

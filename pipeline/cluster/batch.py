@@ -1,0 +1,60 @@
+"""The sbatch script of a run."""
+
+import hashlib
+import shlex
+import sys
+from pathlib import Path
+from typing import Final
+
+from pipeline.cluster.settings import ClusterSettings
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def script(cluster: ClusterSettings, settings: Path, folder: Path) -> str:
+    """Writes the script.
+
+    Args:
+      cluster: what to ask of Slurm.
+      settings: the file that the job reads, see `pipeline.cluster.job`.
+      folder: where the job's output goes, `JOB.out`.
+
+    Returns:
+      A script for sbatch. Of a user's jobs with one output folder, one runs at a time.
+      The signal before the limit, the first node's loss and a preemption put the job
+      back into the queue under its own number.
+    """
+    place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    options = {
+        "job-name": f"lookdeep-{place}",
+        "dependency": "singleton",  # waits for jobs of the same name
+        "nodes": cluster.nodes,
+        "ntasks-per-node": 1,
+        "cpus-per-task": cluster.cpus,
+        "mem": f"{cluster.memory_gb}G",
+        "time": cluster.time_limit,
+        "partition": cluster.partition,
+        "account": cluster.account,
+        "gres": cluster.gres,
+        "signal": f"B:USR1@{cluster.warning}",
+        "output": folder / "%j.out",
+        "open-mode": "append",
+    }
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH --{name}={_quoted(value)}" for name, value in options.items() if value),
+        "#SBATCH --requeue",
+        "#SBATCH --no-kill",  # a lost node ends its workers, not the job
+        "set -euo pipefail",
+        "umask 077",
+        *(f"module load {shlex.quote(module)}" for module in cluster.modules),
+        f"cd {shlex.quote(str(_ROOT))}",
+        # exec: Slurm's signals are for this process.
+        f"exec {shlex.quote(sys.executable)} -m pipeline.cluster.job {shlex.quote(str(settings))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: object) -> str:
+    """A value as sbatch reads it: its directives know double quotes, no shell."""
+    return f'"{value}"' if isinstance(value, Path) else str(value)

@@ -1,0 +1,41 @@
+"""Beam's options for each engine. They are part of TFX's cache key: no node or job is in them."""
+
+from pipeline import beam
+from pipeline.cluster.settings import ClusterSettings
+
+# Flink's and our workers run in the same environment on the shared file system. TFX would
+# build a package of itself for them, but for an option that names an image.
+_NO_PACKAGE = "--sdk_container_image=unused"
+
+
+def beam_args(cluster: ClusterSettings) -> list[str]:
+    """Beam's options for a run.
+
+    Args:
+      cluster: its settings.
+
+    Returns:
+      Beam pipeline arguments.
+    """
+    if cluster.engine == "srun":
+        return ["--runner=pipeline.cluster.beam_runner.SlurmRunner", _NO_PACKAGE]
+    if cluster.engine == "flink":
+        return [
+            "--runner=FlinkRunner",
+            f"--flink_master={cluster.flink_master}",
+            f"--flink_job_server_jar={cluster.flink_job_server}",
+            "--environment_type=EXTERNAL",
+            "--environment_config=localhost:50000",  # Beam's worker pool beside a task manager
+            _NO_PACKAGE,
+        ]
+    if cluster.engine == "dataflow":
+        assert cluster.dataflow is not None
+        return [
+            "--runner=DataflowRunner",
+            f"--project={cluster.dataflow.project}",
+            f"--region={cluster.dataflow.region}",
+            f"--temp_location={cluster.dataflow.temp_location}",
+            f"--sdk_container_image={cluster.dataflow.image}",
+            "--experiments=use_runner_v2",
+        ]
+    return beam.local_args()

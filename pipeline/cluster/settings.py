@@ -1,0 +1,102 @@
+"""The `[cluster]` table of a run's settings: what is asked of Slurm, and what runs Beam's stages.
+
+[cluster]
+engine = "srun"
+nodes = 3
+cpus = 16
+memory_gb = 96
+time_limit = "0:40:00"
+partition = "gpu"
+gres = "gpu:1"
+modules = ["python/3.11"]
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.errors import InputError
+from pipeline import config as run_settings
+from pipeline.config import PipelineConfig
+
+_STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+# These end up in a shell script, as words of their own.
+_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:,=/+@-]+$")]
+
+
+class Dataflow(BaseModel):
+    """Google Cloud's Dataflow, which runs Beam's stages away from the cluster."""
+
+    model_config = _STRICT
+
+    project: _Word
+    region: _Word
+    temp_location: str = Field(pattern=r"^gs://[^/]+/.+")  # output_root has to be on gs://, too
+    image: _Word  # container image with this project's environment
+
+
+class ClusterSettings(BaseModel):
+    """How a run uses a cluster."""
+
+    model_config = _STRICT
+
+    # local: in the first node's process; srun: workers on all nodes; flink and dataflow:
+    # on a service that is there already.
+    engine: Literal["local", "srun", "flink", "dataflow"] = "local"
+    nodes: int = Field(1, ge=1)
+    cpus: int = Field(4, ge=1)  # on each node
+    memory_gb: int = Field(16, ge=1)  # on each node
+    time_limit: str = Field("4:00:00", pattern=r"^(\d+-)?\d+(:\d\d){1,2}$")  # D-H:MM:SS
+    warning: int = Field(120, ge=10)  # seconds before the limit at which the job requeues itself
+    workers: int | None = Field(None, ge=1)  # Beam workers on each node; None is `cpus`
+    node_losses: int = Field(2, ge=0)  # nodes that may be lost before the run fails
+    partition: _Word | None = None
+    account: _Word | None = None
+    gres: _Word | None = None  # of each node, for example gpu:1
+    modules: list[_Word] = []
+    flink_master: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]+:\d+$")
+    flink_job_server: Annotated[Path, Field(strict=False)] | None = None  # Beam's jar for it
+    dataflow: Dataflow | None = None
+
+    @model_validator(mode="after")
+    def _engine_has_what_it_needs(self) -> Self:
+        if self.engine != "srun" and self.nodes > 1:
+            raise ValueError(f'engine "{self.engine}" uses one node; engine "srun" uses more')
+        if self.engine == "flink" and not (self.flink_master and self.flink_job_server):
+            raise ValueError('engine "flink" needs flink_master and flink_job_server')
+        if self.engine == "dataflow" and self.dataflow is None:
+            raise ValueError('engine "dataflow" needs the table [cluster.dataflow]')
+        return self
+
+    @property
+    def workers_per_node(self) -> int:
+        """Beam workers on each node."""
+        return self.workers or self.cpus
+
+
+def load(path: Path | None, **overrides: Any) -> tuple[PipelineConfig, ClusterSettings]:
+    """Reads the settings of a run and of its cluster from one TOML file.
+
+    Args:
+      path: the file, or None for the defaults.
+      **overrides: settings of the run by name, see `pipeline.config.load`.
+
+    Raises:
+      InputError: the file cannot be read, or a key or value is not allowed.
+    """
+    config = run_settings.load(path, **overrides)
+    table = run_settings.read(path).get("cluster", {}) if path else {}
+    try:
+        return config, ClusterSettings.model_validate(table)
+    except ValidationError as error:
+        problems = "; ".join(_problem(detail) for detail in error.errors())
+        raise InputError(f"The cluster settings in {path} cannot be used: {problems}.") from error
+
+
+def _problem(detail: Any) -> str:
+    key = ".".join(["cluster", *map(str, detail["loc"])])
+    if detail["type"] == "extra_forbidden":
+        return f"there is no setting {key}"
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')}"

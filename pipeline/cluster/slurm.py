@@ -1,0 +1,90 @@
+"""Slurm's own commands, with their refusals in a sentence."""
+
+import subprocess
+import time
+from typing import Final
+
+from components.errors import InputError
+
+# States of a job that will run no more.
+ENDED: Final = frozenset(
+    {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE",
+     "BOOT_FAIL", "PREEMPTED"}
+)  # fmt: skip
+
+
+def submit(script: str) -> str:
+    """Submits a batch script.
+
+    Returns:
+      The job's number.
+
+    Raises:
+      InputError: Slurm is not there or refuses it.
+    """
+    return _call("sbatch", "--parsable", stdin=script).strip().partition(";")[0]
+
+
+def state(job: str) -> tuple[str, str]:
+    """A job's state and where it is.
+
+    Args:
+      job: its number.
+
+    Returns:
+      Slurm's word, for example RUNNING, and nodes, time and reason in words.
+
+    Raises:
+      InputError: Slurm knows no such job, or not any more.
+    """
+    line = _call("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%M|%l|%N|%r")
+    if not line.strip():
+        raise InputError(f"Slurm knows no job {job}, or has forgotten it.")
+    word, used, limit, nodes, reason = line.splitlines()[0].split("|")
+    where = f" on {nodes}" if nodes else ""
+    why = f" ({reason})" if reason != "None" else ""
+    return word, f"{used} of {limit}{where}{why}"
+
+
+def cancel(job: str, patience: float = 90) -> str:
+    """Ends a job and waits until it is gone from its nodes.
+
+    Args:
+      job: its number.
+      patience: seconds to wait.
+
+    Returns:
+      The state that it ended in.
+
+    Raises:
+      InputError: Slurm refuses, or the job does not end.
+    """
+    _call("scancel", job)
+    deadline = time.monotonic() + patience
+    while (word := state(job)[0]) not in ENDED:
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"Job {job} is still {word}, {patience:.0f} s after its end was asked."
+            )
+        time.sleep(1)
+    return word
+
+
+def requeue(job: str) -> None:
+    """Puts a running job back into the queue; Slurm then ends it."""
+    _call("scontrol", "requeue", job)
+
+
+def _call(*command: str, stdin: str | None = None) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 (a command of ours)
+            command, input=stdin, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise InputError(
+            f"There is no {command[0]} on the PATH; run this on a login node of the cluster."
+        ) from error
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise InputError(f"{command[0]}: {words[-1] if words else 'it failed and said nothing'}")
+    return done.stdout

@@ -1,0 +1,107 @@
+"""ML Metadata on a database server, for people who share an output folder.
+
+    [metadata]
+    kind = "mysql"                  # MariaDB, too; or "postgresql"
+    host = "db.cluster"
+    user = "lookdeep"
+    password_env = "LOOKDEEP_DB"    # or password_file = "~/.lookdeep-db", mode 0600
+
+The password itself is no setting: settings are kept beside the review page.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from components.errors import InputError
+
+_PORTS: Final = {"mysql": 3306, "postgresql": 5432}
+
+
+class MetadataServer(BaseModel):
+    """Where the database is; it is made with the first run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: Literal["mysql", "postgresql"]
+    host: str
+    port: int | None = Field(None, ge=1, le=65535)  # None is the kind's usual port
+    database: str = Field("lookdeep", pattern=r"^[A-Za-z0-9_]+$")
+    user: str
+    password_env: str | None = None
+    password_file: Annotated[Path, Field(strict=False)] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_password(self) -> Self:
+        if (self.password_env is None) == (self.password_file is None):
+            raise ValueError("name password_env or password_file, one of them")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.kind}://{self.user}@{self.host}/{self.database}"
+
+    def password(self) -> str:
+        """Reads the password.
+
+        Raises:
+          InputError: it is not where the settings say, or others may read the file.
+        """
+        if self.password_env is not None:
+            password = os.environ.get(self.password_env, "")
+            if not password:
+                raise InputError(
+                    f"The password of {self} is not in the environment variable"
+                    f" {self.password_env}."
+                )
+            return password
+        assert self.password_file is not None
+        path = self.password_file.expanduser()
+        try:
+            if path.stat().st_mode & 0o077:
+                raise InputError(f"Others may read the password in {path}: chmod 600 it.")
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise InputError(
+                f"The password file {path} cannot be read: {error.strerror}."
+            ) from error
+
+    def connection(self) -> mlmd.ConnectionConfig:
+        """What ML Metadata connects with, password included: not for logs.
+
+        Raises:
+          InputError: there is no password.
+        """
+        config = mlmd.ConnectionConfig()
+        port = self.port or _PORTS[self.kind]
+        if self.kind == "mysql":
+            config.mysql.host, config.mysql.port = self.host, port
+            config.mysql.database, config.mysql.user = self.database, self.user
+            config.mysql.password = self.password()
+        else:
+            config.postgresql.host, config.postgresql.port = self.host, str(port)
+            config.postgresql.dbname, config.postgresql.user = self.database, self.user
+            config.postgresql.password = self.password()
+        return config
+
+
+class HidePassword(logging.Filter):
+    """Keeps a password out of a handler's records; TFX logs whole connections."""
+
+    def __init__(self, password: str) -> None:
+        super().__init__()
+        # As it is, and as protocol buffers print it.
+        printed = str(mlmd.MySQLDatabaseConfig(password=password)).strip()
+        self._spellings = {password, printed.removeprefix('password: "').removesuffix('"')}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replaces the password in a record; lets every record pass."""
+        text = record.getMessage()
+        if any(spelling in text for spelling in self._spellings):
+            for spelling in self._spellings:
+                text = text.replace(spelling, "(hidden)")
+            record.msg, record.args = text, ()
+        return True

@@ -1,0 +1,179 @@
+"""Three hosts, a Slurm cluster and a database on them; what it takes to run the pipeline there."""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import database, slurm
+from tests.cluster.database import MariaDB
+from tests.cluster.hosts import Hosts
+from tests.cluster.slurm import Slurm, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+# Small and quick; the floors are those of a model that has learnt next to nothing.
+SETTINGS: dict[str, Any] = {
+    "base_weights": "none",
+    "image_size": 32,
+    "ingest_size": 128,
+    "alpha": 0.35,
+    "scratch_epochs": 2,
+    "accuracy_floor": 0.0,
+    "tranche_accuracy_floor": 0.0,
+    "coverage_floor": 0.0,
+    "wanted_accuracy": 0.4,
+}
+THREE_NODES: dict[str, Any] = {
+    "engine": "srun", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 4, "time_limit": "30:00"
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """n1, n2 and n3."""
+    _needs(*slurm.PROGRAMS)
+    folder = tmp_path_factory.mktemp("hosts")
+    hosts = Hosts(["n1", "n2", "n3"], folder)
+    yield hosts
+    hosts.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Cluster"]:
+    """Slurm on the hosts."""
+    cluster = Slurm(hosts, tmp_path_factory.mktemp("slurm") / "folder")
+    yield Cluster(cluster)
+    cluster.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """A database server on n1."""
+    _needs(*database.PROGRAMS)
+    server = MariaDB(hosts, "n1", tmp_path_factory.mktemp("mariadb") / "folder")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small drawn tranches."""
+    from components.tranches.demo import draw_tranches
+
+    folder = tmp_path_factory.mktemp("tranches")
+    draw_tranches(folder, clips=120, seed=3)
+    return folder
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submitted job."""
+
+    number: str
+    out: Path
+    cluster: "Cluster"
+
+    @property
+    def state(self) -> str:
+        """Slurm's word for it."""
+        return self.cluster.call("status", self.number).partition(":")[0].strip()
+
+    @property
+    def said(self) -> str:
+        """Its output so far."""
+        path = self.out / "cluster" / f"{self.number}.out"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """OUT/run.json."""
+        return json.loads((self.out / "run.json").read_text())
+
+    def reach(self, words: str, seconds: float = 600) -> None:
+        """Waits until the job has said something."""
+        wait_for(lambda: words in self.said or self._ended, seconds, f"{words!r} in {self.said}")
+        assert words in self.said, self.said
+
+    def end(self, seconds: float = 900) -> str:
+        """Waits for the job's end; returns Slurm's word for it."""
+        wait_for(lambda: self._ended, seconds, f"the job's end; it said {self.said}")
+        return self.state
+
+    @property
+    def _ended(self) -> bool:
+        from pipeline.cluster.slurm import ENDED
+
+        return self.state in ENDED
+
+    def processes(self) -> dict[int, str]:
+        """What runs on the hosts and is none of the daemons."""
+        daemons = ("munged", "slurmctld", "slurmscriptd", "slurmd ", "mariadbd")
+        return {
+            pid: command
+            for pid, command in self.cluster.slurm.hosts.processes().items()
+            if not any(name in command for name in daemons) and "status" not in command
+        }
+
+
+class Cluster:
+    """cluster_runner.py, called on n1 as its users call it."""
+
+    def __init__(self, slurm: Slurm) -> None:
+        self.slurm = slurm
+        self._number = 0
+
+    def call(self, *arguments: object) -> str:
+        """Calls cluster_runner.py; returns all it printed."""
+        return self.slurm.run(sys.executable, "cluster_runner.py", *map(str, arguments))
+
+    def submit(
+        self, out: Path, tranches: Path, cluster: Mapping[str, Any] = THREE_NODES, **settings: Any
+    ) -> Job:
+        """Submits a run."""
+        self._number += 1
+        toml = out.parent / f"{out.name}-{self._number}.toml"
+        tables = {"": SETTINGS | settings, "cluster": dict(cluster)}
+        tables |= {key: tables[""].pop(key) for key in ("metadata",) if key in tables[""]}
+        toml.write_text(
+            "\n".join(
+                "\n".join(
+                    ([f"[{name}]"] if name else [])
+                    + [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+                )
+                for name, table in tables.items()
+            )
+        )
+        printed = self.call(
+            "submit", "--config", toml, "--data-root", tranches, "--output-root", out
+        ).strip()
+        assert printed.isdigit(), printed
+        return Job(printed, out, self)
+
+
+def gone(job: Job, seconds: float = 30) -> dict[int, str]:
+    """Waits for the job's processes to go; returns those that stay."""
+    deadline = time.monotonic() + seconds
+    while (left := job.processes()) and time.monotonic() < deadline:
+        time.sleep(1)
+    return left
+
+
+def _needs(*programs: str) -> None:
+    """Skips, or fails in CI, where a program is not installed, or the user is not root."""
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    missing = [name for name in programs if shutil.which(name, path=path) is None]
+    if os.geteuid() != 0:
+        missing.append("the rights of root, for network namespaces")
+    if not missing:
+        return
+    message = f"the cluster's tests need {', '.join(missing)}; `make test-cluster` installs it"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)

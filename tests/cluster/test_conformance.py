@@ -1,0 +1,102 @@
+"""Each engine gives what Beam's local runner gives. Its word that it is done proves nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import ROOT, Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
+
+_CODE = """
+import sys
+from pathlib import Path
+import conformance
+{before}
+conformance.main()
+"""
+_ALLOCATION = """
+from pipeline.cluster.allocation import Allocation
+Allocation.from_slurm(1, Path(sys.argv[1]).with_name("lost")).publish()
+"""
+PYTHONPATH = str(Path(__file__).parent)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("local") / "out"
+    subprocess.run(
+        [sys.executable, "-c", _CODE.format(before=""), str(folder), "--runner=DirectRunner",
+         "--direct_running_mode=in_memory"],
+        cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": PYTHONPATH},
+    )  # fmt: skip
+    return json.loads((folder / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def three_nodes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("srun") / "out"
+    code = folder.with_name("code.py")
+    code.write_text(_CODE.format(before=_ALLOCATION))
+    printed = cluster.slurm.run(
+        "sbatch", "--wait", "--nodes=3", "--ntasks-per-node=1", f"--output={folder}.log",
+        f"--chdir={ROOT}", f"--export=ALL,PYTHONPATH={PYTHONPATH}:{ROOT}",
+        f"--wrap={sys.executable} {code} {folder} --sdk_container_image=unused"
+        " --runner=pipeline.cluster.beam_runner.SlurmRunner",
+        timeout=900,
+    )  # fmt: skip
+    results = folder / "results.json"
+    assert results.exists(), printed + Path(f"{folder}.log").read_text()[-3000:]
+    return json.loads(results.read_text())
+
+
+def test_the_local_runner_gives_the_known_answers(local: dict[str, Any]) -> None:
+    numbers = range(600)
+    assert local["finish_bundle"] == {"sum": [sum(numbers)]}
+    assert sorted(local["batching"]["n"]) == list(numbers)
+    assert sorted(local["tags_and_two_sinks"]["odd"]) == list(numbers[1::2])
+    assert sorted(local["tags_and_two_sinks"]["even"]) == list(numbers[::2])
+    squares = [n * n for n in range(5)]
+    assert sorted(local["side_inputs"]["n"]) == sorted(
+        n * 600 + squares[n % 5] + 600 for n in numbers
+    )
+    assert ["Sitting", 200, sum(numbers[::3])] in local["group_by_key"]["n"]
+    assert local["combines"]["top"] == [[599, 598, 597, 596, 595]]
+    assert local["metrics"] == {"sizes": 600}
+    assert sorted(local["transform"]["vocabulary"]) == ["Lying", "Sitting", "Standing"]
+    assert local["statistics"]["datasets"][0]["numExamples"] == "600"
+    assert local["evaluation"]["[]"]["example_count"]["doubleValue"] == 600
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "finish_bundle", "batching", "tags_and_two_sinks", "side_inputs", "combines",
+        "group_by_key", "metrics", "tfrecords", "statistics", "transform", "evaluation",
+    ],
+)  # fmt: skip
+def test_three_nodes_give_what_the_local_runner_gives(
+    pipeline: str, local: dict[str, Any], three_nodes: dict[str, Any]
+) -> None:
+    same(three_nodes[pipeline], local[pipeline])
+
+
+def same(found: Any, expected: Any) -> None:
+    """Counts and strings exactly, floats to a millionth."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key in expected:
+            same(found[key], expected[key])
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            same(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    else:
+        assert found == expected

@@ -1,0 +1,159 @@
+"""The settings of the cluster, the script they make, and what is refused. No Slurm needed."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.errors import InputError
+from pipeline.cluster import batch, engines, settings, shared_folder
+from pipeline.cluster.settings import ClusterSettings
+from pipeline.config import PipelineConfig
+from pipeline.metadata_server import HidePassword, MetadataServer
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVER = {"kind": "mysql", "host": "db", "user": "u"}
+
+
+def load(tmp_path: Path, text: str) -> ClusterSettings:
+    toml = tmp_path / "run.toml"
+    toml.write_text(text)
+    return settings.load(toml)[1]
+
+
+def test_one_file_holds_settings_of_run_and_cluster(tmp_path: Path) -> None:
+    toml = tmp_path / "run.toml"
+    toml.write_text('seed = 7\n[cluster]\nengine = "srun"\nnodes = 3\n')
+    config, cluster = settings.load(toml)
+    assert (config.seed, cluster.nodes, cluster.engine) == (7, 3, "srun")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[cluster]\nnoddes = 3", "no setting cluster.noddes"),
+        ("[cluster]\nnodes = 0", "cluster.nodes"),
+        ("[cluster]\nnodes = 3", 'engine "local" uses one node'),
+        ('[cluster]\ngres = "gpu:1; rm -rf"', "cluster.gres"),
+        ('[cluster]\ntime_limit = "tomorrow"', "cluster.time_limit"),
+        ('[cluster]\nengine = "flink"', "needs flink_master and flink_job_server"),
+        ('[cluster]\nengine = "dataflow"', "needs the table [cluster.dataflow]"),
+        (
+            '[cluster]\nengine = "dataflow"\n[cluster.dataflow]\nproject = "p"\nregion = "r"\n'
+            'image = "i"\ntemp_location = "/tmp"',
+            "cluster.dataflow.temp_location",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_in_a_sentence(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError) as refused:
+        load(tmp_path, text)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_script_asks_for_what_the_settings_say(tmp_path: Path) -> None:
+    cluster = load(
+        tmp_path,
+        '[cluster]\nengine = "srun"\nnodes = 3\ncpus = 16\nmemory_gb = 96\npartition = "gpu"\n'
+        'account = "lab"\ngres = "gpu:a100:1"\ntime_limit = "0:40:00"\nmodules = ["python/3.11"]\n',
+    )
+    folder = tmp_path / "with space"
+    script = batch.script(cluster, folder / "settings.json", folder)
+    for line in (
+        "--nodes=3", "--cpus-per-task=16", "--mem=96G", "--partition=gpu", "--account=lab",
+        "--gres=gpu:a100:1", "--time=0:40:00", "--signal=B:USR1@120", "--requeue",
+    ):  # fmt: skip
+        assert f"#SBATCH {line}\n" in script
+    assert f'#SBATCH --output="{folder}/%j.out"\n' in script
+    assert "\nmodule load python/3.11\n" in script
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_no_node_or_job_is_in_the_cache_key() -> None:
+    few = engines.beam_args(ClusterSettings(engine="srun", nodes=2))
+    assert few == engines.beam_args(ClusterSettings(engine="srun", nodes=9, workers=4))
+
+
+def test_dataflow_gets_options_that_beam_understands() -> None:
+    from apache_beam.options import pipeline_options
+
+    cluster = ClusterSettings.model_validate(
+        {
+            "engine": "dataflow",
+            "dataflow": {
+                "project": "lab",
+                "region": "europe-west1",
+                "temp_location": "gs://bucket/tmp",
+                "image": "registry/lookdeep:1",
+            },
+        }
+    )
+    options = pipeline_options.PipelineOptions(engines.beam_args(cluster))
+    cloud = options.view_as(pipeline_options.GoogleCloudOptions)
+    assert (cloud.project, cloud.region) == ("lab", "europe-west1")
+    worker = options.view_as(pipeline_options.WorkerOptions)
+    assert worker.sdk_container_image == "registry/lookdeep:1"
+
+
+def test_sqlite_on_a_shared_file_system_is_refused(tmp_path: Path) -> None:
+    config = PipelineConfig(output_root=tmp_path / "home" / "out")
+    mounts = f"/dev/sda / ext4 rw 0 0\nserver:/home {tmp_path}/home nfs4 rw 0 0\n"
+    with pytest.raises(InputError, match=r"nfs4.*locks do not hold"):
+        shared_folder.refuse_sqlite(config, mounts)
+    shared_folder.refuse_sqlite(config, "/dev/sda / ext4 rw 0 0\n")
+    server = MetadataServer(**SERVER, password_env="X")
+    shared_folder.refuse_sqlite(config.model_copy(update={"metadata": server}), mounts)
+
+
+def test_a_password_comes_from_the_environment_or_a_private_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB", "secret")
+    server = MetadataServer(**SERVER, password_env="DB")
+    assert server.connection().mysql.password == "secret"
+    assert "secret" not in server.model_dump_json() + str(server)
+    file = tmp_path / "password"
+    file.write_text("other\n")
+    file.chmod(0o644)
+    private = MetadataServer(**SERVER, password_file=file)
+    with pytest.raises(InputError, match="chmod 600"):
+        private.password()
+    file.chmod(0o600)
+    assert private.password() == "other"
+
+
+@pytest.mark.parametrize("password", ["secret", 'a"b\\c', "ü'x"])
+def test_a_password_is_kept_out_of_logs(password: str, caplog: pytest.LogCaptureFixture) -> None:
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    config = mlmd.ConnectionConfig()
+    config.mysql.password = password
+    caplog.handler.addFilter(HidePassword(password))
+    with caplog.at_level(logging.INFO):
+        logging.info("Using connection config:\n %s and %s", config, password)
+    assert password not in caplog.text
+    assert str(config).strip().partition('"')[2].rpartition('"')[0] not in caplog.text
+    assert caplog.text.count("(hidden)") == 2
+
+
+def test_the_local_path_imports_nothing_of_the_cluster() -> None:
+    code = (
+        "import sys, local_runner, pipeline.launch, pipeline.worker, pipeline.pipeline;"
+        "print([name for name in sys.modules if name.startswith('pipeline.cluster')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[]", done.stderr
+
+
+def test_without_slurm_submit_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "cluster_runner.py", "status", "1"],
+        cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("There is no squeue on the PATH")
