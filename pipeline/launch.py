@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -52,6 +53,8 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
     """
     started = time.time()
     run_id = datetime.fromtimestamp(started, UTC).strftime("%Y%m%dT%H%M%SZ")
+    if config.metadata is not None:  # others may start one in the same second
+        run_id += f"-{secrets.token_hex(3)}"
     _announce(config, run_id, console)
     base_weights.check(config)
     if config.metadata is not None:

@@ -206,7 +206,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     review_page.add_upstream_nodes([image_table, validation_gate, predictor, pusher])
 
     return pipeline.Pipeline(
-        pipeline_name=PIPELINE_NAME,
+        pipeline_name=_name(config),
         pipeline_root=str(config.pipeline_root),
         components=[
             example_gen,
@@ -232,6 +232,14 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         else metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
         beam_pipeline_args=list(beam_pipeline_args),
     )
+
+
+def _name(config: PipelineConfig) -> str:
+    """The pipeline's name. Of output folders on one server each has its own cache and baseline."""
+    if config.metadata is None:
+        return PIPELINE_NAME
+    place = hashlib.sha256(str(config.output_root).encode()).hexdigest()[:8]
+    return f"{PIPELINE_NAME}_{place}"
 
 
 def trainer_settings(config: PipelineConfig) -> TrainerSettings:

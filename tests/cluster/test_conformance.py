@@ -41,12 +41,12 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def three_nodes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("srun") / "out"
-    code = folder.with_name("code.py")
-    code.write_text(_CODE.format(before=_ALLOCATION))
+    script = folder.with_name("run_conformance.py")
+    script.write_text(_CODE.format(before=_ALLOCATION))
     printed = cluster.slurm.run(
         "sbatch", "--wait", "--nodes=3", "--ntasks-per-node=1", f"--output={folder}.log",
         f"--chdir={ROOT}", f"--export=ALL,PYTHONPATH={PYTHONPATH}:{ROOT}",
-        f"--wrap={sys.executable} {code} {folder} --sdk_container_image=unused"
+        f"--wrap={sys.executable} {script} {folder} --sdk_container_image=unused"
         " --runner=pipeline.cluster.beam_runner.SlurmRunner",
         timeout=900,
     )  # fmt: skip
