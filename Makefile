@@ -23,7 +23,7 @@ help:
 	@echo 'make run [DATA=FOLDER] [OUT=output] [WEIGHTS=imagenet|none|FILE.h5] [CONFIG=FILE.toml]'
 	@echo '            run the whole pipeline; without DATA, on demo tranches it draws'
 	@echo 'make cluster-run [the same]   submit it as a Slurm job; [cluster] in CONFIG says where'
-	@echo 'make test   run the tests, except those marked slow, cluster or by_hand'
+	@echo 'make test   run the tests, except those marked slow or cluster'
 	@echo 'make test-cluster  run those on a Slurm cluster of network namespaces (root, Debian)'
 	@echo 'make check  run ruff and mypy'
 	@echo 'make setup  install the environment only; the others do it when it is due'
@@ -43,7 +43,7 @@ test-cluster: setup
 	.ci/cluster
 
 test: setup
-	.venv/bin/python -m pytest -m 'not slow and not by_hand and not cluster'
+	.venv/bin/python -m pytest -m 'not slow and not cluster'
 
 check: setup
 	.venv/bin/ruff check .

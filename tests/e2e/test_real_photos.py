@@ -1,8 +1,4 @@
-"""The main job on the real photos: it has to end with a model in service.
-
-By hand (`pytest -m by_hand`, seven minutes on 2 cores): tranche 2 has 49 test images of ten
-clips and passes its floor by one image, so it does not decide about a change yet.
-"""
+"""The main job on the real photos: it has to end with a model in service."""
 
 from pathlib import Path
 
@@ -11,7 +7,7 @@ import pytest
 from tests.e2e.running import Command, accuracies_on_the_page
 
 
-@pytest.mark.by_hand
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_real_photos_end_pushed(shared_data: Path, command: Command, tmp_path: Path) -> None:
     weights = shared_data / "weights" / "mobilenet_v2_1.0_224_no_top.dequantised.h5"
