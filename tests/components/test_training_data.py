@@ -159,7 +159,8 @@ def test_only_what_is_missing_is_computed(
     both = FeatureCache(
         tmp_path, posture_model, [model.POOL, "block_12_add"], views=2, strength=1.0
     )
-    for expected in ([(16, 20), (20, 20)], []):
+    # Eight pictures at a time: two views of each are a batch.
+    for expected in ([(8, 20), (16, 20), (20, 20)], []):
         heard.clear()
         found = both.features(files, lambda *counts: heard.append(counts))
         assert heard == expected and set(found) == {model.POOL, "block_12_add"}
