@@ -99,9 +99,7 @@ def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
     )
     ours = evaluation_result.read_metrics(outputs["Evaluator", "evaluation"].uri)
     again = evaluation_result.read_metrics(evaluation.uri)
-    assert ours.keys() == again.keys()
-    for name, metrics in again.items():
-        assert metrics == pytest.approx(ours[name], rel=1e-6, abs=1e-6, nan_ok=True), name
+    same(ours, again)
 
 
 def test_a_node_lost_in_transform_costs_a_retry_not_the_run(
