@@ -25,7 +25,7 @@ from benchmarks import bare, costs, goals, stages
 from benchmarks.goals import Goal
 from benchmarks.photos import link_photos
 from components.tranches.master import build_master
-from pipeline import launch, outcome, record, worker
+from pipeline import beam, launch, outcome, record, worker
 from pipeline.config import PipelineConfig, load
 
 TRAINER: Final = "Trainer"
@@ -79,7 +79,7 @@ def _cpu_of_child() -> float:
 def run(name: str, config: PipelineConfig) -> tuple[dict[str, Step], float]:
     """Runs everything from tranches to verdict; returns the steps, and seconds in all."""
     config.logs_dir.mkdir(parents=True, exist_ok=True)
-    job = worker.Job(run_id=name, config=config, started=time.time())
+    job = worker.Job(run_id=name, config=config, started=time.time(), beam_args=beam.local_args())
     watch, began = Watch(), time.monotonic()
     log = config.log_path(job.run_id)
     status = launch.supervise(launch.WORKER, job, log, watch.handle)

@@ -23,6 +23,7 @@ from rich.table import Table
 from benchmarks.photos import link_photos
 from components.tranches.master import build_master
 from components.tranches.tfrecords import write_tfrecords
+from pipeline import beam
 from pipeline.config import PipelineConfig, Splits
 from pipeline.review import snapshot
 from schema import features
@@ -49,7 +50,7 @@ def run(data: Path, out: Path, images: int) -> PipelineConfig:
     report = build_master(data / "tranches", out / "photos")
     master = link_photos(report.master, out / "linked", images)
     write_tfrecords(master, config.tfrecords_dir, size=config.ingest_size)
-    pipeline = build_pipeline(config)
+    pipeline = build_pipeline(config, beam.local_args())
     nodes = [node.id for node in pipeline.components if node.id != outcome.REVIEW]
     snapshot.write(snapshot.Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
     failure = run_pipeline(pipeline, RUN)

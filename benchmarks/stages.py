@@ -73,12 +73,12 @@ def run(stage: str, config: PipelineConfig) -> None:
       stage: one of `STAGES`; all before it have run.
       config: the settings.
     """
-    from pipeline import worker
+    from pipeline import beam, worker
 
     if stage == INGESTION:
         worker.ingest(config, worker.Progress())
         return
-    pipeline = worker.build_pipeline(config)
+    pipeline = worker.build_pipeline(config, beam.local_args())
     if stage == IMPORTS:
         return
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner

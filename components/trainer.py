@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import keras_tuner
@@ -144,6 +144,31 @@ class Splits:
             self._cache = FeatureCache(
                 cache_root, posture_model, sorted(ends), views, settings.augmentation
             )
+
+    @classmethod
+    def of(
+        cls,
+        fn_args: fn_args_utils.FnArgs,
+        posture_model: keras.Model,
+        settings: TrainerSettings,
+        folder: Path,
+    ) -> Self:
+        """The splits that TFX names to the Trainer and to the Tuner.
+
+        Args:
+          fn_args: `custom_config` holds `cache_root`.
+          posture_model: not trained yet.
+          settings: of the training.
+          folder: for copies that do not outlive the training.
+        """
+        return cls(
+            _files(fn_args.train_files),
+            _files(fn_args.eval_files),
+            posture_model,
+            settings,
+            Path(fn_args.custom_config["cache_root"]),
+            folder,
+        )
 
     def __call__(self, end: str | None) -> tuple[Examples, Examples]:
         """Gives training and eval split to a phase that may start from layer `end`."""
@@ -434,8 +459,7 @@ def _draw_curves(history: dict[str, list[dict[str, float]]], path: Path) -> None
     figure.savefig(path)
 
 
-def matching_files(patterns: Sequence[str]) -> list[str]:
-    """The files that TFX's patterns match, in order."""
+def _files(patterns: Sequence[str]) -> list[str]:
     return sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
 
 
@@ -477,14 +501,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
 
     posture_model = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
-    splits = Splits(
-        matching_files(fn_args.train_files),
-        matching_files(fn_args.eval_files),
-        posture_model,
-        settings,
-        Path(fn_args.custom_config["cache_root"]),
-        pictures,
-    )
+    splits = Splits.of(fn_args, posture_model, settings, pictures)
     history = fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
 
     train, evaluation = splits(model.frozen_end(posture_model))

@@ -20,7 +20,7 @@ from rich.console import Console
 from components.errors import InputError
 from components.progress import EVENTS_FD
 from components.tranches import layout
-from pipeline import base_weights
+from pipeline import base_weights, beam
 from pipeline import record as records
 from pipeline.config import PipelineConfig
 from pipeline.privacy import owner_only
@@ -63,9 +63,8 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
         layout.discover(config.data_root)
     with owner_only(), output_folder(config):
         _keep_demo_apart(config)
-        job = Job(run_id=run_id, config=config, started=started)
-        if beam_args is not None:
-            job = job.model_copy(update={"beam_args": list(beam_args)})
+        args = list(beam_args or beam.local_args())
+        job = Job(run_id=run_id, config=config, started=started, beam_args=args)
         return _run(job, console)
 
 

@@ -12,12 +12,14 @@ The password itself is no setting: settings are kept beside the review page.
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from ml_metadata.proto import metadata_store_pb2 as mlmd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.errors import InputError
+
+if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 _PORTS: Final = {"mysql": 3306, "postgresql": 5432}
 
@@ -69,12 +71,15 @@ class MetadataServer(BaseModel):
                 f"The password file {path} cannot be read: {error.strerror}."
             ) from error
 
-    def connection(self) -> mlmd.ConnectionConfig:
+    def connection(self) -> "mlmd.ConnectionConfig":
         """What ML Metadata connects with, password included: not for logs.
 
         Raises:
           InputError: there is no password.
         """
+        # Not above: every command reads settings, and few of them a database.
+        from ml_metadata.proto import metadata_store_pb2 as mlmd
+
         config = mlmd.ConnectionConfig()
         port = self.port or _PORTS[self.kind]
         if self.kind == "mysql":
@@ -92,6 +97,8 @@ class HidePassword(logging.Filter):
     """Keeps a password out of a handler's records; TFX logs whole connections."""
 
     def __init__(self, password: str) -> None:
+        from ml_metadata.proto import metadata_store_pb2 as mlmd
+
         super().__init__()
         # As it is, and as protocol buffers print it.
         printed = str(mlmd.MySQLDatabaseConfig(password=password)).strip()

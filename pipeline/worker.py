@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from absl import logging as absl_logging
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from components import progress
 from components.errors import DataError, InputError
-from pipeline import beam, record
+from pipeline import record
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import HidePassword
 from pipeline.record import Counts, Finding, Outcome, Stage, Verdict
@@ -56,7 +56,7 @@ class Job(BaseModel):
     run_id: str
     config: PipelineConfig
     started: float
-    beam_args: list[str] = Field(default_factory=beam.local_args)
+    beam_args: list[str]
 
 
 class Progress:
@@ -227,9 +227,7 @@ def work(job: Job) -> Outcome:
     return _draw_review(known.model_copy(update={"failure": failure}), result)
 
 
-def build_pipeline(
-    config: PipelineConfig, beam_args: list[str] | None = None
-) -> "tfx_pipeline.Pipeline":
+def build_pipeline(config: PipelineConfig, beam_args: list[str]) -> "tfx_pipeline.Pipeline":
     """Imports TensorFlow Extended and builds the pipeline.
 
     Modules stay until the process ends, and the garbage collector is kept from them:
@@ -237,7 +235,7 @@ def build_pipeline(
 
     Args:
       config: the settings of the run.
-      beam_args: Beam's options; None for this machine's.
+      beam_args: Beam's options.
 
     Returns:
       What `run_pipeline` runs.
@@ -248,7 +246,7 @@ def build_pipeline(
     finally:
         gc.freeze()
         gc.enable()
-    return create_pipeline(config, beam_args or beam.local_args())
+    return create_pipeline(config, beam_args)
 
 
 def _draw_review(known: Snapshot, result: Outcome) -> Outcome:

@@ -16,20 +16,8 @@ from tests.cluster import database, slurm
 from tests.cluster.database import MariaDB
 from tests.cluster.hosts import Hosts
 from tests.cluster.slurm import Slurm, wait_for
+from tests.e2e.running import SETTINGS
 
-ROOT = Path(__file__).resolve().parents[2]
-# Small and quick; the floors are those of a model that has learnt next to nothing.
-SETTINGS: dict[str, Any] = {
-    "base_weights": "none",
-    "image_size": 32,
-    "ingest_size": 128,
-    "alpha": 0.35,
-    "scratch_epochs": 2,
-    "accuracy_floor": 0.0,
-    "tranche_accuracy_floor": 0.0,
-    "coverage_floor": 0.0,
-    "wanted_accuracy": 0.4,
-}
 THREE_NODES: dict[str, Any] = {
     "engine": "srun", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 4, "time_limit": "30:00"
 }  # fmt: skip

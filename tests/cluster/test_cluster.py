@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 
 from pipeline.lineage import Artifact, Lineage
-from tests.cluster.conftest import SETTINGS, Cluster, Job, gone
+from tests.cluster.conftest import Cluster, Job, gone
 from tests.cluster.database import PASSWORD, USER, MariaDB
 from tests.cluster.slurm import wait_for
 from tests.cluster.test_conformance import same
-from tests.e2e.running import Command
+from tests.e2e.running import SETTINGS, Command
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import ROOT, Cluster
+from tests.cluster.conftest import Cluster
+from tests.e2e.running import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import trainer, tuner
 from tests.components.small_training import SETTINGS, fn_args
@@ -51,14 +52,18 @@ def test_no_trial_begins_that_would_end_after_the_budget() -> None:
     assert oracle.populate_space("3")["status"] == "STOPPED"
 
 
-@pytest.mark.slow
-def test_trainer_trains_with_what_the_tuner_found(
-    transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str
-) -> None:
+@pytest.fixture
+def args(transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str) -> FnArgs:
+    """What TFX gives to the Tuner; no time but for the first trial."""
     settings = replace(GIVEN, base_weights=base_weights)
     args = fn_args(transformed, transform_graph, tmp_path, settings, tmp_path / "backup")
     args.custom_config["minutes"] = 0.0
     args.working_dir = str(tmp_path / "work")
+    return args
+
+
+@pytest.mark.slow
+def test_trainer_trains_with_what_the_tuner_found(args: FnArgs, tmp_path: Path) -> None:
     prepared = tuner.tuner_fn(args)
     assert list((tmp_path / "features").glob("*/*/rows")), "features come before the minutes"
     prepared.tuner.search(**prepared.fit_kwargs)
@@ -70,17 +75,11 @@ def test_trainer_trains_with_what_the_tuner_found(
     trainer.run_fn(args)
     summary = json.loads((tmp_path / "run" / "history.json").read_text())
     assert summary["settings"]["mixup"] == 0.9
-    assert summary["settings"]["head_learning_rate"] == settings.head_learning_rate
+    assert summary["settings"]["head_learning_rate"] == GIVEN.head_learning_rate
 
 
-def test_fault_in_a_training_ends_the_search(
-    transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str
-) -> None:
-    settings = replace(GIVEN, base_weights=base_weights)
-    args = fn_args(transformed, transform_graph, tmp_path, settings, tmp_path / "backup")
-    args.custom_config["minutes"] = 1.0
-    args.working_dir = str(tmp_path / "work")
+def test_fault_in_a_training_ends_the_search(args: FnArgs, tmp_path: Path) -> None:
     prepared = tuner.tuner_fn(args)
-    broken = replace(settings, base_weights=str(tmp_path / "gone.h5"))
+    broken = replace(GIVEN, base_weights=str(tmp_path / "gone.h5"))
     with pytest.raises(Exception, match="gone"):
         prepared.tuner.search(**prepared.fit_kwargs | {"settings": broken})

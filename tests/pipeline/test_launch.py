@@ -26,7 +26,7 @@ def job(folder: Path) -> Job:
         None, data_root=folder / "data", output_root=folder / "out", base_weights="none"
     )
     settings.logs_dir.mkdir(parents=True, exist_ok=True)
-    return Job(run_id="r1", config=settings, started=time.time())
+    return Job(run_id="r1", config=settings, started=time.time(), beam_args=[])
 
 
 def script(folder: Path, text: str) -> tuple[str, ...]:
