@@ -7,8 +7,9 @@ refused with the key and what is allowed.
 
 import difflib
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -167,9 +168,9 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
     try:
         config = PipelineConfig.model_validate(given)
     except ValidationError as error:
-        problems = "; ".join(_problem(detail) for detail in error.errors())
         place = f" in {path}" if path else ""
-        raise InputError(f"The settings{place} cannot be used: {problems}.") from error
+        words = problems(error, PipelineConfig)
+        raise InputError(f"The settings{place} cannot be used: {words}.") from error
     weights = config.base_weights
     return config.model_copy(
         update={
@@ -196,13 +197,35 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"The settings file {path} is not valid TOML: {error}.") from error
 
 
-def _problem(detail: Any) -> str:
-    """One of pydantic's complaints, in words."""
-    key = ".".join(str(part) for part in detail["loc"])
+def problems(error: ValidationError, model: type[BaseModel], *table: str) -> str:
+    """Says in words what pydantic complains of.
+
+    Args:
+      error: its complaints.
+      model: what was validated.
+      *table: names of the tables that it stands in.
+    """
+    return "; ".join(_problem(detail, model, table) for detail in error.errors())
+
+
+def _problem(detail: Any, model: type[BaseModel], table: Sequence[str]) -> str:
+    *place, name = detail["loc"] or ("",)
+    key = ".".join(map(str, [*table, *detail["loc"]]))
     if detail["type"] == "extra_forbidden":
-        model = Splits if key.startswith("splits.") else PipelineConfig
-        close = difflib.get_close_matches(str(detail["loc"][-1]), model.model_fields, n=1)
+        close = difflib.get_close_matches(str(name), _table(model, place).model_fields, n=1)
         hint = f", did you mean {close[0]}?" if close else ""
         return f"there is no setting {key}{hint}"
-    message = detail["msg"].removeprefix("Input ").removeprefix("should ")
-    return f"{key} is {detail['input']!r} and should {message}"
+    if detail["type"] == "missing":
+        return f"{key} is missing"
+    if detail["type"] == "value_error":
+        return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+    message, should, wanted = detail["msg"].partition("should ")
+    return f"{key} is {detail['input']!r}" + (f" and should {wanted}" if should else f": {message}")
+
+
+def _table(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
+    """The model of a table within the settings; it may be one that can be left out."""
+    for name in place:
+        kind = model.model_fields[name].annotation
+        (model,) = (each for each in (kind, *get_args(kind)) if hasattr(each, "model_fields"))
+    return model

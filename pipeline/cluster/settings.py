@@ -91,12 +91,5 @@ def load(path: Path | None, **overrides: Any) -> tuple[PipelineConfig, ClusterSe
     try:
         return config, ClusterSettings.model_validate(table)
     except ValidationError as error:
-        problems = "; ".join(_problem(detail) for detail in error.errors())
-        raise InputError(f"The cluster settings in {path} cannot be used: {problems}.") from error
-
-
-def _problem(detail: Any) -> str:
-    key = ".".join(["cluster", *map(str, detail["loc"])])
-    if detail["type"] == "extra_forbidden":
-        return f"there is no setting {key}"
-    return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+        words = run_settings.problems(error, ClusterSettings, "cluster")
+        raise InputError(f"The cluster settings in {path} cannot be used: {words}.") from error

@@ -33,7 +33,7 @@ def test_one_file_holds_settings_of_run_and_cluster(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[cluster]\nnoddes = 3", "no setting cluster.noddes"),
+        ("[cluster]\nnoddes = 3", "no setting cluster.noddes, did you mean nodes?"),
         ("[cluster]\nnodes = 0", "cluster.nodes"),
         ("[cluster]\nnodes = 3", 'engine "local" uses one node'),
         ('[cluster]\ngres = "gpu:1; rm -rf"', "cluster.gres"),

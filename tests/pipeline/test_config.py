@@ -68,6 +68,12 @@ def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Pat
         ("coverage_floor = -0.1", "coverage_floor is -0.1"),
         ("batch_size = ", "is not valid TOML"),
         ("data_root = 3", "data_root is 3"),
+        ("[metadata]\nhots = 'db'", "no setting metadata.hots, did you mean host?"),
+        ("[metadata]\npassword = 'secret'", "metadata.kind is missing; metadata.host is missing"),
+        (
+            "[metadata]\nkind = 'mysql'\nhost = 'db'\nuser = 'me'",
+            "metadata: name password_env or password_file, one of them.",
+        ),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -78,6 +84,7 @@ def test_what_is_refused(tmp_path: Path, text: str, words: str) -> None:
     assert words in message
     assert str(path) in message
     assert "\n" not in message
+    assert "secret" not in message
 
 
 def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
