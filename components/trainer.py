@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import keras
 import keras_tuner
@@ -107,68 +107,39 @@ def strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def report(done: int, total: int) -> None:
-    """Tells the watching process how many pictures the frozen layers have seen."""
-    progress.emit("progress", stage="Trainer", done=done, total=total)
-
-
 class Splits:
     """Training and eval split: features wherever a phase can start from them, else pictures.
 
     Features are the same with and without a cache, but for the rounding to float16.
 
     Args:
-      train_files: gzipped TFRecords of transformed examples.
-      eval_files: the same of the eval split.
+      fn_args: patterns of the files of transformed examples; `custom_config` holds
+        `cache_root`, the folder of the features that outlive the training.
       posture_model: not trained yet.
       settings: of the training.
-      cache_root: folder of the features that outlive the training.
-      folder: for copies that do not.
+      folder: for copies that do not outlive it.
+      stage: the component that tells how many pictures the frozen layers have seen.
     """
 
     def __init__(
         self,
-        train_files: Sequence[str],
-        eval_files: Sequence[str],
-        posture_model: keras.Model,
-        settings: TrainerSettings,
-        cache_root: Path,
-        folder: Path,
-    ) -> None:
-        self._files = {"train": train_files, "eval": eval_files}
-        self._settings, self._folder, self._model = settings, folder, posture_model
-        ends = frozen_ends(posture_model, settings)
-        self._cache = None
-        if ends and settings.feature_cache:
-            views = settings.views_from(model.POOL)
-            self._cache = FeatureCache(
-                cache_root, posture_model, sorted(ends), views, settings.augmentation
-            )
-
-    @classmethod
-    def of(
-        cls,
         fn_args: fn_args_utils.FnArgs,
         posture_model: keras.Model,
         settings: TrainerSettings,
         folder: Path,
-    ) -> Self:
-        """The splits that TFX names to the Trainer and to the Tuner.
-
-        Args:
-          fn_args: `custom_config` holds `cache_root`.
-          posture_model: not trained yet.
-          settings: of the training.
-          folder: for copies that do not outlive the training.
-        """
-        return cls(
-            _files(fn_args.train_files),
-            _files(fn_args.eval_files),
-            posture_model,
-            settings,
-            Path(fn_args.custom_config["cache_root"]),
-            folder,
-        )
+        stage: str,
+    ) -> None:
+        self._files = {"train": _files(fn_args.train_files), "eval": _files(fn_args.eval_files)}
+        self._settings, self._folder, self._model = settings, folder, posture_model
+        self._stage = stage
+        ends = frozen_ends(posture_model, settings)
+        self._cache = None
+        if ends and settings.feature_cache:
+            views = settings.views_from(model.POOL)
+            cache_root = Path(fn_args.custom_config["cache_root"])
+            self._cache = FeatureCache(
+                cache_root, posture_model, sorted(ends), views, settings.augmentation
+            )
 
     def __call__(self, end: str | None) -> tuple[Examples, Examples]:
         """Gives training and eval split to a phase that may start from layer `end`."""
@@ -185,6 +156,10 @@ class Splits:
     @cached_property
     def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
         assert self._cache
+
+        def report(done: int, total: int) -> None:
+            progress.emit("progress", stage=self._stage, done=done, total=total)
+
         train, evaluation = (self._cache.features(files, report) for files in self._files.values())
         return train, evaluation
 
@@ -501,7 +476,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
 
     posture_model = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
-    splits = Splits.of(fn_args, posture_model, settings, pictures)
+    splits = Splits(fn_args, posture_model, settings, pictures, "Trainer")
     history = fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
 
     train, evaluation = splits(model.frozen_end(posture_model))

@@ -161,7 +161,7 @@ def tuner_fn(fn_args: fn_args_utils.FnArgs) -> TunerFnResult:
     folder = Path(fn_args.working_dir)
     folder.mkdir(parents=True, exist_ok=True)
     untrained = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
-    splits = trainer.Splits.of(fn_args, untrained, settings, folder / "pictures")
+    splits = trainer.Splits(fn_args, untrained, settings, folder / "pictures", "Tuner")
     # Now: features that the Trainer needs anyway are not to use up the minutes.
     for end in trainer.frozen_ends(untrained, settings):
         splits(end)
