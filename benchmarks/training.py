@@ -3,11 +3,12 @@
     python -m benchmarks.training [--data ../shared/data] [--images 300] [--json FILE]
 
 Each row is a process of its own. The original's loop (components/original_recipe.py)
-holds all pictures in memory as float64 and trains everything from layer 100 on for
-ten epochs. Ours trains ten epochs, six of the head and four of the open layers, and
-its default number of epochs; each once with nothing stored and once with the frozen
-layers' output there from the first run. Images a second count each picture once an
-epoch, the computing of the frozen layers included.
+holds all pictures, of 224 pixels, in memory as float64 and trains everything from layer
+100 on for ten epochs. Ours trains ten epochs on the same pictures, six of the head and
+four of the open layers, and its default number of epochs on pictures of 224 pixels and
+of the default size; each once with nothing stored and once with the frozen layers' output
+there from the first run. Images a second count each picture once an epoch, the computing
+of the frozen layers included.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -28,20 +29,40 @@ from benchmarks.costs import peak_memory
 from benchmarks.goals import Goal, write
 from components.tranches.master import build_master
 from components.tranches.tfrecords import write_tfrecords
-from pipeline.config import load
+from pipeline.config import PipelineConfig, load
 
-SIZE: Final = 224
+
+class Ours(NamedTuple):
+    """A training of ours.
+
+    Attributes:
+      size: side of the pictures, pixels.
+      head_epochs: epochs of the head.
+      fine_tune_epochs: epochs of the open layers.
+    """
+
+    size: int
+    head_epochs: int
+    fine_tune_epochs: int
+
+
+ORIGINAL_SIZE: Final = 224
 ORIGINAL: Final = "original's loop, 10 epochs"
-# Epochs of the head and of the open layers; None leaves the defaults.
-OURS: Final[dict[str, tuple[int, int] | None]] = {
-    "ours, 10 epochs, nothing stored": (6, 4),
-    "ours, 10 epochs, features stored": (6, 4),
-    "ours, default epochs, nothing stored": None,
-    "ours, default epochs, features stored": None,
+_DEFAULT: Final = PipelineConfig()
+_EPOCHS: Final = _DEFAULT.head_epochs, _DEFAULT.fine_tune_epochs
+_TRAININGS: Final = {
+    "ours, 10 epochs": Ours(ORIGINAL_SIZE, 6, 4),
+    "ours, default epochs": Ours(ORIGINAL_SIZE, *_EPOCHS),
+    f"ours, default epochs, {_DEFAULT.image_size} pixels": Ours(_DEFAULT.image_size, *_EPOCHS),
+}
+OURS: Final = {
+    f"{name}, {state}": training
+    for name, training in _TRAININGS.items()
+    for state in ("nothing stored", "features stored")
 }
 
 
-def _pictures(folder: Path, count: int) -> Any:
+def _pictures(folder: Path, count: int, size: int) -> Any:
     """The first pictures of the ingested photos, as Transform stores them."""
     from components import crossval
     from components.example_gen import SHARD_PATTERN
@@ -49,7 +70,7 @@ def _pictures(folder: Path, count: int) -> Any:
     shards = sorted(map(str, (folder / "tfrecords").glob(SHARD_PATTERN)))
     with tempfile.TemporaryDirectory(dir=folder, delete=False) as scratch:
         pool = crossval.read_pool(
-            shards, "labelled", SIZE, "stretch", Path(scratch), lambda clip: False
+            shards, "labelled", size, "stretch", Path(scratch), lambda clip: False
         )
     return replace(pool, labels=pool.labels[:count])
 
@@ -63,12 +84,12 @@ def original(folder: Path, weights: Path, count: int) -> dict[str, float]:
     from components import original_recipe
     from components.training_data import CLASSES, decode, read_split
 
-    pool = _pictures(folder, count)
-    built = original_recipe.build(SIZE, 1.0, str(weights))
+    pool = _pictures(folder, count, ORIGINAL_SIZE)
+    built = original_recipe.build(ORIGINAL_SIZE, 1.0, str(weights))
     started = time.monotonic()
     images = np.stack(
         [
-            decode(png, SIZE)[0].numpy() / np.float64(255)
+            decode(png, ORIGINAL_SIZE)[0].numpy() / np.float64(255)
             for png, _ in read_split(pool.files).take(count)
         ]
     )
@@ -93,9 +114,7 @@ def original(folder: Path, weights: Path, count: int) -> dict[str, float]:
     }
 
 
-def ours(
-    folder: Path, weights: Path, count: int, epochs: tuple[int, int] | None
-) -> dict[str, float]:
+def ours(folder: Path, weights: Path, count: int, training: Ours) -> dict[str, float]:
     """A training in two phases: seconds of the frozen layers, and of all."""
     import keras
     import numpy as np
@@ -105,16 +124,23 @@ def ours(
     from components.training_data import Examples, Part
     from pipeline.pipeline import trainer_settings
 
-    chosen = load(None, data_root=folder, base_weights=str(weights))
-    settings = replace(trainer_settings(chosen), early_stopping_patience=1000)
-    if epochs:
-        settings = replace(settings, head_epochs=epochs[0], fine_tune_epochs=epochs[1])
-    pool = _pictures(folder, count)
-    posture_model = model.build_model(SIZE, 1.0, str(weights))
+    size, head_epochs, fine_tune_epochs = training
+    chosen = load(
+        None,
+        data_root=folder,
+        base_weights=str(weights),
+        image_size=size,
+        head_epochs=head_epochs,
+        fine_tune_epochs=fine_tune_epochs,
+        early_stopping_patience=1000,
+    )
+    settings = trainer_settings(chosen)
+    pool = _pictures(folder, count, size)
+    posture_model = model.build_model(size, 1.0, str(weights))
     ends = sorted(trainer.frozen_ends(posture_model, settings))
     views = settings.views_from(model.POOL)
-    # The second training with as many epochs finds what the first has stored.
-    cache = folder / f"features for {epochs}"
+    # The second training of the same kind finds what the first has stored.
+    cache = folder / f"features for {size} pixels, {fine_tune_epochs} epochs"
     started = time.monotonic()
     found = FeatureCache(cache, posture_model, ends, views, settings.augmentation).features(
         pool.files, lambda done, total: None
@@ -134,7 +160,7 @@ def ours(
     return {
         "before": computed - started,
         "total": ended - started,
-        "epochs": settings.head_epochs + settings.fine_tune_epochs,
+        "epochs": head_epochs + fine_tune_epochs,
         "peak": peak_memory(),
     }
 
