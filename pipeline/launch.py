@@ -6,6 +6,7 @@ import os
 import secrets
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -134,10 +135,13 @@ def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
 
 @contextmanager
 def output_folder(config: PipelineConfig) -> Iterator[None]:
-    """Makes the output folder and keeps other runs out of it."""
+    """Makes the output folder and keeps other runs out of it.
+
+    The lock ends with the process that holds it, however that ends.
+    """
     try:
         config.logs_dir.mkdir(parents=True, exist_ok=True)
-        lock = (config.output_root / ".lock").open("w")
+        lock = (config.output_root / ".lock").open("a+", encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"The output folder {config.output_root} cannot be written: {error.strerror}."
@@ -146,10 +150,18 @@ def output_folder(config: PipelineConfig) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            lock.seek(0)
+            holder = f" ({words})" if (words := lock.read().strip()) else ""
             raise InputError(
-                f"Another run is writing to {config.output_root}; wait for it or name another"
-                " folder with --output-root."
+                f"Another run{holder} is writing to {config.output_root}; wait for it or name"
+                " another folder with --output-root."
             ) from error
+        lock.truncate(0)
+        lock.write(
+            f"process {os.getpid()} on {socket.gethostname()}, since"
+            f" {datetime.now(UTC).isoformat(' ', 'seconds')}"
+        )
+        lock.flush()
         yield
 
 

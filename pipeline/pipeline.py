@@ -9,7 +9,6 @@ from typing import Final
 from tfx.components import (
     Evaluator,
     ExampleValidator,
-    Pusher,
     SchemaGen,
     Trainer,
     Transform,
@@ -30,6 +29,7 @@ from components.curated_schema import CuratedSchema
 from components.example_gen import TrancheExampleGen
 from components.image_table import ImageTable
 from components.predictor import Predictor
+from components.pusher import Pusher
 from components.serving_check.component import ServingCheck
 from components.statistics_gen import StatisticsGen
 from components.trainer import TrainerSettings
@@ -186,7 +186,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             code_digest=code_digest("components.predictor"),
         )
 
-        # Pushes a model that both have blessed.
+        # Pushes a model that both have blessed, as a whole or not at all.
         pusher = Pusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],

@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 from tfx.components.evaluator import constants
-from tfx.components.pusher.component import Pusher
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.experimental.conditionals import conditional
@@ -16,6 +15,8 @@ from tfx.orchestration import metadata, pipeline
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact, Property, PropertyType
+
+from components.pusher import Pusher
 
 NODES = ["ValidationGate", "Trainer", "Evaluator", "ServingCheck", "Pusher"]
 

@@ -1,0 +1,48 @@
+"""The folder of numbered versions that a server reads; a version is whole or not there."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+# Servers look for numbered folders only (TensorFlow Serving's file system source).
+INCOMING: Final = ".incoming"
+
+
+def push(model: Path, base: Path) -> Path:
+    """Puts a model into a folder of versions, in one step.
+
+    It is copied beside them, brought to disk, and only then given its number: the time
+    in seconds since 1970, or the highest version and one if that is more, so that a clock
+    that was set back does not leave an older model in service. What an earlier push left
+    unfinished goes away.
+
+    Args:
+      model: a SavedModel.
+      base: the folder of versions; made if it is not there. One push at a time.
+
+    Returns:
+      The new version's folder.
+    """
+    base.mkdir(parents=True, exist_ok=True)
+    incoming = base / INCOMING
+    if incoming.exists():
+        shutil.rmtree(incoming)
+    shutil.copytree(model, incoming)
+    for folder, _, files in os.walk(incoming):
+        for name in (*files, "."):
+            _to_disk(Path(folder, name))
+    versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
+    version = base / str(max([int(time.time()), *(number + 1 for number in versions)]))
+    incoming.rename(version)
+    _to_disk(base)
+    return version
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
