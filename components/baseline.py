@@ -1,13 +1,14 @@
 """Which model the Evaluator compares a candidate with."""
 
 from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.dsl.components.common import resolver
 
 
 class LatestOtherBlessedModel(resolver.ResolverStrategy):
-    """Resolves the latest blessed model that is not the candidate itself.
+    """Resolves the latest blessed model that is not the candidate itself and is still there.
 
     TFX's LatestBlessedModelStrategy hands a rerun its own model as baseline: the
     Evaluator's inputs then change although nothing did, and the same model is
@@ -34,7 +35,9 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
         blessed = [
             model
             for model in input_dict["model"]
-            if model.id in blessings and model.id not in candidates
+            if model.id in blessings
+            and model.id not in candidates
+            and model.mlmd_artifact.state == mlmd.Artifact.LIVE
         ]
         latest = max(blessed, key=lambda model: model.id, default=None)
         return {

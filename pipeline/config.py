@@ -124,6 +124,11 @@ class PipelineConfig(BaseModel):
         return self.metadata or self.metadata_path
 
     @property
+    def seals_dir(self) -> Path:
+        """What the artifacts' folders held when they were made."""
+        return self.output_root / "seals"
+
+    @property
     def serving_dir(self) -> Path:
         """Pushed models, one numbered folder each, as TensorFlow Serving reads them."""
         return self.output_root / "serving" / "posture"

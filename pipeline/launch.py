@@ -21,7 +21,7 @@ from rich.console import Console
 from components.errors import InputError
 from components.progress import EVENTS_FD
 from components.tranches import layout
-from pipeline import base_weights, beam
+from pipeline import base_weights, beam, metadata_file
 from pipeline import record as records
 from pipeline.config import PipelineConfig
 from pipeline.privacy import owner_only
@@ -63,6 +63,8 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
     if config.data_root is not None:
         layout.discover(config.data_root)
     with owner_only(), output_folder(config):
+        if config.metadata is None:
+            metadata_file.check(config.metadata_path)
         _keep_demo_apart(config)
         args = list(beam_args or beam.local_args())
         job = Job(run_id=run_id, config=config, started=started, beam_args=args)

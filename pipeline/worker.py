@@ -211,6 +211,7 @@ def work(job: Job) -> Outcome:
     pipeline = build_pipeline(config, job.beam_args)
     progress.emit("stage", name=LOADING, state="ran")
     from pipeline import outcome
+    from pipeline.seals import Seals
 
     node_ids = [component.id for component in pipeline.components]
     known = known.model_copy(
@@ -222,8 +223,12 @@ def work(job: Job) -> Outcome:
         | snapshot.of_data(config.data_dir)
     )
     snapshot.write(known)
+    seals = Seals(config.seals_dir, config.pipeline_root, pipeline.metadata_connection_config)
+    damaged = seals.check()
     failure = run_pipeline(pipeline, job.run_id)
+    seals.seal()
     result = outcome.judge(config, job.run_id, node_ids, steps.stages, counts, failure)
+    result = result.model_copy(update={"findings": [*damaged, *result.findings]})
     return _draw_review(known.model_copy(update={"failure": failure}), result)
 
 

@@ -228,7 +228,9 @@ def test_two_runs_do_not_share_an_output_folder(tmp_path: Path) -> None:
             output_root=tmp_path / "out",
             base_weights="none",
         )
-        with pytest.raises(InputError, match=rf"Another run \(process {process.pid} on .*, since .*\) is writing"):
+        with pytest.raises(
+            InputError, match=rf"Another run \(process {process.pid} on .*, since .*\) is writing"
+        ):
             launch.launch(settings, Console(quiet=True))
     finally:
         process.terminate()
