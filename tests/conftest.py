@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:  # most tests need neither, and they take long to import
+    from tests.e2e.running import Command, Ended
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,30 @@ def shared_data() -> Path:
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> "Command":
+    """The command line."""
+    from tests.e2e.running import Command
+
+    return Command(tmp_path_factory.mktemp("settings"))
+
+
+@pytest.fixture(scope="session")
+def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small drawn tranches."""
+    from components.tranches.demo import draw_tranches
+
+    folder = tmp_path_factory.mktemp("tranches")
+    draw_tranches(folder, clips=120, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def first(command: "Command", tranches: Path, tmp_path_factory: pytest.TempPathFactory) -> "Ended":
+    """A whole run on them; other tests run again on its output folder."""
+    from tests.e2e.running import SETTINGS
+
+    out = tmp_path_factory.mktemp("out")
+    return command.run(out, "--data-root", str(tranches), **SETTINGS)

@@ -59,10 +59,14 @@ class Command:
 
     def run(self, out: Path, *flags: str, **settings: Any) -> Ended:
         """Runs local_runner.py on `out`."""
+        return self.call(*self.arguments(out, *flags, **settings), out=out)
+
+    def arguments(self, out: Path, *flags: str, **settings: Any) -> list[str]:
+        """The arguments of Python that run local_runner.py on `out`."""
         toml = self._folder / "run.toml"
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         toml.write_text("\n".join(lines), encoding="utf-8")
-        return self.call("local_runner.py", "--output-root", out, "--config", toml, *flags, out=out)
+        return ["local_runner.py", "--output-root", str(out), "--config", str(toml), *flags]
 
     def call(self, *arguments: object, out: Path) -> Ended:
         """Runs a script of the project."""

@@ -1,0 +1,74 @@
+"""The disk fills in the midst of a run: a sentence, and after space is made the run goes on."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import ROOT, SETTINGS, Command
+
+STEPS = ("TFRecords", "Transform", "Trainer", "Pusher")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a file system")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _fill(folder: Path) -> Path:
+    """Takes all the space that is left; returns the file to remove."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file:
+        for size in (2**20, 2**12, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_full_disk_is_named_and_costs_no_finished_step(
+    disk: Path, command: Command, tranches: Path, tried: Callable[[str, int], None]
+) -> None:
+    out = disk / "out"
+    arguments = command.arguments(out, "--data-root", str(tranches), **SETTINGS)
+    for step in STEPS:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = []
+        filler = None
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith(f"{step}: running"):
+                filler = _fill(disk)
+        status, text = process.wait(), "".join(lines)
+        assert filler is not None, text
+        filler.unlink()
+        assert status == 1, text
+        assert "No space left on device" in text and "Traceback" not in text, text
+        assert not list((out / "serving/posture").glob("[0-9]*"))
+        tried("disks filled", 1)
+    ended = command.run(out, "--data-root", str(tranches), **SETTINGS)
+    assert ended.status == 0, ended.text
+    before = ("TrancheExampleGen", "StatisticsGen", "Transform", "Trainer", "Evaluator")
+    assert {ended.states[name] for name in before} == {"cached"}

@@ -1,0 +1,180 @@
+"""Runs that are killed at any moment: the same command goes on, and ends as if nothing had been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from pipeline.seals import Seals
+from schema import features
+from tests.e2e.running import ROOT, SETTINGS, Command, Ended
+
+# In the order of a run. The first ones come before the pipeline.
+STEPS = (
+    *("Master table", "TFRecords", "TensorFlow Extended", "TrancheExampleGen", "StatisticsGen"),
+    *("ImageTable", "ValidationGate", "Transform", "Trainer", "Trainer", "Evaluator"),
+    *("ServingCheck", "Predictor", "Pusher", "ReviewPage"),
+)
+SOME_STEPS = ("TFRecords", "Transform", "Trainer", "Evaluator", "Pusher")
+# What each run does anew, and what is done once more if it is killed between deed and record.
+ANEW = {"LatestBlessedModel", "ReviewPage", "Pusher"}
+LONGEST = 400.0  # seconds that a step may let wait for it
+
+
+class Killed:
+    """A run that is killed in one of its steps."""
+
+    def __init__(self, arguments: list[str], text: Path) -> None:
+        self._text = text
+        with text.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
+            )
+
+    def in_step(self, step: str, delay: float, power: bool) -> bool:
+        """Kills it.
+
+        Args:
+          step: its name.
+          delay: seconds after its begin.
+          power: kills the worker in the same moment, not only the launching process.
+
+        Returns:
+          Whether it was still running.
+        """
+        deadline = time.monotonic() + LONGEST
+        while f"{step}: running" not in self._text.read_text() and self._process.poll() is None:
+            assert time.monotonic() < deadline, f"{step} never began"
+            time.sleep(0.01)
+        time.sleep(delay)
+        running = self._process.poll() is None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        workers = [int(pid) for pid in children.read_text().split()] if running else []
+        if power:
+            for pid in workers:
+                os.killpg(pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{pid}").exists() for pid in workers):
+            assert time.monotonic() < deadline, "the worker outlived its launcher"
+            time.sleep(0.05)
+        return running
+
+
+def _store(out: Path) -> mlmd.ConnectionConfig:
+    connection = mlmd.ConnectionConfig()
+    connection.sqlite.filename_uri = str(out / "metadata.sqlite")
+    return connection
+
+
+def _finished(out: Path) -> Counter[str]:
+    """How often each component ran to its end."""
+    store = metadata_store.MetadataStore(_store(out))
+    nodes: Counter[str] = Counter()
+    for execution in store.get_executions():
+        if execution.last_known_state == mlmd.Execution.COMPLETE:
+            contexts = store.get_contexts_by_execution(execution.id)
+            (node,) = (context.name for context in contexts if context.type == "node")
+            nodes[node.partition(".")[2]] += 1
+    return nodes
+
+
+def _splits(out: Path) -> dict[str, list[bytes]]:
+    import tensorflow as tf
+
+    (folder,) = (out / "artifacts/TrancheExampleGen/examples").iterdir()
+    return {
+        split: sorted(
+            tf.data.TFRecordDataset(
+                [str(path) for path in (folder / f"Split-{split}").iterdir()], "GZIP"
+            ).as_numpy_iterator()
+        )
+        for split in (features.TRAIN, features.EVAL, features.TEST)
+    }
+
+
+def _go_through(
+    steps: tuple[str, ...],
+    first: Ended,
+    command: Command,
+    tranches: Path,
+    folder: Path,
+    tried: Callable[[str, int], None],
+) -> None:
+    draws, out = random.Random(11), folder / "out"
+    arguments = command.arguments(out, "--data-root", str(tranches), **SETTINGS)
+    for number, step in enumerate(steps):
+        run = Killed(arguments, folder / "text")
+        if run.in_step(step, draws.uniform(0, 2), power=number % 2 == 0):
+            tried("runs killed", 1)
+    ended = command.run(out, "--data-root", str(tranches), **SETTINGS)
+    assert ended.status == first.status == 0, ended.text
+    assert ended.record["verdict"] == first.record["verdict"]
+    assert ended.record["counts"] == first.record["counts"]
+    assert _splits(out) == _splits(first.out)
+    assert ended.record["accuracy"] == first.record["accuracy"]
+    again = {node: count for node, count in _finished(out).items() if count > 1}
+    assert set(again) <= ANEW, "a finished component ran again"
+    seals = Seals(out / "seals", out / "artifacts", _store(out))
+    assert seals.check() == [], "ML Metadata has an artifact that is not whole"
+    assert not list((out / "serving").rglob(".incoming"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_run_that_is_killed_goes_on(
+    first: Ended,
+    command: Command,
+    tranches: Path,
+    tmp_path: Path,
+    tried: Callable[[str, int], None],
+) -> None:
+    _go_through(SOME_STEPS, first, command, tranches, tmp_path, tried)
+
+
+@pytest.mark.robustness_full
+@pytest.mark.timeout(3600)
+def test_a_run_that_is_killed_thirty_times_goes_on(
+    first: Ended,
+    command: Command,
+    tranches: Path,
+    tmp_path: Path,
+    tried: Callable[[str, int], None],
+) -> None:
+    _go_through(STEPS + STEPS, first, command, tranches, tmp_path, tried)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_of_it_and_says_so_in_a_line(
+    command: Command, tranches: Path, tmp_path: Path
+) -> None:
+    arguments = command.arguments(tmp_path / "out", "--data-root", str(tranches), **SETTINGS)
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("TrancheExampleGen: running"):
+            break
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers = children.read_text().split()
+    assert workers
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.count("Stopped. Finished steps are kept") == 1 and "Traceback" not in error
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
