@@ -137,8 +137,8 @@ def test_what_does_not_match_is_rejected_with_its_reason(
     assert read_csv(report.master) == [
         {
             "file_path": str(images / "=c_cat-1_000.png"),
-            "file_name": "=c_cat-1_000.png",
-            "clip": "=c",
+            "file_name": "'=c_cat-1_000.png",
+            "clip": "'=c",
             "tranche": "2",
             "how_many": "One",
             "primary_posture": "Standing",
@@ -369,11 +369,15 @@ def test_every_label_and_image_is_in_one_table(
     report = build_master(root, out)
     master = read_csv(report.master)
     assert {
-        (row["file_name"], row["tranche"], *(row[column] for column in features.LABEL_VALUES))
+        (
+            row["file_name"].removeprefix("'"),
+            row["tranche"],
+            *(row[column] for column in features.LABEL_VALUES),
+        )
         for row in master
     } == {(name, labels[name][0], *labels[name][1]) for name in matched}
     assert len(master) == report.rows == len(matched)
-    order = [(int(row["tranche"]), row["file_name"]) for row in master]
+    order = [(int(row["tranche"]), row["file_name"].removeprefix("'")) for row in master]
     assert order == sorted(order)
     rejected = {
         (row["file_name"].removeprefix("'"), row["tranche"], bool(row["table"]))
