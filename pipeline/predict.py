@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -147,9 +148,12 @@ def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unrea
                     batch.append(Unreadable(str(path), str(error)))
             rows = iter(_rows(serve(image_bytes=tf.constant(readable)))) if readable else iter(())
             for entry in batch:
-                yield (
-                    entry if isinstance(entry, Unreadable) else Prediction(str(entry), *next(rows))
-                )
+                if isinstance(entry, Unreadable):
+                    yield entry
+                elif (row := next(rows)) is None:
+                    yield Unreadable(str(entry), "the model could not read it")
+                else:
+                    yield Prediction(str(entry), *row)
 
 
 def _load(folder: Path) -> Any:
@@ -177,10 +181,15 @@ def _load(folder: Path) -> Any:
     return serve
 
 
-def _rows(outputs: dict[str, Any]) -> Iterator[tuple[str, float, dict[str, float], bool]]:
-    """The answers of a batch: label, confidence, probabilities, whether unsure."""
+_Row = tuple[str, float, dict[str, float], bool]
+
+
+def _rows(outputs: dict[str, Any]) -> Iterator[_Row | None]:
+    """The answers of a batch: label, confidence, probabilities, whether unsure; None if refused."""
     names = ("label", "confidence", "probabilities", features.UNSURE)
-    columns = (outputs[name].numpy() for name in names)
-    for label, confidence, shares, unsure in zip(*columns, strict=True):
+    columns = [outputs[name].numpy() for name in names]
+    # Models from before they could refuse single pictures refused whole batches.
+    refused = outputs[features.REFUSED].numpy() if features.REFUSED in outputs else repeat(False)
+    for bad, label, confidence, shares, unsure in zip(refused, *columns, strict=False):
         by_posture = dict(zip(features.POSTURES, map(float, shares), strict=True))
-        yield label.decode(), float(confidence), by_posture, bool(unsure)
+        yield None if bad else (label.decode(), float(confidence), by_posture, bool(unsure))
