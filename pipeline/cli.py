@@ -53,6 +53,9 @@ COMMANDS: Final = {
     "crossval": LazyCommand(
         "pipeline.crossval", "crossval", "Compare training recipes on clips and tranches held out."
     ),
+    "purge": LazyCommand(
+        "pipeline.purge", "purge", "Remove a clip or tranche and everything made from it."
+    ),
     "status": LazyCommand("pipeline.status", "status", "List runs, models and blessings."),
 }
 
