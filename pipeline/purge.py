@@ -53,7 +53,7 @@ class Target:
         """The column that tells its examples, and its value there."""
         if self.clip is not None:
             return features.CLIP, self.clip
-        assert self.tranche is not None
+        assert self.tranche is not None  # noqa: S101 (for the type checker)
         return features.TRANCHE, self.tranche
 
 

@@ -84,7 +84,7 @@ class Converter:
             process.kill()  # it holds nothing that could be lost
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
+                assert pipe is not None  # noqa: S101 (for the type checker)
                 with suppress(BrokenPipeError):
                     pipe.close()
 
@@ -115,7 +115,7 @@ class Converter:
 
     def _try(self, request: bytes) -> tuple[dict[str, Any], bytes]:
         process = self._process or self._start()
-        assert process.stdin is not None
+        assert process.stdin is not None  # noqa: S101 (for the type checker)
         try:
             with suppress(BrokenPipeError):  # the answer, or rather its absence, says why
                 process.stdin.write(request)
@@ -195,7 +195,7 @@ def _receive(process: "subprocess.Popen[bytes]", seconds: float) -> tuple[dict[s
 
 
 def _read(process: "subprocess.Popen[bytes]", count: int, deadline: float, seconds: float) -> bytes:
-    assert process.stdout is not None
+    assert process.stdout is not None  # noqa: S101 (for the type checker)
     descriptor = process.stdout.fileno()
     content = bytearray()
     while len(content) < count:
@@ -233,7 +233,7 @@ def _bound() -> None:
     """Keeps hostile files from taking the machine's memory, and pictures out of core dumps."""
     status = Path("/proc/self/status").read_text()
     used = re.search(r"VmSize:\s+(\d+) kB", status)
-    assert used is not None
+    assert used is not None  # noqa: S101 (for the type checker)
     most = 1024 * int(used[1]) + images.MAX_MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -132,7 +132,7 @@ for count in (64, 4096):
 
 @pytest.mark.slow
 def test_4096_pictures_take_the_memory_of_64(tmp_path: Path, tried: Tried) -> None:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "-W", "ignore", "-c", MEASURE, ROOT, tmp_path / "model"],
         capture_output=True,
         text=True,

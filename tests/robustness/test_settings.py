@@ -283,7 +283,7 @@ def test_files_and_folders_that_cannot_be_used(
 ) -> None:
     """By the command itself: exit status 2, one sentence, no traceback."""
     flags = {"base-weights": "none", "output-root": str(tmp_path / "unused"), **place(tmp_path)}
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 (a command of ours)
         [
             sys.executable,
             "local_runner.py",
@@ -316,7 +316,7 @@ def test_a_folder_of_somebody_else(tmp_path: Path, tried: Tried) -> None:
         "    with launch.output_folder(settings): pass\n"
         "except InputError as error: print(error)\n"
     )
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "-c", script],
         cwd=ROOT,
         env={**os.environ, "OUT": str(tmp_path / "out"), "PYTHONDONTWRITEBYTECODE": "1"},
