@@ -17,13 +17,14 @@ PYTHON := $(shell for p in python3.11 python3 python; do \
 # The shell reads them from the environment, so that paths may hold spaces and quotes.
 export DATA OUT WEIGHTS CONFIG
 
-.PHONY: help run cluster-run test test-cluster setup check clean
+.PHONY: help run cluster-run test test-cluster test-robustness setup check clean
 
 help:
 	@echo 'make run [DATA=FOLDER] [OUT=output] [WEIGHTS=imagenet|none|FILE.h5] [CONFIG=FILE.toml]'
 	@echo '            run the whole pipeline; without DATA, on demo tranches it draws'
 	@echo 'make cluster-run [the same]   submit it as a Slurm job; [cluster] in CONFIG says where'
-	@echo 'make test   run the tests, except those marked slow or cluster'
+	@echo 'make test   run the tests, except those marked slow, cluster or robustness_full'
+	@echo 'make test-robustness  run all cases of what must not break it, docs/reliability.md'
 	@echo 'make test-cluster  run those on a Slurm cluster of network namespaces (root, Debian)'
 	@echo 'make check  run ruff and mypy'
 	@echo 'make setup  install the environment only; the others do it when it is due'
@@ -43,7 +44,10 @@ test-cluster: setup
 	.ci/cluster
 
 test: setup
-	.venv/bin/python -m pytest -m 'not slow and not cluster'
+	.venv/bin/python -m pytest -m 'not slow and not cluster and not robustness_full'
+
+test-robustness: setup
+	.venv/bin/python -m pytest tests/robustness
 
 check: setup
 	.venv/bin/ruff check .

@@ -45,7 +45,7 @@ def in_process(module: str, *arguments: str | Path) -> Cost:
       subprocess.CalledProcessError: the module failed; what it said went to our stderr.
     """
     command = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
-    run = subprocess.run(command, capture_output=True, text=True)
+    run = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 (a command of ours)
     if run.returncode:
         sys.stderr.write(run.stderr)
         run.check_returncode()
@@ -58,7 +58,7 @@ def peak_memory() -> int:
     Not getrusage: it counts what the parent had before this process was its own.
     """
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert peak
+    assert peak  # noqa: S101 (for the type checker)
     return int(peak[1]) * 1024
 
 

@@ -149,7 +149,7 @@ def ours(folder: Path, weights: Path, count: int, training: Ours) -> dict[str, f
     members = np.arange(count)
 
     def examples(end: str | None) -> tuple[Examples, Examples]:
-        assert end
+        assert end  # noqa: S101 (for the type checker)
         # One picture is enough to choose by: what is timed is training.
         return Part(found[end], members), Part(found[end], members[:1])
 
@@ -202,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for row in (ORIGINAL, *OURS):
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.training"]
             command += ["--data", str(given.data), "--images", str(given.images)]
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 (a command of ours)
                 [*command, "--measure", row, scratch],
                 check=True,
                 stdout=subprocess.PIPE,

@@ -19,6 +19,9 @@ DCT_METHOD: Final = "INTEGER_ACCURATE"
 # the time of the default level for a tenth more bytes.
 PNG_COMPRESSION: Final = 1
 
+# What ingestion accepts (`components.tranches.images`): as many pixels fit into 1 GiB.
+MAX_PIXELS: Final = 50_000_000
+
 # The darkest, brightest, most blurred and smallest fifth of the training split each make
 # a slice: few enough to be unlike the rest, enough of them to measure accuracy on.
 QUALITY_BUCKETS: Final = 5
@@ -47,6 +50,49 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
         lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
     )
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def bounded(encoded: tf.Tensor) -> tf.Tensor:
+    """Refuses a picture whose head says that it is too large; decodes nothing.
+
+    Args:
+      encoded: string scalar, as `decode_image` takes it.
+
+    Returns:
+      The same.
+
+    Raises:
+      tf.errors.InvalidArgumentError: it has no head, or more pixels than `MAX_PIXELS`.
+    """
+    size = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64),
+        lambda: _size_in_head(encoded),
+    )
+    check = tf.debugging.assert_less_equal(
+        tf.reduce_prod(size), tf.constant(MAX_PIXELS, tf.int64), "the picture is too large"
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(encoded)
+
+
+def _size_in_head(encoded: tf.Tensor) -> tf.Tensor:
+    """Width and height, int64 [2], out of the head of a PNG, a GIF or else a BMP."""
+
+    def numbers(first: int, count: int, dtype: tf.DType, little_endian: bool) -> tf.Tensor:
+        part = tf.strings.substr(encoded, first, count)
+        return tf.cast(tf.io.decode_raw(part, dtype, little_endian=little_endian), tf.int64)
+
+    def starts(with_what: bytes) -> tf.Tensor:
+        return tf.strings.substr(encoded, 0, len(with_what)) == with_what
+
+    return tf.case(
+        [
+            (starts(b"\x89PNG"), lambda: numbers(16, 8, tf.int32, False)),
+            (starts(b"GIF8"), lambda: numbers(6, 4, tf.uint16, True)),
+        ],
+        default=lambda: tf.abs(numbers(18, 8, tf.int32, True)),
+    )
 
 
 def fit_image(image: tf.Tensor, size: int, fit: str) -> tf.Tensor:

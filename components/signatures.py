@@ -3,11 +3,14 @@
 `serving_default` takes what a camera sends, `serving_examples` what the
 TFRecords hold; both say whether the model is unsure. `transform_features` gives
 the Evaluator labels and slices.
+
+Cameras, and whoever else reaches the server, send anything: a picture that
+cannot be read costs its own answer and no other, and a batch of any length takes
+no more memory than `CHUNK` pictures do.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import keras
 import tensorflow as tf
@@ -15,6 +18,11 @@ import tensorflow_transform as tft
 
 from components import preprocessing
 from schema import features
+
+# Pictures of a request that are in memory at once, and how many of them are decoded at once:
+# each may be as large as `preprocessing.MAX_PIXELS`.
+CHUNK: Final = 32
+DECODED_AT_ONCE: Final = 4
 
 
 class ServingModule(tf.Module):
@@ -53,40 +61,87 @@ class ServingModule(tf.Module):
     def _parse(self, examples: tf.Tensor, *columns: str) -> dict[str, tf.Tensor]:
         return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
 
-    def _ingested(self, image: tf.Tensor) -> tf.Tensor:
-        return preprocessing.scale_down(image, self._ingest_size)
+    def _stored(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Does to one stored picture what Transform did."""
+        image = preprocessing.decode_image(encoded)
+        return preprocessing.fit_image(image, self._image_size, self._fit)
 
     def _unsure(self, confidence: tf.Tensor) -> tf.Tensor:
         return ~(confidence >= self.threshold)  # NaN is unsure, too
 
-    def _pictures(self, encoded: tf.Tensor, before: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """Decodes and fits pictures, with something done to each in between."""
+    @property
+    def _square(self) -> tf.TensorSpec:
+        return tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8)
 
-        def picture(one: tf.Tensor) -> tf.Tensor:
-            image = before(preprocessing.decode_image(one))
-            return preprocessing.fit_image(image, self._image_size, self._fit)
+    def _fitted(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Does to one served picture what ingestion and Transform did to the stored ones."""
+        image = preprocessing.decode_image(preprocessing.bounded(encoded))
+        image = preprocessing.scale_down(image, self._ingest_size)
+        return preprocessing.fit_image(image, self._image_size, self._fit)
 
-        spec = tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8)
-        return tf.cast(tf.map_fn(picture, encoded, fn_output_signature=spec), tf.float32)
+    def _fitted_or_refused(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Reads one picture; one that cannot be read is black, and refused.
+
+        A dataset is the only place in a graph where an error can be caught.
+        """
+        read = tf.data.Dataset.from_tensors(encoded).map(lambda one: (self._fitted(one), False))
+        black = tf.zeros(self._square.shape, self._square.dtype)
+        instead = tf.data.Dataset.from_tensors((black, True))
+        return read.ignore_errors().concatenate(instead).take(1).get_single_element()
+
+    def _chunk(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Answers a few pictures: probabilities, and which are refused."""
+        pictures, refused = tf.map_fn(
+            self._fitted_or_refused,
+            encoded,
+            fn_output_signature=(self._square, tf.TensorSpec([], tf.bool)),
+            parallel_iterations=DECODED_AT_ONCE,
+        )
+        probabilities = self.model(tf.cast(pictures, tf.float32), training=False)
+        return tf.where(refused[:, tf.newaxis], 0.0, probabilities), refused
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded pictures (JPEG, PNG, BMP, first frame of a GIF; any size) to answers.
 
         Args:
-          image_bytes: string [batch].
+          image_bytes: string [batch], any number of pictures.
 
         Returns:
           `probabilities` float32 [batch, 3], `label` string [batch], `confidence`
-          float32 [batch], `unsure` bool [batch].
+          float32 [batch], `unsure` bool [batch], and `refused` bool [batch]: whether the
+          picture could not be read, or is larger than ingestion allows. A refused one has no
+          label, probabilities of 0, and is unsure.
         """
-        probabilities = self.model(self._pictures(image_bytes, self._ingested), training=False)
+        count = tf.size(image_bytes)
+        chunks = -(-count // CHUNK)
+
+        def answer(
+            number: tf.Tensor, probabilities: tf.TensorArray, refused: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
+            first = number * CHUNK
+            rows, bad = self._chunk(image_bytes[first : first + CHUNK])
+            return number + 1, probabilities.write(number, rows), refused.write(number, bad)
+
+        def parts(dtype: tf.DType, *shape: int) -> tf.TensorArray:
+            return tf.TensorArray(dtype, chunks, element_shape=[None, *shape], infer_shape=False)
+
+        _, rows, bad = tf.while_loop(
+            lambda number, *_: number < chunks,
+            answer,
+            (tf.constant(0), parts(tf.float32, len(features.POSTURES)), parts(tf.bool)),
+            parallel_iterations=1,
+        )
+        probabilities = tf.ensure_shape(rows.concat(), [None, len(features.POSTURES)])
+        refused = tf.ensure_shape(bad.concat(), [None])
         confidence = tf.reduce_max(probabilities, axis=-1)
+        label = tf.gather(tf.constant(features.POSTURES), tf.argmax(probabilities, axis=-1))
         return {
             "probabilities": probabilities,
-            "label": tf.gather(tf.constant(features.POSTURES), tf.argmax(probabilities, axis=-1)),
+            "label": tf.where(refused, "", label),
             "confidence": confidence,
-            features.UNSURE: self._unsure(confidence),
+            features.UNSURE: self._unsure(confidence) | refused,
+            features.REFUSED: refused,
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -101,7 +156,8 @@ class ServingModule(tf.Module):
           `probabilities` float32 [batch, 3], `unsure` bool [batch].
         """
         encoded = tf.reshape(self._parse(examples, features.IMAGE)[features.IMAGE], [-1])
-        probabilities = self.model(self._pictures(encoded, tf.identity), training=False)
+        pictures = tf.map_fn(self._stored, encoded, fn_output_signature=self._square)
+        probabilities = self.model(tf.cast(pictures, tf.float32), training=False)
         confidence = tf.reduce_max(probabilities, axis=-1)
         return {"probabilities": probabilities, features.UNSURE: self._unsure(confidence)}
 

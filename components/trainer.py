@@ -155,7 +155,7 @@ class Splits:
 
     @cached_property
     def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
-        assert self._cache
+        assert self._cache  # noqa: S101 (for the type checker)
 
         def report(done: int, total: int) -> None:
             progress.emit("progress", stage=self._stage, done=done, total=total)

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from components.errors import InputError
+from pipeline.privacy import owner_only
 
 USAGE: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
@@ -31,7 +32,7 @@ class LazyCommand:
     def load(self) -> click.Command:
         """Imports the command."""
         command = getattr(importlib.import_module(self.module), self.attribute)
-        assert isinstance(command, click.Command)
+        assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
         return command
 
 
@@ -52,6 +53,9 @@ COMMANDS: Final = {
     "review": LazyCommand("pipeline.review.command", "review", "Draw the review page of a run."),
     "crossval": LazyCommand(
         "pipeline.crossval", "crossval", "Compare training recipes on clips and tranches held out."
+    ),
+    "purge": LazyCommand(
+        "pipeline.purge", "purge", "Remove a clip or tranche and everything made from it."
     ),
     "status": LazyCommand("pipeline.status", "status", "List runs, models and blessings."),
 }
@@ -107,7 +111,8 @@ def execute(command: click.Command) -> NoReturn:
       command: what to run, with the arguments of this process.
     """
     try:
-        status = command.main(standalone_mode=False)
+        with owner_only():  # whatever a command writes may come from pictures of patients
+            status = command.main(standalone_mode=False)
     except click.Abort as abort:
         # click's word for Ctrl-C; a command may have given a line of its own.
         print(str(abort.__cause__ or "") or "Stopped.", file=sys.stderr)

@@ -20,6 +20,9 @@ from pipeline.metadata_server import MetadataServer
 IMAGENET: Final = "imagenet"
 NO_WEIGHTS: Final = "none"
 
+# Where pydantic's words are about Python's types.
+_ALLOWED: Final = {"path_type": "a path in quotes", "model_type": "a table"}
+
 # What suits the demo, under whatever a settings file or a flag says.
 DEMO_SETTINGS: Final = Path(__file__).with_name("demo.toml")
 
@@ -224,6 +227,8 @@ def _problem(detail: Any, model: type[BaseModel], table: Sequence[str]) -> str:
         return f"{key} is missing"
     if detail["type"] == "value_error":
         return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+    if allowed := _ALLOWED.get(detail["type"]):
+        return f"{key} is {detail['input']!r} and should be {allowed}"
     message, should, wanted = detail["msg"].partition("should ")
     return f"{key} is {detail['input']!r}" + (f" and should {wanted}" if should else f": {message}")
 

@@ -8,7 +8,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from typing import IO, Any, Final
 
 from rich.console import Console
 
+from components import processes
 from components.errors import InputError
 from components.progress import EVENTS_FD
 from components.tranches import layout
@@ -29,7 +29,7 @@ from pipeline.record import Counts, Outcome
 from pipeline.view import RunView, short_path, show_outcome
 from pipeline.worker import Job
 
-WORKER: Final = (sys.executable, "-m", "pipeline.worker")
+WORKER: Final = processes.python("pipeline.worker")
 STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
 
 _GRACE: Final = 5.0  # seconds between asking the worker to end and ending it
@@ -95,10 +95,10 @@ def supervise(
             stderr=subprocess.STDOUT,
             pass_fds=(writer,),
             start_new_session=True,
-            env={**os.environ, EVENTS_FD: str(writer)},
+            env=processes.environment() | {EVENTS_FD: str(writer)},
         )
         os.close(writer)
-        assert process.stdin is not None
+        assert process.stdin is not None  # noqa: S101 (for the type checker)
         try:
             with suppress(BrokenPipeError):  # it ended at once; its exit status says so
                 process.stdin.write(job.model_dump_json().encode() + b"\n")

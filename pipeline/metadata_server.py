@@ -60,7 +60,7 @@ class MetadataServer(BaseModel):
                     f" {self.password_env}."
                 )
             return password
-        assert self.password_file is not None
+        assert self.password_file is not None  # noqa: S101 (for the type checker)
         path = self.password_file.expanduser()
         try:
             if path.stat().st_mode & 0o077:

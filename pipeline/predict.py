@@ -1,9 +1,9 @@
 """The command `lookdeep predict`: names the posture in pictures, as the service would."""
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,8 +115,9 @@ def find_model(folder: Path) -> Path:
 def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
     """Sends pictures to a model's `serving_default`.
 
-    Pillow opens them, as it did in ingestion, because TensorFlow ignores EXIF
-    orientation and reads fewer formats. They travel as PNG, which keeps every pixel.
+    Pillow opens them, as it did in ingestion and also in a process of its own, because
+    TensorFlow ignores EXIF orientation and reads fewer formats. They travel as PNG, which
+    keeps every pixel.
 
     Args:
       folder: a SavedModel of this pipeline.
@@ -132,20 +133,27 @@ def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unrea
     serve = _load(folder)
     import tensorflow as tf
 
-    from components.tranches import images as reader
+    from components.tranches.converter import Converter
+    from components.tranches.images import ImageRejected
 
-    for start in range(0, len(images), BATCH_SIZE):
-        readable: list[bytes] = []
-        batch: list[Path | Unreadable] = []
-        for path in images[start : start + BATCH_SIZE]:
-            try:
-                readable.append(_png(reader.load_rgb(path, MAX_SIDE)))
-                batch.append(path)
-            except reader.ImageRejected as error:
-                batch.append(Unreadable(str(path), str(error)))
-        rows = iter(_rows(serve(image_bytes=tf.constant(readable)))) if readable else iter(())
-        for entry in batch:
-            yield entry if isinstance(entry, Unreadable) else Prediction(str(entry), *next(rows))
+    with Converter() as converter:
+        for start in range(0, len(images), BATCH_SIZE):
+            readable: list[bytes] = []
+            batch: list[Path | Unreadable] = []
+            for path in images[start : start + BATCH_SIZE]:
+                try:
+                    readable.append(converter.png(path, MAX_SIDE))
+                    batch.append(path)
+                except ImageRejected as error:
+                    batch.append(Unreadable(str(path), str(error)))
+            rows = iter(_rows(serve(image_bytes=tf.constant(readable)))) if readable else iter(())
+            for entry in batch:
+                if isinstance(entry, Unreadable):
+                    yield entry
+                elif (row := next(rows)) is None:
+                    yield Unreadable(str(entry), "the model could not read it")
+                else:
+                    yield Prediction(str(entry), *row)
 
 
 def _load(folder: Path) -> Any:
@@ -173,16 +181,15 @@ def _load(folder: Path) -> Any:
     return serve
 
 
-def _png(image: Any) -> bytes:
-    encoded = io.BytesIO()
-    image.save(encoded, "PNG", compress_level=1)
-    return encoded.getvalue()
+_Row = tuple[str, float, dict[str, float], bool]
 
 
-def _rows(outputs: dict[str, Any]) -> Iterator[tuple[str, float, dict[str, float], bool]]:
-    """The answers of a batch: label, confidence, probabilities, whether unsure."""
+def _rows(outputs: dict[str, Any]) -> Iterator[_Row | None]:
+    """The answers of a batch: label, confidence, probabilities, whether unsure; None if refused."""
     names = ("label", "confidence", "probabilities", features.UNSURE)
-    columns = (outputs[name].numpy() for name in names)
-    for label, confidence, shares, unsure in zip(*columns, strict=True):
+    columns = [outputs[name].numpy() for name in names]
+    # Models from before they could refuse single pictures refused whole batches.
+    refused = outputs[features.REFUSED].numpy() if features.REFUSED in outputs else repeat(False)
+    for bad, label, confidence, shares, unsure in zip(refused, *columns, strict=False):
         by_posture = dict(zip(features.POSTURES, map(float, shares), strict=True))
-        yield label.decode(), float(confidence), by_posture, bool(unsure)
+        yield None if bad else (label.decode(), float(confidence), by_posture, bool(unsure))

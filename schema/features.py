@@ -66,6 +66,7 @@ QUALITIES: Final = tuple(QUALITY_VALUES)
 
 # What the exported model says beside its answer.
 UNSURE: Final = "unsure"  # bool: its confidence is below its threshold
+REFUSED: Final = "refused"  # bool: it could not read the picture
 
 # The classes, in the order of the model's outputs.
 POSTURES: Final = ("Sitting", "Standing", "Lying")

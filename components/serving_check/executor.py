@@ -218,9 +218,9 @@ def judge(request: pictures.Request, answers: dict[str, dict[str, Any]], toleran
         return case(False, "got no answer")
     if request.refused:
         return (
-            case(True, "got an error, as it has to be")
-            if "error" in answer
-            else case(False, "got an answer instead of an error")
+            case(True, "was refused, as it has to be")
+            if "error" in answer or all(answer["outputs"].get(features.REFUSED, [False]))
+            else case(False, "got an answer instead of being refused")
         )
     if "error" in answer:
         return case(False, f"got an error instead of an answer: {answer['error']}")

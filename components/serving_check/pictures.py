@@ -30,7 +30,7 @@ class Request:
       like: the request whose probabilities are expected, row by row (repeated where
         it has fewer rows), or None if the answer only has to be well formed.
       lossy: the pixels are not those of `like`, only close to them.
-      refused: no answer but an error is right.
+      refused: no answer but an error, or a refusal of all pictures, is right.
     """
 
     name: str

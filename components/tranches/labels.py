@@ -160,7 +160,8 @@ def _records(table: Path) -> Iterator[tuple[int, list[str]]]:
                 yield row, [cell.strip() for cell in cells]
     except csv.Error as error:
         raise DataError(
-            f"{table}, row {row + 1}: {error}; look for a double quote without its partner."
+            f"{table}, row {row + 1}: {error}; separate the cells by commas, and look for a"
+            " double quote without its partner."
         ) from error
     except OSError as error:
         raise DataError(f"{table} cannot be read: {error.strerror}.") from error

@@ -104,7 +104,8 @@ def build_master(
     """Writes tranch_master.csv and the tables of what does not fit.
 
     - `tranch_master.csv`: `features.MASTER_COLUMNS`, one row for each label with
-      its image, by tranche and file name. Blank cells stay blank. `file_path` is
+      its image, by tranche and file name. Blank cells stay blank; what a
+      spreadsheet would run has a single quote before it. `file_path` is
       relative to the file's folder for images below it, else absolute; blank with
       `labels_only`.
     - `rejects.csv`: labels without image, images without label, files that are no
@@ -228,7 +229,7 @@ def _add_images(
             lambda done, total: advance(tranche.name, done, total) if advance else None,
         )
     else:
-        assert tranche.images_dir is not None  # discover sees to it
+        assert tranche.images_dir is not None  # discover sees to it  # noqa: S101 (for the type checker)
         folder = tranche.images_dir
     number = int(tranche.name)
     folder, base = folder.resolve(), out_dir.resolve()
@@ -344,11 +345,15 @@ def _refuse_strangers(tranches: list[layout.Tranche], report: MasterReport) -> N
             )
 
 
-def _master_rows(join: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
-    return join.execute(
-        f"""
-        SELECT {", ".join(features.MASTER_COLUMNS)} FROM master ORDER BY tranche, file_name
-        """  # noqa: S608 -- the columns are constants
+def _master_rows(join: sqlite3.Connection) -> Iterator[list[object]]:
+    """Yields `MASTER_COLUMNS` for every label with its image."""
+    return map(
+        harmless,
+        join.execute(
+            f"""
+            SELECT {", ".join(features.MASTER_COLUMNS)} FROM master ORDER BY tranche, file_name
+            """  # noqa: S608 -- the columns are constants
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from components.errors import DataError, InputError
+from components.tranches.spreadsheet import original
 from schema import features
 
 ROWS_PER_SHARD: Final = 250  # some 20 MB, and ten seconds of one core
@@ -147,7 +148,7 @@ def _rows(master_csv: Path) -> Iterator[Row]:
                         f"Row {number} of {master_csv} has {len(cells)} cells instead of"
                         f" {len(header)}; write the table anew with `lookdeep master`."
                     )
-                row = tuple(cells[place] for place in places)
+                row = tuple(original(cells[place] for place in places))
                 if not _TRANCHE_NAME.fullmatch(row[tranche_place]):
                     raise DataError(
                         f"Row {number} of {master_csv} has the tranche {row[tranche_place]!r}; use"

@@ -32,6 +32,7 @@ from rich.text import Text
 
 from components.code_digest import code_digest
 from components.errors import DataError, InputError
+from components.tranches.converter import Converter, Pool
 from components.tranches.spreadsheet import harmless
 from components.tranches.staging import Shard, Staged, stage
 from schema import features
@@ -181,7 +182,7 @@ def _code() -> list[str]:
     """Returns what identifies the code that pictures and rows go through."""
     # This module's own source, not what its command imports: defaults are no part of the data.
     return [
-        code_digest("components.tranches.images", "components.tranches.staging"),
+        code_digest("components.tranches.converter", "components.tranches.staging"),
         hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         version("pillow"),
     ]
@@ -221,13 +222,16 @@ def _run(shards: Sequence[Shard], size: int, beam_args: Sequence[str]) -> None:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
-        (
-            pipeline
-            | "Shards" >> beam.Create(shards)
-            | "ShareOut" >> beam.Reshuffle()
-            | "ConvertAndWrite" >> beam.Map(_write_shard, size=size)
-        )
+    try:
+        with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+            (
+                pipeline
+                | "Shards" >> beam.Create(shards)
+                | "ShareOut" >> beam.Reshuffle()
+                | "ConvertAndWrite" >> beam.Map(_write_shard, size=size)
+            )
+    finally:
+        _CONVERTERS.close()
 
 
 def _write_shard(shard: Shard, size: int) -> None:
@@ -237,16 +241,17 @@ def _write_shard(shard: Shard, size: int) -> None:
 
     from components.tranches.images import ImageRejected
 
-    encode = _encoder(size)
     postures: Counter[str] = Counter()
     rejects: list[tuple[str, ...]] = []
     # A second attempt at the same shard must not write into the first one's file.
     part = shard.folder / f".part-{uuid.uuid4().hex}"
     with (
+        _CONVERTERS.lend() as converter,
         part.open("xb") as file,
         # The lowest level: JPEG hardly shrinks. No time stamp: the same bytes every time.
         gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as records,
     ):
+        encode = _encoder(converter, size)
         for row in json.loads(shard.rows.read_bytes()):
             cells = dict(zip(features.MASTER_COLUMNS, row, strict=True))
             try:
@@ -261,7 +266,7 @@ def _write_shard(shard: Shard, size: int) -> None:
     shard.outcome.write_text(json.dumps({"postures": postures, "rejects": rejects}))
 
 
-def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
+def _encoder(converter: Converter, size: int) -> Callable[[dict[str, str], Path], bytes]:
     """Returns what makes a serialized tf.train.Example of a row.
 
     By tfx_bsl's coder: TensorFlow's own classes take twelve seconds and hundreds
@@ -270,7 +275,7 @@ def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
     import pyarrow as pa
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-    from components.tranches.images import ImageRejected, convert
+    from components.tranches.images import ImageRejected
 
     coder = RecordBatchToExamplesEncoder()
     kinds: dict[str, pa.DataType] = {
@@ -285,7 +290,7 @@ def _encoder(size: int) -> Callable[[dict[str, str], Path], bytes]:
     def encode(cells: dict[str, str], base: Path) -> bytes:
         if not cells[features.FILE_PATH]:
             raise ImageRejected("the master table names no image file for it")
-        picture = convert(base / cells[features.FILE_PATH], size)
+        picture = converter.convert(base / cells[features.FILE_PATH], size)
         values = {
             **{name: (cells[name] or features.BLANK).encode() for name in features.EXAMPLE_COLUMNS},
             features.IMAGE: picture.jpeg,
@@ -323,6 +328,7 @@ class _Pictures:
 
 # Beam copies what it sends to its workers; they find this one by its name.
 _PICTURES: Final = _Pictures()
+_CONVERTERS: Final = Pool()
 
 
 # -- Finished folders ---------------------------------------------------------------------

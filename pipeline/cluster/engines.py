@@ -29,7 +29,7 @@ def beam_args(cluster: ClusterSettings) -> list[str]:
             _NO_PACKAGE,
         ]
     if cluster.engine == "dataflow":
-        assert cluster.dataflow is not None
+        assert cluster.dataflow is not None  # noqa: S101 (for the type checker)
         return [
             "--runner=DataflowRunner",
             f"--project={cluster.dataflow.project}",

@@ -76,12 +76,12 @@ class _Pool:
         threading.Thread(target=self._listen, name=f"pool-{node}", daemon=True).start()
 
     def start(self, order: Order) -> None:
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None  # noqa: S101 (for the type checker)
         self._process.stdin.write(order.model_dump_json().encode() + b"\n")
         self._process.stdin.flush()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
+        assert self._process.stdout is not None  # noqa: S101 (for the type checker)
         for line in self._process.stdout:
             answer = json.loads(line)
             if answer["event"] == "ended" and answer["status"] != 0:

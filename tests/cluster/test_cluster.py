@@ -154,7 +154,7 @@ def test_a_time_limit_in_training_requeues_the_job(
 def test_cancelled_at_five_moments_leaves_nothing_and_goes_on(
     cluster: Cluster, tranches: Path, tmp_path: Path
 ) -> None:
-    moments = random.Random(5)
+    moments = random.Random(5)  # noqa: S311 (drawn data, no secret)
     for _ in range(5):
         job = cluster.submit(tmp_path / "out", tranches)
         job.reach("TensorFlow Extended: running")
@@ -175,7 +175,7 @@ def test_two_runs_on_one_database_do_not_mix(
 ) -> None:
     monkeypatch.setenv("LOOKDEEP_DB", PASSWORD)
     metadata = {"kind": "mysql", "host": mariadb.address, "user": USER}
-    metadata["password_env"] = "LOOKDEEP_DB"
+    metadata["password_env"] = "LOOKDEEP_DB"  # noqa: S105 (no real password)
     one_node = {"cpus": 2, "memory_gb": 4}
     jobs = [
         cluster.submit(tmp_path / name, tranches, one_node, metadata=metadata, seed=seed)

@@ -31,7 +31,7 @@ PYTHONPATH = str(Path(__file__).parent)
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("local") / "out"
-    subprocess.run(
+    subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "-c", _CODE.format(before=""), str(folder), "--runner=DirectRunner",
          "--direct_running_mode=in_memory"],
         cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": PYTHONPATH},

@@ -69,7 +69,7 @@ def test_the_script_asks_for_what_the_settings_say(tmp_path: Path) -> None:
         assert f"#SBATCH {line}\n" in script
     assert f'#SBATCH --output="{folder}/%j.out"\n' in script
     assert "\nmodule load python/3.11\n" in script
-    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)  # noqa: S607 (whichever is on the PATH)
 
 
 def test_no_node_or_job_is_in_the_cache_key() -> None:
@@ -104,7 +104,7 @@ def test_sqlite_on_a_shared_file_system_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nfs4.*locks do not hold"):
         shared_folder.refuse_sqlite(config, mounts)
     shared_folder.refuse_sqlite(config, "/dev/sda / ext4 rw 0 0\n")
-    server = MetadataServer(**SERVER, password_env="X")
+    server = MetadataServer(**SERVER, password_env="X")  # noqa: S106 (no real password)
     shared_folder.refuse_sqlite(config.model_copy(update={"metadata": server}), mounts)
 
 
@@ -112,8 +112,8 @@ def test_a_password_comes_from_the_environment_or_a_private_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB", "secret")
-    server = MetadataServer(**SERVER, password_env="DB")
-    assert server.connection().mysql.password == "secret"
+    server = MetadataServer(**SERVER, password_env="DB")  # noqa: S106 (no real password)
+    assert server.connection().mysql.password == "secret"  # noqa: S105 (no real password)
     assert "secret" not in server.model_dump_json() + str(server)
     file = tmp_path / "password"
     file.write_text("other\n")
@@ -144,7 +144,7 @@ def test_the_local_path_imports_nothing_of_the_cluster() -> None:
         "import sys, local_runner, pipeline.launch, pipeline.worker, pipeline.pipeline;"
         "print([name for name in sys.modules if name.startswith('pipeline.cluster')])"
     )
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True
     )
     assert done.stdout.strip().splitlines()[-1] == "[]", done.stderr

@@ -282,7 +282,7 @@ def test_skew_and_made_up_answers_are_refused(
     assert {"stored_jpeg", "png", "bmp", "batch_of_1", "batch_of_32"} <= failed(cases)
     assert "differ from training by up to" in cases["stored_jpeg"]["sentence"]
     assert {"garbage", "empty"} <= failed(cases)
-    assert cases["garbage"]["sentence"].endswith("got an answer instead of an error.")
+    assert cases["garbage"]["sentence"].endswith("got an answer instead of being refused.")
     assert cases["truncated"]["passed"]
     assert push(model, blessing, tmp_path) == []
 

@@ -70,7 +70,7 @@ class Command:
 
     def call(self, *arguments: object, out: Path) -> Ended:
         """Runs a script of the project."""
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 (a command of ours)
             [sys.executable, *map(str, arguments)],
             cwd=ROOT,
             capture_output=True,

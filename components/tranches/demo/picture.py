@@ -139,7 +139,7 @@ def _label(
         occluded = UNKNOWN_OCCLUSION
     elif chance < 0.02:
         occluded = ""
-    assert posture is not None
+    assert posture is not None  # noqa: S101 (for the type checker)
     if 0.02 <= chance < 0.03:  # simply not labelled
         return Frame(image, how_many, "", occluded, primary.role)
     return Frame(image, how_many, posture, occluded, primary.role)

@@ -475,7 +475,7 @@ class Buffer:
         if isinstance(look, Material):
             albedo = look.albedo(local)
         else:
-            assert which is not None
+            assert which is not None  # noqa: S101 (for the type checker)
             which = which[nearest]
             albedo = np.concatenate([_linear(one.colour) for one in look], axis=1)[:, which]
             for number, one in enumerate(look):

@@ -118,7 +118,7 @@ def test_a_killed_unzip_is_not_taken_for_complete_and_is_gone_on_with(
     tmp_path: Path, images_zip: Path
 ) -> None:
     target = tmp_path / "tranch1"
-    killed = subprocess.run(
+    killed = subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "-c", KILLED, images_zip, target],
         cwd=Path(__file__).resolve().parents[3],
         check=False,
@@ -293,7 +293,7 @@ def test_refuses_more_than_the_limits(
 
 def test_refuses_members_that_share_their_bytes(tmp_path: Path) -> None:
     """As the quoted-overlap bombs do: a small file whose members unzip to terabytes."""
-    noise = random.Random(1).randbytes(50_000)
+    noise = random.Random(1).randbytes(50_000)  # noqa: S311 (drawn data, no secret)
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as opened:
         opened.writestr("home/a.png", noise)

@@ -16,7 +16,7 @@ from components.errors import InputError
 from components.tranches import layout
 from components.tranches.download import Patience, download, read_spec
 
-IMAGES = random.Random(7).randbytes(700_000)
+IMAGES = random.Random(7).randbytes(700_000)  # noqa: S311 (drawn data, no secret)
 LABELS = b"file_name\n"
 PATIENT = Patience(connect_seconds=5, read_seconds=0.5, attempts=3, backoff_seconds=0.01)
 

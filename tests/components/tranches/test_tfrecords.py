@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
@@ -65,6 +66,14 @@ class Ingestion:
     def times(self) -> dict[str, int]:
         files = sorted(path for path in self.out.rglob("*") if path.is_file())
         return {str(path.relative_to(self.out)): path.stat().st_mtime_ns for path in files}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm_converters() -> Iterator[None]:
+    """Starting processes for every call would take most of the time of these tests."""
+    with mock.patch.object(tfrecords._CONVERTERS, "close"):
+        yield
+    tfrecords._CONVERTERS.close()
 
 
 @pytest.fixture
@@ -221,17 +230,17 @@ def test_an_interrupted_write_leaves_the_old_state_and_recovers(ingestion: Inges
     # Killed in the midst of converting, as by a power cut: nothing can be tidied up.
     script = (
         "import os, pathlib\n"
-        "from components.tranches import images, tfrecords\n"
-        "convert, seen = images.convert, []\n"
+        "from components.tranches import converter, tfrecords\n"
+        "convert, seen = converter.Converter.convert, []\n"
         "def dies(*arguments):\n"
         "    seen.append(1)\n"
         "    return os._exit(9) if len(seen) == 3 else convert(*arguments)\n"
-        "images.convert = dies\n"
+        "converter.Converter.convert = dies\n"
         f"tfrecords.write_tfrecords(pathlib.Path({str(ingestion.master)!r}),"
         f" pathlib.Path({str(ingestion.out)!r}), size={SIZE})"
     )
     root = Path(tfrecords.__file__).parents[2]
-    assert subprocess.run([sys.executable, "-c", script], cwd=root).returncode == 9
+    assert subprocess.run([sys.executable, "-c", script], cwd=root).returncode == 9  # noqa: S603 (a command of ours)
     left = ingestion.times()
     assert {name: time for name, time in left.items() if not name.startswith(".")} == before
     assert any(name.startswith(".staging/1/") for name in left)

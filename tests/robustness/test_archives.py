@@ -1,0 +1,150 @@
+"""Archives from anywhere: what is in them, under their checksums, or a refusal in a sentence.
+
+Each rule has its test in tests/components/tranches/test_archive.py, and each bad habit of a
+server one in test_download.py; these mix them, on real zips.
+"""
+
+import io
+import random
+import stat
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.errors import DataError
+from components.tranches import archive, master
+from tests.robustness.conftest import Tried
+from tests.robustness.pictures import encode, picture
+
+GOOD = {f"home/{n}_cat-1_{n:03}.png": encode(picture(20 + n, 10)) for n in range(12)}
+Zip = zipfile.ZipFile
+
+
+def member(name: str, mode: int = 0) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    return info
+
+
+HARM: dict[str, Callable[[Zip], None]] = {
+    "leaves the folder": lambda it: it.writestr("home/../../evil.png", b"evil"),
+    "leaves the folder by backslashes": lambda it: it.writestr(member("..\\evil.png"), b"evil"),
+    "an absolute path": lambda it: it.writestr("/tmp/evil.png", b"evil"),  # noqa: S108 (only a name in a zip)
+    "a drive": lambda it: it.writestr("C:evil.png", b"evil"),
+    "a link": lambda it: it.writestr(member("home/l.png", stat.S_IFLNK | 0o777), b"/etc/passwd"),
+    "a link to a folder": lambda it: it.writestr(member("up", stat.S_IFLNK | 0o777), b".."),
+    "a device": lambda it: it.writestr(member("home/null.png", stat.S_IFCHR | 0o666), b""),
+    "a pipe": lambda it: it.writestr(member("home/pipe.png", stat.S_IFIFO | 0o666), b""),
+    "a name twice": lambda it: it.writestr("home/3_cat-1_003.png", b"another"),
+    "a name in another case": lambda it: it.writestr("home/3_CAT-1_003.PNG", b"another"),
+    "a folder in another case": lambda it: it.writestr("HOME/3_cat-1_003.png", b"another"),
+    "a file that is a folder": lambda it: it.writestr("home", b"file"),
+    "a name of 300 bytes": lambda it: it.writestr("home/" + "x" * 300, b""),
+    "a name with an escape": lambda it: it.writestr("home/\x1b[2J.png", b""),
+    "a bomb": lambda it: it.writestr("home/b.png", bytes(8 * 2**20), zipfile.ZIP_DEFLATED),
+    "bzip2": lambda it: it.writestr("home/b.png", b"1" * 99, zipfile.ZIP_BZIP2),
+    "LZMA": lambda it: it.writestr("home/b.png", b"1" * 99, zipfile.ZIP_LZMA),
+}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def refused(path: Path) -> str:
+    """The message of an archive that is refused, and leaves nothing outside of its folder."""
+    folder = path.parent / "deep" / "inner"
+    with pytest.raises(DataError) as caught:
+        archive.unzip(path, folder / "tranch1")
+    assert not (folder / "tranch1").exists()
+    outside = {each for each in path.parent.rglob("*") if not each.is_relative_to(folder)}
+    assert outside <= {path, path.parent / "deep"}
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_harm_among_good_images(tmp_path: Path, tried: Tried, harm: str) -> None:
+    """First, in the midst and last: nothing of the archive is unzipped."""
+    for place in (0, 6, 12):
+        case = tmp_path / str(place)
+        case.mkdir()
+        with warnings.catch_warnings(), zipfile.ZipFile(case / "a.zip", "w") as opened:
+            warnings.simplefilter("ignore")  # of the name that is there twice
+            for number, (name, content) in enumerate([*GOOD.items(), ("", b"")]):
+                if number == place:
+                    HARM[harm](opened)
+                if name:
+                    opened.writestr(name, content)
+        assert "is refused" in refused(case / "a.zip")
+        assert not (case / "deep").exists()
+        tried("refused")
+
+
+def zipped(content: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, data in content.items():
+            opened.writestr(name, data)
+    return file.getvalue()
+
+
+def test_truncations(tmp_path: Path, tried: Tried) -> None:
+    content = zipped(GOOD)
+    for percent in range(0, 100, 5):
+        case = tmp_path / str(percent)
+        case.mkdir()
+        (case / "a.zip").write_bytes(content[: len(content) * percent // 100])
+        assert "is damaged" in refused(case / "a.zip")
+        tried("refused")
+
+
+def test_damage(tmp_path: Path, tried: Tried) -> None:
+    """A wrong byte anywhere is refused, or is in a name or a date and harms no image."""
+    content = zipped(GOOD)
+    for number in range(300):
+        chance = random.Random(number)  # noqa: S311 (drawn data, no secret)
+        damaged = bytearray(content)
+        damaged[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        case = tmp_path / str(number)
+        case.mkdir()
+        (case / "a.zip").write_bytes(damaged)
+        try:
+            archive.unzip(case / "a.zip", case / "inner" / "tranch1")
+        except DataError as error:
+            assert str(case / "a.zip") in str(error)
+            assert not (case / "inner" / "tranch1").exists()
+            tried("refused")
+        else:
+            assert sorted(files(case / "inner" / "tranch1").values()) == sorted(GOOD.values())
+            tried("read whole")
+
+
+def test_a_zip_in_a_zip_is_a_rejected_file(tmp_path: Path, tried: Tried) -> None:
+    """It is not unpacked, however deep it goes, and a row says so."""
+    inner = zipped({"../evil.png": b"evil"})
+    for _ in range(5):
+        inner = zipped({"inner.zip": inner})
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "persons-posture-tranch1.zip").write_bytes(zipped({**GOOD, "home/inner.zip": inner}))
+    rows = "".join(f"{Path(name).name},One,Lying,No,Staff\n" for name in GOOD)
+    (root / "tranch1_labels.csv").write_text(
+        "file_name,how_many,primary_posture,primary_occluded,staff_patient_other\n" + rows
+    )
+    report = master.build_master(root, tmp_path / "out")
+    assert report.rows == len(GOOD)
+    assert report.rejects.read_text().splitlines()[1:] == [
+        '1,inner.zip,,,"not an image file (png, jpg, jpeg)"'
+    ]
+    assert len(files(tmp_path / "out" / "images")) == len(GOOD) + 2  # and the marker
+    tried("archives")

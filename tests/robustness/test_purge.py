@@ -1,0 +1,241 @@
+"""Purging, on an output folder that real components wrote: nothing of the image is left."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from tfx.components import Pusher
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration import metadata, pipeline
+from tfx.proto import pusher_pb2
+from tfx.types import standard_artifacts
+
+from components.errors import InputError
+from components.example_gen import TrancheExampleGen, split_of_clip
+from components.image_table import ImageTable
+from components.statistics_gen import StatisticsGen
+from components.tranches import master, tfrecords
+from pipeline import descent, purge, worker
+from pipeline.beam import local_args
+from pipeline.config import PipelineConfig
+from pipeline.review import snapshot
+from schema import features
+from tests.robustness.conftest import Tried
+
+pytestmark = pytest.mark.slow
+
+SHARES = {features.TRAIN: 70, features.EVAL: 15, features.TEST: 15}
+CLIPS = [f"Zoë & room={n}" for n in range(40)]  # as JSON, HTML and CSV each write otherwise
+SPLIT_OF = {
+    clip: list(SHARES)[split_of_clip(clip.encode(), list(SHARES.values()))] for clip in CLIPS
+}
+RUN = "20260101T000000Z"
+
+
+def clip_in(split: str) -> str:
+    return next(clip for clip in CLIPS if SPLIT_OF[clip] == split)
+
+
+@component
+def Train(
+    examples: InputArtifact[standard_artifacts.Examples],
+    model: OutputArtifact[standard_artifacts.Model],
+) -> None:
+    """Leaves something to push."""
+    del examples
+    folder = Path(model.uri, "Format-Serving")
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").write_text("weights")
+
+
+def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
+    """Ingestion and a short pipeline, as the worker does it."""
+    table = master.build_master(data_root, config.data_dir)
+    tfrecords.write_tfrecords(table.master, config.tfrecords_dir, size=64)
+    generate = TrancheExampleGen(str(config.tfrecords_dir), SHARES, "labelled", "code")
+    examples = generate.outputs["examples"]
+    trainer = Train(examples=examples).with_id("Trainer")
+    serving = pusher_pb2.PushDestination.Filesystem(base_directory=str(config.serving_dir))
+    failure = worker.run_pipeline(
+        pipeline.Pipeline(
+            pipeline_name="purged",
+            pipeline_root=str(config.pipeline_root),
+            components=[
+                generate,
+                StatisticsGen(examples=examples, code_digest="code"),
+                ImageTable(examples=examples, code_digest="code"),
+                trainer,
+                Pusher(
+                    model=trainer.outputs["model"],
+                    push_destination=pusher_pb2.PushDestination(filesystem=serving),
+                ),
+            ],
+            enable_cache=True,
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(
+                str(config.metadata_path)
+            ),
+            beam_pipeline_args=local_args(),
+        ),
+        run_id,
+    )
+    assert failure == ""
+    known = snapshot.Snapshot(run_id=run_id, config=config, started=0.0)
+    snapshot.write(known.model_copy(update=snapshot.of_data(config.data_dir)))
+    thumbnails = "".join(f"<img alt='{clip}_cat-1_000.png'>" for clip in CLIPS)
+    snapshot.page_path(config.output_root, run_id).write_text(thumbnails)
+
+
+def table(folder: Path, tranche: str, clips: list[str], also: str = "") -> None:
+    rows = [
+        f"{clip}_cat-1_{n:03}.png,One,{features.POSTURES[n]},No,Staff,No\n"
+        for clip in clips
+        for n in range(2)
+    ]
+    (folder / f"tranch{tranche}_labels.csv").write_text(
+        "file_name,how_many,primary_posture,primary_occluded,staff_patient_other,exception_case\n"
+        + "".join(rows)
+        + also
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data, zipped, and the output of a run."""
+    root = tmp_path_factory.mktemp("finished")
+    (root / "data").mkdir()
+    for tranche, clips in (("1", CLIPS[:20]), ("2", CLIPS[20:])):
+        folder = root / "images" / f"tranch{tranche}"
+        folder.mkdir(parents=True)
+        for number, clip in enumerate(clips):
+            for frame in range(2):
+                colour = (number * 9, frame * 90, int(tranche) * 80)
+                Image.new("RGB", (80, 60), colour).save(folder / f"{clip}_cat-1_{frame:03}.png")
+        lost = f"{clips[0]}_cat-1_009.png,One,Lying,No,Staff,No\n"  # without its image
+        table(root / "data", tranche, clips, lost)
+        shutil.make_archive(str(root / f"data/persons-posture-tranch{tranche}"), "zip", folder)
+    config = PipelineConfig(output_root=root / "out")
+    run(config, root / "data")
+    (config.feature_cache_dir).mkdir()
+    (config.feature_cache_dir / "rows").write_bytes(bytes(10))
+    config.logs_dir.mkdir()
+    config.log_path(RUN).write_text(f"INFO: {CLIPS[0]}_cat-1_009.png has no image\n")
+    return root
+
+
+@pytest.fixture
+def output(finished: Path, tmp_path: Path) -> PipelineConfig:
+    """That output folder, at its place, to be purged; it is put back afterwards."""
+    shutil.copytree(finished / "out", tmp_path / "kept", symlinks=True)
+    yield PipelineConfig(output_root=finished / "out")
+    shutil.rmtree(finished / "out")
+    shutil.copytree(tmp_path / "kept", finished / "out", symlinks=True)
+
+
+def call(output: PipelineConfig, *arguments: str, answer: str = "") -> Result:
+    result = CliRunner().invoke(
+        purge.purge, [*arguments, "--output-root", str(output.output_root)], input=answer
+    )
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def mentions(folder: Path, clip: str) -> list[str]:
+    """All files that name a clip, in their names or contents, packed ones included."""
+    found = []
+    stems = {clip, clip.replace("&", "&amp;"), json.dumps(clip)[1:-1]}
+    wanted = [f"{stem}_cat-1_".encode() for stem in stems] + [descent.pattern("clip", clip)]
+    for name, content in contents(folder).items():
+        if name.endswith(".gz"):
+            content = gzip.decompress(content)
+        if f"{clip}_cat-1_" in name or any(spelling in content for spelling in wanted):
+            found.append(name)
+    return found
+
+
+def test_a_dry_run_and_a_no_change_nothing(output: PipelineConfig, tried: Tried) -> None:
+    clip = clip_in(features.TRAIN)
+    before = contents(output.output_root)
+    dry = call(output, "--clip", clip, "--dry-run")
+    assert dry.exit_code == 0
+    assert "Nothing was removed" in dry.stdout
+    for expected in ("2 rows of data/tranch_master.csv", "data/tfrecords/", "artifacts/ImageTable",
+                     "artifacts/TrancheExampleGen", "features/", f"review/{RUN}/index.html",
+                     "was trained on it, pushed to"):  # fmt: skip
+        assert expected in dry.stdout
+    refused = call(output, "--clip", clip, answer="n\n")
+    assert refused.exit_code == 1
+    assert contents(output.output_root) == before
+    tried("refusals", 2)
+
+
+@pytest.mark.parametrize("split", SHARES)
+def test_a_clip_goes_with_all_that_was_made_from_it(
+    output: PipelineConfig, finished: Path, tried: Tried, split: str
+) -> None:
+    root, clip = output.output_root, clip_in(split)
+    assert len(mentions(root, clip)) > 5
+    result = call(output, "--clip", clip, "--yes")
+    assert result.exit_code == 0
+    assert mentions(root, clip) == []
+    words = "was tested on it, not trained" if split == features.TEST else "was trained on it"
+    assert words in result.stdout
+    assert list(output.serving_dir.glob("*/saved_model.pb"))  # it stays, and people decide
+    other = next(other for other in CLIPS if other != clip)
+    assert other in (output.data_dir / "tranch_master.csv").read_text()
+    with pytest.raises(InputError, match="holds nothing of clip"):
+        call(output, "--clip", clip, "--yes")
+    # With the data's own copy gone, too, the next run is one without the clip.
+    again = finished / f"data-{split}"
+    shutil.copytree(finished / "data", again)
+    for tranche, clips in (("1", CLIPS[:20]), ("2", CLIPS[20:])):
+        table(again, tranche, [each for each in clips if each != clip])
+        folder = finished / "images" / f"tranch{tranche}"
+        kept = finished / f"kept-{split}-{tranche}"
+        shutil.copytree(folder, kept, ignore=lambda _, names: [n for n in names if clip in n])
+        shutil.make_archive(str(again / f"persons-posture-tranch{tranche}"), "zip", kept)
+    run(output, again, "20260102T000000Z")
+    page = snapshot.page_path(root, "20260102T000000Z")
+    assert [name for name in mentions(root, clip) if name != str(page.relative_to(root))] == []
+    assert mentions(root, other)
+    tried("clips")
+
+
+def test_a_tranche_goes(output: PipelineConfig, tried: Tried) -> None:
+    root = output.output_root
+    result = call(output, "--tranche", "2", "--yes")
+    assert "was trained on it" in result.stdout
+    for clip in CLIPS[20:]:
+        assert mentions(root, clip) == [], clip
+    assert CLIPS[0] in (output.data_dir / "tranch_master.csv").read_text()
+    assert (output.data_dir / "images" / "tranch1").is_dir()
+    assert not (output.data_dir / "images" / "tranch2").exists()
+    tried("tranches")
+
+
+def test_what_is_not_there_is_said(output: PipelineConfig, tmp_path: Path, tried: Tried) -> None:
+    for arguments, message in (
+        (("--clip", "nobody"), "holds nothing of clip nobody"),
+        (("--clip", CLIPS[0][:-1]), "holds nothing of"),  # no prefix of a name
+        (("--tranche", "7"), "holds nothing of tranche 7"),
+        ((), "Name either"),
+        (("--clip", "a", "--tranche", "1"), "Name either"),
+    ):
+        with pytest.raises(InputError, match=message):
+            call(output, *arguments, "--yes")
+        tried("refused")
+    with pytest.raises(InputError, match="There is no output folder"):
+        call(PipelineConfig(output_root=tmp_path / "absent"), "--clip", "a")
