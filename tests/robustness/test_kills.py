@@ -36,7 +36,7 @@ class Killed:
     def __init__(self, arguments: list[str], text: Path) -> None:
         self._text = text
         with text.open("wb") as file:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 (a command of ours)
                 [sys.executable, *arguments], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
             )
 
@@ -111,7 +111,7 @@ def _go_through(
     folder: Path,
     tried: Callable[[str, int], None],
 ) -> None:
-    draws, out = random.Random(11), folder / "out"
+    draws, out = random.Random(11), folder / "out"  # noqa: S311 (drawn moments, no secret)
     arguments = command.arguments(out, "--data-root", str(tranches), **SETTINGS)
     for number, step in enumerate(steps):
         run = Killed(arguments, folder / "text")
@@ -159,7 +159,7 @@ def test_ctrl_c_ends_all_of_it_and_says_so_in_a_line(
     command: Command, tranches: Path, tmp_path: Path
 ) -> None:
     arguments = command.arguments(tmp_path / "out", "--data-root", str(tranches), **SETTINGS)
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 (a command of ours)
         [sys.executable, *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
