@@ -134,17 +134,26 @@ def write(outcome: BaseModel, path: Path) -> None:
     Args:
       outcome: what to write, or another model of pydantic.
       path: the file; its folder exists.
+
+    Raises:
+      InputError: it cannot be written; there may be no space.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = None
     try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(outcome.model_dump_json(indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}; mend that and give the same command"
+            " again, finished steps are kept."
+        ) from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def moment(seconds: float) -> str:

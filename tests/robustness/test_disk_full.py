@@ -64,7 +64,7 @@ def test_a_full_disk_is_named_and_costs_no_finished_step(
         status, text = process.wait(), "".join(lines)
         assert filler is not None, text
         filler.unlink()
-        assert status == 1, text
+        assert status in (1, 2), text  # 2 where not even the record could be written
         assert "No space left on device" in text and "Traceback" not in text, text
         assert not list((out / "serving/posture").glob("[0-9]*"))
         tried("disks filled", 1)
