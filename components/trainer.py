@@ -2,7 +2,8 @@
 
 With given base weights there are two phases, the head on the frozen base and
 then the open layers at a small rate; without them one phase trains everything.
-Then the probabilities are calibrated on the eval split.
+Then the probabilities are calibrated on the eval split, and, unless `refit` is off, the
+same training is done once more with the eval split among what is learnt from.
 A killed run goes on in the epoch where it was.
 """
 
@@ -37,6 +38,9 @@ from components.training_data import (
     training_data,
 )
 
+# The figures of each epoch, by phase.
+History = dict[str, list[dict[str, float]]]
+
 
 @dataclass(frozen=True)
 class TrainerSettings:
@@ -56,6 +60,7 @@ class TrainerSettings:
     scratch_epochs: int
     scratch_learning_rate: float
     early_stopping_patience: int
+    refit: bool
     class_balance: str
     augmentation: float
     views: int
@@ -153,6 +158,18 @@ class Splits:
         cached_train, cached_evaluation = self._features
         return cached_train[end], cached_evaluation[end]
 
+    def together(self, end: str | None) -> tuple[Examples, None]:
+        """Gives both splits as one, and nothing to choose by."""
+        if end is None or self._cache is None:
+            pictures = self._all_pictures
+            return (FreshFeatures(pictures, self._model, end) if end else pictures), None
+        train, evaluation = (split[end] for split in self._features)
+        return replace(
+            train,
+            positions=np.concatenate([train.positions, evaluation.positions]),
+            labels=np.concatenate([train.labels, evaluation.labels]),
+        ), None
+
     @cached_property
     def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
         assert self._cache  # noqa: S101 (for the type checker)
@@ -166,15 +183,17 @@ class Splits:
     @cached_property
     def _pictures(self) -> tuple[Pictures, Pictures]:
         train, evaluation = (
-            Pictures(
-                files,
-                self._folder / f"{name}.pictures",
-                self._settings.image_size,
-                self._settings.augmentation,
-            )
-            for name, files in self._files.items()
+            self._read_pictures(name, files) for name, files in self._files.items()
         )
         return train, evaluation
+
+    @cached_property
+    def _all_pictures(self) -> Pictures:
+        return self._read_pictures("all", [*self._files["train"], *self._files["eval"]])
+
+    def _read_pictures(self, name: str, files: list[str]) -> Pictures:
+        path = self._folder / f"{name}.pictures"
+        return Pictures(files, path, self._settings.image_size, self._settings.augmentation)
 
 
 def frozen_ends(posture_model: keras.Model, settings: TrainerSettings) -> set[str]:
@@ -232,15 +251,15 @@ def _sampling(train: Examples, settings: TrainerSettings, views: int) -> Samplin
 class ReportProgress(keras.callbacks.Callback):
     """Tells the watching process about each epoch."""
 
-    def __init__(self, phase: Phase) -> None:
+    def __init__(self, phase: Phase, *, refit: bool) -> None:
         super().__init__()
-        self._phase = phase
+        self._phase, self._title = phase, f"{phase.name}, refit" if refit else phase.name
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Emits the epoch's figures."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         progress.emit(
-            "epoch", phase=self._phase.name, epoch=epoch + 1, epochs=self._phase.epochs, **figures
+            "epoch", phase=self._title, epoch=epoch + 1, epochs=self._phase.epochs, **figures
         )
 
 
@@ -271,7 +290,7 @@ def train_phase(
     trained: keras.Model,
     phase: Phase,
     train: tf.data.Dataset,
-    evaluation: tf.data.Dataset,
+    evaluation: tf.data.Dataset | None,
     patience: int,
     backup: Path,
     logs: Path,
@@ -287,7 +306,8 @@ def train_phase(
         then falls to nothing along a cosine (Loshchilov and Hutter 2017), so that the
         last epochs settle.
       train: one epoch of training batches.
-      evaluation: the eval split; its loss decides about early stopping.
+      evaluation: the eval split; its loss decides about early stopping. None if it is
+        among what is trained on; then nothing stops early.
       patience: epochs without a lower eval loss before the phase ends.
       backup: folder of this phase that outlives a killed run.
       logs: folder for TensorBoard.
@@ -315,23 +335,27 @@ def train_phase(
     )
     if not final.exists():
         past = read_history(table)
-        lowest = min((row["val_loss"] for row in past), default=None)
+        choosing = []
+        if evaluation is not None:
+            choosing = [
+                keras.callbacks.ModelCheckpoint(
+                    str(best),
+                    save_best_only=True,
+                    save_weights_only=True,
+                    initial_value_threshold=min((row["val_loss"] for row in past), default=None),
+                ),
+                ResumedEarlyStopping(past, monitor="val_loss", patience=patience),
+            ]
         trained.fit(
             train,
             validation_data=evaluation,
             epochs=phase.epochs,
             verbose=0,
             callbacks=[
-                keras.callbacks.ModelCheckpoint(
-                    str(best),
-                    save_best_only=True,
-                    save_weights_only=True,
-                    initial_value_threshold=lowest,
-                ),
-                ResumedEarlyStopping(past, monitor="val_loss", patience=patience),
+                *choosing,
                 keras.callbacks.CSVLogger(str(table), append=True),
                 keras.callbacks.TensorBoard(str(logs), write_graph=False),
-                ReportProgress(phase),
+                ReportProgress(phase, refit=evaluation is None),
                 # Last: an epoch counts as done when everything about it is written.
                 keras.callbacks.BackupAndRestore(
                     str(backup / "state"), double_checkpoint=True, delete_checkpoint=False
@@ -345,7 +369,7 @@ def train_phase(
         trained.save_weights(str(whole))
         whole.rename(final)  # only ever there as a whole
         shutil.rmtree(backup / "state")
-        best.unlink()
+        best.unlink(missing_ok=True)
     trained.load_weights(str(final))
     return read_history(table)
 
@@ -353,17 +377,17 @@ def train_phase(
 def fit(
     posture_model: keras.Model,
     settings: TrainerSettings,
-    examples: Callable[[str | None], tuple[Examples, Examples]],
+    examples: Callable[[str | None], tuple[Examples, Examples | None]],
     backup: Path,
     logs: Path,
-) -> dict[str, list[dict[str, float]]]:
+) -> History:
     """Trains a model in phases.
 
     Args:
       posture_model: from `model.build_model`; is trained.
       settings: of the training.
       examples: gives training and eval split for the layer that a phase may start
-        from (`model.frozen_end`).
+        from (`model.frozen_end`); no eval split if it is among the training examples.
       backup: folder that outlives a killed run.
       logs: folder for TensorBoard.
 
@@ -380,7 +404,7 @@ def fit(
                 model.after(trained, train.end),
                 phase,
                 training_data(train, _sampling(train, settings, settings.views_from(end))),
-                evaluation_data(evaluation, settings.batch_size),
+                evaluation and evaluation_data(evaluation, settings.batch_size),
                 settings.early_stopping_patience,
                 backup / phase.name,
                 logs / phase.name,
@@ -389,6 +413,60 @@ def fit(
         open_phase(posture_model, phases(settings)[-1], settings)
         posture_model.set_weights(trained.get_weights())
     return history
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training.
+
+    Attributes:
+      history: the figures of each epoch by phase, on the training and the eval split.
+      refit_history: of the training on both of them, on these; empty without it.
+      calibration: what was fitted and chosen on the eval split.
+    """
+
+    history: History
+    refit_history: History
+    calibration: calibration.Calibration
+
+
+def train(
+    posture_model: keras.Model,
+    settings: TrainerSettings,
+    apart: Callable[[str | None], tuple[Examples, Examples]],
+    together: Callable[[str | None], tuple[Examples, None]],
+    backup: Path,
+    logs: Path,
+) -> Trained:
+    """Trains a model, calibrates it, and trains it anew on the eval split, too.
+
+    The eval split is needed to fit the temperature and to choose the threshold. A model
+    that has learnt from it as well knows more rooms and people, and keeps both: they are
+    those of a model of the same kind that has seen a little less (so does scikit-learn's
+    CalibratedClassifierCV with `ensemble=False`).
+
+    Args:
+      posture_model: from `model.build_model`; is trained, and its temperature is set.
+      settings: of the training.
+      apart: gives training and eval split, see `fit`.
+      together: gives both as one.
+      backup: folder that outlives a killed run.
+      logs: folder for TensorBoard.
+    """
+    initial = posture_model.get_weights()
+    history = fit(posture_model, settings, apart, backup, logs)
+    _, evaluation = apart(model.frozen_end(posture_model))
+    calibrated = calibrate(posture_model, evaluation, settings)
+    if not settings.refit:
+        return Trained(history, {}, calibrated)
+    posture_model.set_weights(initial)
+    # As long as it took before, if early stopping ended it.
+    epochs: dict[str, Any] = {f"{name}_epochs": len(rows) for name, rows in history.items()}
+    refit_history = fit(
+        posture_model, replace(settings, **epochs), together, backup / "refit", logs / "refit"
+    )
+    model.set_temperature(posture_model, calibrated.temperature)
+    return Trained(history, refit_history, calibrated)
 
 
 def _copy(posture_model: keras.Model, settings: TrainerSettings) -> keras.Model:
@@ -418,7 +496,7 @@ def calibrate(
     return calibrated
 
 
-def _draw_curves(history: dict[str, list[dict[str, float]]], path: Path) -> None:
+def _draw_curves(history: History, path: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, 2)
     start = 1
@@ -477,19 +555,20 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
 
     posture_model = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
     splits = Splits(fn_args, posture_model, settings, pictures, "Trainer")
-    history = fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
-
-    train, evaluation = splits(model.frozen_end(posture_model))
-    calibrated = calibrate(posture_model, evaluation, settings)
+    trained = train(
+        posture_model, settings, splits, splits.together, backup, run_dir / "tensorboard"
+    )
+    examples, _ = splits(model.frozen_end(posture_model))
     summary = {
         "settings": asdict(settings),
-        "examples": len(train.labels),
-        "class_weights": _sampling(train, settings, 1).class_weights,
-        "phases": history,
-        "calibration": asdict(calibrated),
+        "examples": len(examples.labels),
+        "class_weights": _sampling(examples, settings, 1).class_weights,
+        "phases": trained.history,
+        "refit": trained.refit_history,
+        "calibration": asdict(trained.calibration),
     }
     (run_dir / "history.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
-    _draw_curves(history, run_dir / "curves.png")
+    _draw_curves(trained.history, run_dir / "curves.png")
     posture_model.save(run_dir / "model.keras")
     module = signatures.ServingModule(
         posture_model,
@@ -497,7 +576,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         settings.ingest_size,
         settings.image_size,
         settings.fit,
-        calibrated.threshold,
+        trained.calibration.threshold,
     )
     signatures.export(module, fn_args.serving_model_dir)
     if pictures.exists():
