@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import InputError
+from components.tranches.archive import printable
 from pipeline.cli import output_root_option
 from pipeline.config import PipelineConfig
 from schema import features
@@ -76,13 +77,15 @@ def predict(
     for answer in answers(folder, images):
         if isinstance(answer, Unreadable):
             unreadable += 1
-            errors.print(Text(f"{answer.image} cannot be used: {answer.reason}."))
+            errors.print(Text(f"{printable(answer.image)} cannot be used: {answer.reason}."))
         elif as_json:
             click.echo(json.dumps(asdict(answer)))
         else:
             shares = (f"{answer.probabilities[name]:.2f}" for name in features.POSTURES)
             doubt = "unsure" if answer.unsure else ""
-            table.add_row(Text(answer.image, overflow="fold"), answer.label, doubt, *shares)
+            table.add_row(
+                Text(printable(answer.image), overflow="fold"), answer.label, doubt, *shares
+            )
     if table.row_count:
         Console().print(table)
     ctx.exit(1 if unreadable else 0)

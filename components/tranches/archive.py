@@ -99,6 +99,11 @@ def unzip(archive: Path, destination: Path, advance: Advance | None = None) -> b
     return True
 
 
+def printable(name: str) -> str:
+    """Writes out what no table and no terminal should get: control characters, bytes of no text."""
+    return UNTYPABLE.sub(lambda odd: odd[0].encode("unicode_escape").decode(), name)
+
+
 def _checked_members(
     archive: Path, opened: zipfile.ZipFile
 ) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:

@@ -259,11 +259,15 @@ def _files(folder: Path) -> Iterator[tuple[str, str, str | None]]:
     for parent, folders, names in os.walk(folder, onerror=refuse):
         for name in folders:
             if os.path.islink(os.path.join(parent, name)):
-                yield _printable(name), "", "a link to a folder, which is not followed"
+                yield archive.printable(name), "", "a link to a folder, which is not followed"
         for name in names:
             path = os.path.join(parent, name)
             if archive.UNTYPABLE.search(path):
-                yield _printable(name), "", "its name or folder holds characters that no text has"
+                yield (
+                    archive.printable(name),
+                    "",
+                    "its name or folder holds characters that no text has",
+                )
             elif name.startswith(".") or not name.lower().endswith(_EXTENSIONS):
                 yield name, path, "not an image file (png, jpg, jpeg)"
             elif not _is_regular(path):
@@ -277,11 +281,6 @@ def _is_regular(path: str) -> bool:
         return stat.S_ISREG(os.stat(path).st_mode)
     except FileNotFoundError:
         return False
-
-
-def _printable(name: str) -> str:
-    """Writes out what no table should hold: control characters, bytes that are no text."""
-    return archive.UNTYPABLE.sub(lambda odd: odd[0].encode("unicode_escape").decode(), name)
 
 
 # -- Out --------------------------------------------------------------------------------

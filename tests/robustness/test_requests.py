@@ -190,3 +190,16 @@ def test_predict_takes_any_name(
     assert {answer["label"] for answer in answers} == {"Standing"}
     assert result.stderr.count("cannot be used: there is no such file.") == 1
     tried("names", len(names) + 1)
+
+
+def test_names_do_not_reach_the_terminal_as_commands(
+    model: Path, tmp_path: Path, tried: Tried
+) -> None:
+    names = ["\x1b[2J\x1b]0;title\x07.png", "a\nERROR b.png", "\x9b31m.png", "\x08\x08.png"]
+    paths = [str(pictures.write(tmp_path, name, b"no picture")) for name in names]
+    good = pictures.write(tmp_path, "\x1b[31m.jpg", coloured(0))
+    result = CliRunner().invoke(predict.predict, ["--model", str(model), *paths, str(good)])
+    assert result.exit_code == 1
+    assert not set(result.output) & {"\x1b", "\x07", "\x9b", "\x08"}
+    assert len(result.stderr.splitlines()) == 1 + len(names)
+    tried("names", 1 + len(names))
