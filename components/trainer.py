@@ -278,11 +278,17 @@ class ResumedEarlyStopping(keras.callbacks.EarlyStopping):
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Reads the epochs that CSVLogger wrote, the last row of each epoch."""
+    """Reads the epochs that CSVLogger wrote, the last row of each epoch.
+
+    Without an eval split it writes NA for its figures; they are left out.
+    """
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        rows = [
+            {key: float(value) for key, value in row.items() if value != "NA"}
+            for row in csv.DictReader(file)
+        ]
     return list({row["epoch"]: row for row in rows}.values())
 
 
