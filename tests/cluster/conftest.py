@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ import pytest
 from tests.cluster import database, slurm
 from tests.cluster.database import MariaDB
 from tests.cluster.hosts import Hosts
-from tests.cluster.slurm import Slurm, wait_for
+from tests.cluster.slurm import ROOT, Slurm, wait_for
 from tests.e2e.running import SETTINGS
 
 THREE_NODES: dict[str, Any] = {
@@ -48,6 +49,16 @@ def mariadb(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     server = MariaDB(hosts, "n1", tmp_path_factory.mktemp("mariadb") / "folder")
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def flink() -> None:
+    """Flink, where `cluster_runner.py setup` puts it."""
+    _needs("java", "mvn")
+    done = subprocess.run(
+        [sys.executable, "cluster_runner.py", "setup"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
