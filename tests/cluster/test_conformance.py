@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -47,13 +47,10 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.fixture(scope="module", params=["srun", "flink"])
+@pytest.fixture(scope="module")
 def three_nodes(
-    request: pytest.FixtureRequest, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+    engine: Literal["srun", "flink"], cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    engine = request.param
-    if engine == "flink":
-        request.getfixturevalue("flink")
     folder = tmp_path_factory.mktemp(engine) / "out"
     script = folder.with_name("run_conformance.py")
     script.write_text(_CODE.format(before=_ALLOCATION + (_FLINK if engine == "flink" else "")))

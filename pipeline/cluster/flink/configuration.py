@@ -99,8 +99,13 @@ def write(
         "jobmanager.memory.process.size": f"{MANAGER_MB * 2}m",  # asked for, not used: -Xmx is
         "taskmanager.numberOfTaskSlots": slots,
         "taskmanager.cpu.cores": slots,
-        # A lost task manager is told by its step's end, long before.
-        "heartbeat.timeout": 30_000,
+        # A lost task manager is told by its step's end. Whoever is merely slow, on a busy
+        # node or file system, is not lost.
+        "heartbeat.timeout": 300_000,
+        "pekko.ask.timeout": "120s",
+        "taskmanager.slot.timeout": "300s",
+        "slot.request.timeout": 600_000,
+        "web.timeout": 300_000,
     } | memory.options()
     lines = [f"{name}: {value}\n" for name, value in options.items()]
     (folder / "config.yaml").write_text("".join(lines))

@@ -13,6 +13,19 @@ _HERE: Final = Path(__file__).parent
 _SETUP: Final = "run `python cluster_runner.py setup` where the network is"
 
 
+def place(folder: Path) -> Path:
+    """Where the jars are.
+
+    Beam's job server uploads its class path with each pipeline, and each task manager
+    fetches it, 150 MB, unless it is in a folder of this name (PipelineResources.java).
+    A task manager has the same jars itself.
+
+    Args:
+      folder: `cluster.flink_jars`.
+    """
+    return folder / "gradle" / "wrapper"
+
+
 def fetch(folder: Path) -> int:
     """Has Maven fetch the jars, unless they are there.
 
@@ -25,16 +38,16 @@ def fetch(folder: Path) -> int:
     Raises:
       InputError: Maven is missing or fails, or what it brought is not what is expected.
     """
-    expected = _expected()
-    if not _differing(folder, expected):
+    expected, target = _expected(), place(folder)
+    if not _differing(target, expected):
         return len(expected)
     if shutil.which("mvn") is None:
         raise InputError(
             "There is no mvn on the PATH; install Maven (Debian: maven) or load its module."
         )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
             fetched = Path(temporary) / "jars"
             _maven(fetched)
             if wrong := _differing(fetched, expected):
@@ -42,8 +55,8 @@ def fetch(folder: Path) -> int:
                     f"Maven brought a {wrong[0]} that is not the one of {_HERE.name}/jars.sha256;"
                     " nothing was installed."
                 )
-            shutil.rmtree(folder, ignore_errors=True)
-            fetched.rename(folder)
+            shutil.rmtree(target, ignore_errors=True)
+            fetched.rename(target)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}.") from error
     return len(expected)
@@ -55,9 +68,9 @@ def check(folder: Path) -> None:
     Raises:
       InputError: something is missing or not what it should be.
     """
-    if not folder.is_dir():
+    if not place(folder).is_dir():
         raise InputError(f"Flink is not in {folder}; {_SETUP}.")
-    if wrong := _differing(folder, _expected()):
+    if wrong := _differing(place(folder), _expected()):
         raise InputError(f"{wrong[0]} in {folder} is missing, damaged or not Flink's; {_SETUP}.")
 
 

@@ -48,7 +48,7 @@ class Session:
         Raises:
           InputError: it does not come up.
         """
-        self._allocation, self._java, self._jars = allocation, jars.java(), job.jars
+        self._allocation, self._java, self._jars = allocation, jars.java(), jars.place(job.jars)
         self._folder = job.folder
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._environment = dict(os.environ)
