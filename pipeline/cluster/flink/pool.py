@@ -2,12 +2,15 @@
 
 A task manager asks it for workers by Beam's protocol (the environment EXTERNAL), and
 `pipeline.cluster.pool`, a process without gRPC's threads, forks them. It listens on
-this host's loopback address only, and ends with its standard input.
+this host's loopback address only, and ends with its standard input, or a worker that is killed.
 """
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from concurrent import futures
 from typing import Final
 
@@ -33,8 +36,9 @@ class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         self._forker = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cluster.pool"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
         )
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def StartWorker(
         self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext
@@ -54,6 +58,21 @@ class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     ) -> beam_fn_api_pb2.StopWorkerResponse:
         """Nothing: a worker ends when its control connection does."""
         return beam_fn_api_pb2.StopWorkerResponse()
+
+    def _listen(self) -> None:
+        """Ends this process if a worker is killed, for which its task manager would wait.
+
+        A worker whose task manager fails ends by itself, with a status. Without the process
+        that forks them, too, there is nothing left to do.
+        """
+        assert self._forker.stdout is not None
+        for line in self._forker.stdout:
+            answer = json.loads(line)
+            if answer["event"] == "ended" and answer["status"] < 0:
+                how = signal.Signals(-answer["status"]).name
+                print(f"Beam worker {answer['worker_id']} was ended by {how}.", file=sys.stderr)
+                break
+        os._exit(1)
 
     def close(self) -> None:
         """Ends the workers."""
