@@ -83,7 +83,7 @@ def java() -> str:
     found = shutil.which("java")
     if found is None:
         raise InputError(
-            "There is no java on the PATH, which Flink needs; install a JRE, 11 or 17 (Debian:"
+            "There is no java on the PATH, which Flink needs; install a JRE, 11 or later (Debian:"
             " default-jre-headless), or name its module in cluster.modules."
         )
     return found

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import IO, Final
 
 SEPARATOR: Final = "::"
 SCRATCH: Final = "{scratch}"
@@ -24,24 +24,22 @@ def keep(commands: Sequence[Sequence[str]]) -> int:
     """Runs programs until one of them ends, or standard input does.
 
     Args:
-      commands: their command lines.
+      commands: their command lines. Each is started once the one before has said
+        something on its standard output.
 
     Returns:
       The exit status of the one that ended; 0 after standard input.
     """
-    running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 (commands of ours)
-        for command in commands
-    ]
-    descriptors = {os.pidfd_open(process.pid): process for process in running}
+    *first, last = commands
+    running: list[subprocess.Popen[bytes]] = []
     try:
-        while True:
-            ready, _, _ = select.select([0, *descriptors], [], [])
-            for descriptor in ready:
-                if descriptor in descriptors:
-                    return descriptors[descriptor].wait()
-                if not os.read(0, 4096):
-                    return 0
+        for command in first:
+            running.append(_start(command, stdout=subprocess.PIPE))
+            status = _end_of(running, ready=running[-1].stdout)
+            if status is not None:
+                return status
+        running.append(_start(last, stdout=None))
+        return _end_of(running) or 0
     finally:
         for process in running:
             process.terminate()
@@ -53,6 +51,31 @@ def keep(commands: Sequence[Sequence[str]]) -> int:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _start(command: Sequence[str], stdout: int | None) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout)  # noqa: S603 (ours)
+
+
+def _end_of(
+    running: Sequence["subprocess.Popen[bytes]"], ready: IO[bytes] | None = None
+) -> int | None:
+    """Waits for the end of one of some programs; returns its status, None if `ready` first."""
+    descriptors = {os.pidfd_open(process.pid): process for process in running}
+    try:
+        while True:
+            waiting = [0, *descriptors] + ([ready.fileno()] if ready else [])
+            found, _, _ = select.select(waiting, [], [])
+            for descriptor, process in descriptors.items():
+                if descriptor in found:
+                    return process.wait()
+            if 0 in found and not os.read(0, 4096):
+                return 0
+            if ready and ready.fileno() in found:
+                return None
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _split(words: Sequence[str], scratch: str) -> Iterator[list[str]]:

@@ -120,6 +120,8 @@ def main() -> None:
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
     server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
     server.start()
+    os.write(1, b"ready\n")  # for the keeper, which then starts the task manager
+    os.dup2(2, 1)
     while os.read(0, 4096):
         pass
     server.stop(None)

@@ -155,7 +155,7 @@ class Session:
             f"-Dio.tmp.dirs={keeper.SCRATCH}",
         )
         pool = [sys.executable, "-m", "pipeline.cluster.flink.pool", str(workers_port)]
-        self._keep(node, srun, [task_manager, pool], end)
+        self._keep(node, srun, [pool, task_manager], end)
 
     def _keep(
         self,
