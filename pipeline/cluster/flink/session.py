@@ -110,7 +110,7 @@ class Session:
             self._run_there(node, job.workers_port, memory)
         master = f"{address}:{rest}"
         _await(
-            lambda: _overview(master).get("taskmanagers") == len(nodes),
+            lambda: _overview(master).get("slots-total") == len(nodes) * self.workers,
             f"Flink's task managers are not all there after {_START:.0f} s; logs are in"
             f" {self._folder}",
         )
