@@ -40,7 +40,7 @@ class TaskMemory(BaseModel):
     def within(cls, total: int) -> "TaskMemory":
         """Divides what is left of a total of MB after what Flink always takes."""
         free = total - 2 * _FRAMEWORK_MB - _CLASSES_MB - _OVERHEAD_MB
-        network = free // 5
+        network = free // 3
         managed = (free - network) // 2
         return cls(network=network, managed=managed, heap=free - network - managed)
 
@@ -58,8 +58,9 @@ class TaskMemory(BaseModel):
             f"{memory}.jvm-metaspace.size": f"{_CLASSES_MB}m",
             f"{memory}.jvm-overhead.min": f"{_OVERHEAD_MB}m",
             f"{memory}.jvm-overhead.max": f"{_OVERHEAD_MB}m",
-            # The default, 512 of 32 KB for each result, is meant for large networks.
-            "taskmanager.network.sort-shuffle.min-buffers": "32",
+            # Of 32 KB, for each result of a task; more are used if there are more. TFMA's
+            # jackknife has hundreds of results at once, where the default, 512, fails.
+            "taskmanager.network.sort-shuffle.min-buffers": "8",
         }
 
     def java(self) -> list[str]:
