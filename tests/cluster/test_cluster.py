@@ -121,15 +121,14 @@ def test_a_node_lost_in_transform_costs_a_retry_not_the_run(
     assert (states["Transform"], states["Pusher"]) == ("ran", "ran")
 
 
-@pytest.mark.parametrize("program", ["StandaloneSessionClusterEntrypoint", "FlinkJobServerDriver"])
-def test_the_loss_of_flinks_masters_fails_the_job_and_a_resubmit_goes_on(
-    program: str, flink: None, cluster: Cluster, tranches: Path, tmp_path: Path
+def test_the_loss_of_the_job_manager_fails_the_job_and_a_resubmit_goes_on(
+    flink: None, cluster: Cluster, tranches: Path, tmp_path: Path
 ) -> None:
     on_flink = THREE_NODES | {"engine": "flink"}
     job = cluster.submit(tmp_path / "out", tranches, on_flink)
     job.reach("Transform: running")
     killed = time.monotonic()
-    _kill(job, "n1", program)
+    _kill(job, "n1", "StandaloneSessionClusterEntrypoint")
     assert job.end(60) == "FAILED"
     assert time.monotonic() - killed < 60
     assert "on n1 was lost; submit the run again and it goes on" in job.said
