@@ -2,6 +2,7 @@
 
     python cluster_runner.py submit --config run.toml --data-root path/to/tranches
     python cluster_runner.py status|logs|cancel JOB
+    python cluster_runner.py setup          # once, for engine = "flink"
 
 Settings of the cluster are the table [cluster] of the TOML file, see
 pipeline/cluster/settings.py; docs/cluster.md says more.
@@ -67,6 +68,7 @@ def submit(
     """Submit a run as one batch job, and print the job's number."""
     from components.tranches import layout
     from pipeline import base_weights as weights
+    from pipeline.cluster.flink import jars
     from pipeline.cluster.job import JobSettings
     from pipeline.privacy import owner_only
 
@@ -84,6 +86,8 @@ def submit(
             "\n".join(["# Beam's options:", *(f"#   {a}" for a in engines.beam_args(cluster))])
         )
         return
+    if cluster.engine == "flink":
+        jars.check(cluster.flink_jars)
     weights.check(config)
     if config.data_root is not None:
         layout.discover(config.data_root)
@@ -93,6 +97,22 @@ def submit(
         folder.mkdir(parents=True, exist_ok=True)
         place.write_text(JobSettings(config=config, cluster=cluster).model_dump_json(indent=2))
     click.echo(slurm.submit(script))
+
+
+@cluster.command()
+@click.option(
+    "--config",
+    "toml",
+    type=click.Path(path_type=Path),
+    help="TOML file with cluster.flink_jars, where they go.  [default: .flink in the project]",
+)
+def setup(toml: Path | None) -> None:
+    """Fetch Flink for engine = "flink": 150 MB, once, with Maven."""
+    from pipeline.cluster.flink import jars
+
+    _, cluster = cluster_settings.load(toml)
+    number = jars.fetch(cluster.flink_jars)
+    click.echo(f"Flink and Beam's way to it, {number} jars, are in {cluster.flink_jars}.")
 
 
 @cluster.command()

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import costs
-from pipeline.config import PipelineConfig, load
+from pipeline import config as settings
+from pipeline.config import PipelineConfig
 from schema import features
 
 # Both work on the original files.
@@ -89,14 +90,14 @@ def transform(config: PipelineConfig) -> Callable[[], None]:
 
 def evaluator(config: PipelineConfig) -> Callable[[], None]:
     """Decodes and fits the pictures of the test split, and asks the model."""
-    import keras
     import tensorflow as tf
 
+    from components.model import load
     from components.preprocessing import decode_image, fit_image
     from pipeline.evaluation import BATCH_SIZE
 
     (saved,) = (config.pipeline_root / "Trainer" / "model_run").glob("*/model.keras")
-    model = keras.models.load_model(saved)
+    model = load(saved)
 
     def picture(record: tf.Tensor) -> tf.Tensor:
         return fit_image(decode_image(_parse(record)), config.image_size, config.fit)
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data_root", type=Path)
     parser.add_argument("output_root", type=Path)
     given = parser.parse_args(arguments)
-    config = load(None, data_root=given.data_root, output_root=given.output_root)
+    config = settings.load(None, data_root=given.data_root, output_root=given.output_root)
     costs.told(costs.of(WORKS[given.work](config)))
 
 

@@ -42,9 +42,8 @@ class Allocation(BaseModel):
           lost: see the attribute.
         """
         names = _scontrol("show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
-        here = _scontrol("show", "node", "--oneliner", os.environ["SLURMD_NODENAME"])
-        (address,) = re.findall(r"\bNodeAddr=(\S+)", here)
-        return cls(address=socket.gethostbyname(address), nodes=names, workers=workers, lost=lost)
+        address = address_of(os.environ["SLURMD_NODENAME"])
+        return cls(address=address, nodes=names, workers=workers, lost=lost)
 
     @classmethod
     def of_this_job(cls) -> Self:
@@ -71,6 +70,13 @@ class Allocation(BaseModel):
         """Remembers that a node lost a worker."""
         with self.lost.open("a") as file:
             file.write(f"{node}\n")
+
+
+def address_of(node: str) -> str:
+    """The address that Slurm reaches a node by."""
+    shown = _scontrol("show", "node", "--oneliner", node)
+    (address,) = re.findall(r"\bNodeAddr=(\S+)", shown)
+    return socket.gethostbyname(address)
 
 
 def _scontrol(*arguments: str) -> str:

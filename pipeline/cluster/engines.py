@@ -3,8 +3,8 @@
 from pipeline import beam
 from pipeline.cluster.settings import ClusterSettings
 
-# Flink's and our workers run in the same environment on the shared file system. TFX would
-# build a package of itself for them, but for an option that names an image.
+# Workers run in the same environment on the shared file system. TFX would build a package
+# of itself for them, but for an option that names an image.
 _NO_PACKAGE = "--sdk_container_image=unused"
 
 
@@ -20,14 +20,7 @@ def beam_args(cluster: ClusterSettings) -> list[str]:
     if cluster.engine == "srun":
         return ["--runner=pipeline.cluster.beam_runner.SlurmRunner", _NO_PACKAGE]
     if cluster.engine == "flink":
-        return [
-            "--runner=FlinkRunner",
-            f"--flink_master={cluster.flink_master}",
-            f"--flink_job_server_jar={cluster.flink_job_server}",
-            "--environment_type=EXTERNAL",
-            "--environment_config=localhost:50000",  # Beam's worker pool beside a task manager
-            _NO_PACKAGE,
-        ]
+        return ["--runner=pipeline.cluster.flink.runner.FlinkRunner", _NO_PACKAGE]
     if cluster.engine == "dataflow":
         assert cluster.dataflow is not None  # noqa: S101 (for the type checker)
         return [

@@ -16,6 +16,8 @@ from components.errors import InputError
 from pipeline import cli, launch
 from pipeline.cluster import engines, slurm
 from pipeline.cluster.allocation import Allocation
+from pipeline.cluster.flink import jars
+from pipeline.cluster.flink.settings import FlinkJob
 from pipeline.cluster.settings import ClusterSettings
 from pipeline.config import PipelineConfig
 
@@ -46,10 +48,14 @@ def run(settings: JobSettings, folder: Path, console: Console) -> int:
     """
     cluster = settings.cluster
     args = engines.beam_args(cluster)
-    if cluster.engine != "srun":
+    if cluster.engine not in ("srun", "flink"):
         return launch.launch(settings.config, console, args)
     allocation = Allocation.from_slurm(cluster.workers_per_node, folder / "lost-nodes")
     allocation.publish()
+    if cluster.engine == "flink":
+        jars.java()
+        jars.check(cluster.flink_jars)
+        FlinkJob.of(cluster, folder / "flink").publish()
     while True:
         healthy = allocation.healthy()
         status = launch.launch(settings.config, console, args)

@@ -22,6 +22,9 @@ from pipeline.config import PipelineConfig
 
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+DEFAULT_JARS: Final = Path(__file__).resolve().parents[2] / ".flink"
+_FLINK_MEMORY_GB: Final = 6  # of each node: Java's processes and Python's side by side
+
 # These end up in a shell script, as words of their own.
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:,=/+@-]+$")]
 
@@ -42,8 +45,8 @@ class ClusterSettings(BaseModel):
 
     model_config = _STRICT
 
-    # local: in the first node's process; srun: workers on all nodes; flink and dataflow:
-    # on a service that is there already.
+    # local: in the first node's process; srun: workers on all nodes, driven from the first;
+    # flink: a session of Flink on all nodes; dataflow: on Google Cloud.
     engine: Literal["local", "srun", "flink", "dataflow"] = "local"
     nodes: int = Field(1, ge=1)
     cpus: int = Field(4, ge=1)  # on each node
@@ -56,19 +59,29 @@ class ClusterSettings(BaseModel):
     account: _Word | None = None
     gres: _Word | None = None  # of each node, for example gpu:1
     modules: list[_Word] = []
+    flink_jars: Annotated[Path, Field(strict=False)] = DEFAULT_JARS  # of `setup`, on all nodes
+    # REST of a Flink that is there already, in place of a session of the job's own.
     flink_master: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]+:\d+$")
-    flink_job_server: Annotated[Path, Field(strict=False)] | None = None  # Beam's jar for it
     dataflow: Dataflow | None = None
 
     @model_validator(mode="after")
     def _engine_has_what_it_needs(self) -> Self:
-        if self.engine != "srun" and self.nodes > 1:
-            raise ValueError(f'engine "{self.engine}" uses one node; engine "srun" uses more')
-        if self.engine == "flink" and not (self.flink_master and self.flink_job_server):
-            raise ValueError('engine "flink" needs flink_master and flink_job_server')
+        if self.engine not in ("srun", "flink") and self.nodes > 1:
+            raise ValueError(
+                f'engine "{self.engine}" uses one node; engines "flink" and "srun" use more'
+            )
+        if self.flink_master is not None and (self.engine != "flink" or self.nodes > 1):
+            raise ValueError('flink_master is for engine "flink" on one node')
+        if self.engine == "flink" and self.memory_gb < _FLINK_MEMORY_GB:
+            raise ValueError(f'engine "flink" needs memory_gb = {_FLINK_MEMORY_GB} or more')
         if self.engine == "dataflow" and self.dataflow is None:
             raise ValueError('engine "dataflow" needs the table [cluster.dataflow]')
         return self
+
+    @property
+    def task_manager_mb(self) -> int:
+        """Memory of a Flink task manager; Python, which does the work, has the most of it."""
+        return self.memory_gb * 1024 // 4
 
     @property
     def workers_per_node(self) -> int:

@@ -241,6 +241,8 @@ def statistics(harness: Harness) -> Any:
     found = tfdv.generate_statistics_from_tfrecord(
         str(records), pipeline_options=PipelineOptions(harness.arguments)
     )
+    for dataset in found.datasets:  # their order is that in which parts of them were merged
+        dataset.features.sort(key=lambda feature: list(feature.path.step))
     return json_format.MessageToDict(found)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,13 @@ import pytest
 from tests.cluster import database, slurm
 from tests.cluster.database import MariaDB
 from tests.cluster.hosts import Hosts
-from tests.cluster.slurm import Slurm, wait_for
+from tests.cluster.slurm import ROOT, Slurm, wait_for
 from tests.e2e.running import SETTINGS
 
 THREE_NODES: dict[str, Any] = {
-    "engine": "srun", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 4, "time_limit": "30:00"
+    "engine": "srun", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 6, "time_limit": "30:00"
 }  # fmt: skip
+ENGINES: tuple[str, ...] = ("srun", "flink")
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +50,24 @@ def mariadb(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     server = MariaDB(hosts, "n1", tmp_path_factory.mktemp("mariadb") / "folder")
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine that uses many nodes."""
+    if request.param == "flink":
+        request.getfixturevalue("flink")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def flink() -> None:
+    """Flink, where `cluster_runner.py setup` puts it."""
+    _needs("java", "mvn")
+    done = subprocess.run(
+        [sys.executable, "cluster_runner.py", "setup"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -84,12 +104,12 @@ class Job:
         """OUT/run.json."""
         return json.loads((self.out / "run.json").read_text())
 
-    def reach(self, words: str, seconds: float = 600) -> None:
+    def reach(self, words: str, seconds: float = 900) -> None:
         """Waits until the job has said something."""
         wait_for(lambda: words in self.said or self._ended, seconds, f"{words!r} in {self.said}")
         assert words in self.said, self.said
 
-    def end(self, seconds: float = 900) -> str:
+    def end(self, seconds: float = 1500) -> str:
         """Waits for the job's end; returns Slurm's word for it."""
         wait_for(lambda: self._ended, seconds, f"the job's end; it said {self.said}")
         return self.state

@@ -63,7 +63,11 @@ class Slurm:
                 ),
             )
         )
-        self.env = {"SLURM_CONF": str(configuration)}
+        self.env = {
+            "SLURM_CONF": str(configuration),
+            # Five JVMs that live for a minute: compiling them well would take all of it.
+            "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        }
         key = folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from pipeline.cluster import engines
+from pipeline.cluster.settings import ClusterSettings
 from tests.cluster.conftest import Cluster
 from tests.e2e.running import ROOT
 
@@ -25,6 +27,12 @@ _ALLOCATION = """
 from pipeline.cluster.allocation import Allocation
 Allocation.from_slurm(1, Path(sys.argv[1]).with_name("lost")).publish()
 """
+_FLINK = """
+from pipeline.cluster.flink.settings import FlinkJob
+from pipeline.cluster.settings import ClusterSettings
+cluster = ClusterSettings(engine="flink", nodes=3, memory_gb=6)
+FlinkJob.of(cluster, Path(sys.argv[1]).with_name("flink")).publish()
+"""
 PYTHONPATH = str(Path(__file__).parent)
 
 
@@ -40,16 +48,18 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def three_nodes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("srun") / "out"
+def three_nodes(
+    engine: Literal["srun", "flink"], cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp(engine) / "out"
     script = folder.with_name("run_conformance.py")
-    script.write_text(_CODE.format(before=_ALLOCATION))
+    script.write_text(_CODE.format(before=_ALLOCATION + (_FLINK if engine == "flink" else "")))
+    options = " ".join(engines.beam_args(ClusterSettings(engine=engine, nodes=3)))
     printed = cluster.slurm.run(
         "sbatch", "--wait", "--nodes=3", "--ntasks-per-node=1", f"--output={folder}.log",
         f"--chdir={ROOT}", f"--export=ALL,PYTHONPATH={PYTHONPATH}:{ROOT}",
-        f"--wrap={sys.executable} {script} {folder} --sdk_container_image=unused"
-        " --runner=pipeline.cluster.beam_runner.SlurmRunner",
-        timeout=900,
+        f"--wrap={sys.executable} {script} {folder} {options}",
+        timeout=1100,
     )  # fmt: skip
     results = folder / "results.json"
     assert results.exists(), printed + Path(f"{folder}.log").read_text()[-3000:]

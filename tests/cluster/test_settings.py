@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -38,7 +39,9 @@ def test_one_file_holds_settings_of_run_and_cluster(tmp_path: Path) -> None:
         ("[cluster]\nnodes = 3", 'engine "local" uses one node'),
         ('[cluster]\ngres = "gpu:1; rm -rf"', "cluster.gres"),
         ('[cluster]\ntime_limit = "tomorrow"', "cluster.time_limit"),
-        ('[cluster]\nengine = "flink"', "needs flink_master and flink_job_server"),
+        ('[cluster]\nengine = "flink"\nmemory_gb = 4', "needs memory_gb = 6"),
+        ('[cluster]\nengine = "flink"\nnodes = 2\nflink_master = "h:1"', "on one node"),
+        ('[cluster]\nflink_master = "h:1"', 'is for engine "flink"'),
         ('[cluster]\nengine = "dataflow"', "needs the table [cluster.dataflow]"),
         (
             '[cluster]\nengine = "dataflow"\n[cluster.dataflow]\nproject = "p"\nregion = "r"\n'
@@ -72,9 +75,10 @@ def test_the_script_asks_for_what_the_settings_say(tmp_path: Path) -> None:
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)  # noqa: S607 (whichever is on the PATH)
 
 
-def test_no_node_or_job_is_in_the_cache_key() -> None:
-    few = engines.beam_args(ClusterSettings(engine="srun", nodes=2))
-    assert few == engines.beam_args(ClusterSettings(engine="srun", nodes=9, workers=4))
+@pytest.mark.parametrize("engine", ["srun", "flink"])
+def test_no_node_or_job_is_in_the_cache_key(engine: Literal["srun", "flink"]) -> None:
+    few = engines.beam_args(ClusterSettings(engine=engine, nodes=2))
+    assert few == engines.beam_args(ClusterSettings(engine=engine, nodes=9, workers=4))
 
 
 def test_dataflow_gets_options_that_beam_understands() -> None:

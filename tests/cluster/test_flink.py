@@ -1,0 +1,84 @@
+"""What surrounds Flink: its jars, its memory, the keeper of its programs. No Flink needed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.errors import InputError
+from pipeline.cluster.flink import configuration, jars, keeper
+from pipeline.cluster.flink.configuration import TaskMemory
+from tests.e2e.running import ROOT
+
+
+def test_missing_jars_are_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Flink is not in .*cluster_runner.py setup"):
+        jars.check(tmp_path / "nowhere")
+
+
+def test_a_damaged_jar_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = jars.place(tmp_path)
+    place.mkdir(parents=True)
+    for name in ("one.jar", "two.jar"):
+        (place / name).write_text(name)
+    digest = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # of "one"
+    monkeypatch.setattr(jars, "_expected", lambda: {"one.jar": digest})
+    with pytest.raises(InputError, match=r"one\.jar in .* is missing, damaged or not Flink's"):
+        jars.check(tmp_path)
+
+
+@pytest.mark.parametrize("program", ["mvn", "java"])
+def test_a_missing_program_is_named(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=f"There is no {program} on the PATH"):
+        jars.fetch(tmp_path / "jars") if program == "mvn" else jars.java()
+    assert not (tmp_path / "jars").exists()
+
+
+def test_a_task_manager_keeps_within_its_memory() -> None:
+    memory = TaskMemory.within(6 * 1024 // 4)
+    parts = [
+        int(value.removesuffix("m"))
+        for name, value in memory.options().items()
+        if name.endswith("size") or name.endswith(".max")
+    ]
+    assert sum(parts) == 6 * 1024 // 4
+    assert min(memory.network, memory.managed, memory.heap) > 100
+
+
+def test_only_the_given_address_is_listened_on(tmp_path: Path) -> None:
+    configuration.write(
+        tmp_path, address="10.1.2.3", rpc=1, rest=2, blobs=3, slots=2,
+        memory=TaskMemory.within(2048),
+    )  # fmt: skip
+    lines = (tmp_path / "config.yaml").read_text().splitlines()
+    assert {"jobmanager.bind-host: 10.1.2.3", "rest.bind-address: 10.1.2.3"} <= set(lines)
+
+
+def test_the_keeper_starts_one_after_the_other_and_all_end_with_the_first(tmp_path: Path) -> None:
+    first = f"touch {tmp_path}/first; echo ready; exec sleep 60"
+    second = f"test -e {tmp_path}/first && touch {tmp_path}/second; exit 7"
+    kept = _keeper("sh", "-c", first, keeper.SEPARATOR, "sh", "-c", second)
+    assert kept.wait(30) == 7
+    assert (tmp_path / "second").exists()
+
+
+def test_the_keeper_ends_with_its_standard_input_and_clears_up(tmp_path: Path) -> None:
+    kept = _keeper("sh", "-c", f"echo {keeper.SCRATCH} > {tmp_path}/name; exec sleep 60")
+    while not (tmp_path / "name").exists() or not (tmp_path / "name").read_text().strip():
+        assert kept.poll() is None
+    scratch = Path((tmp_path / "name").read_text().strip())
+    assert scratch.is_dir()
+    kept.communicate(timeout=30)
+    assert kept.returncode == 0
+    assert not scratch.exists()
+
+
+def _keeper(*words: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 (a command of ours)
+        [sys.executable, "-m", "pipeline.cluster.flink.keeper", *words],
+        cwd=ROOT, stdin=subprocess.PIPE,
+    )  # fmt: skip
