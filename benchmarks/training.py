@@ -68,10 +68,8 @@ def _pictures(folder: Path, count: int, size: int) -> Any:
     from components.example_gen import SHARD_PATTERN
 
     shards = sorted(map(str, (folder / "tfrecords").glob(SHARD_PATTERN)))
-    with tempfile.TemporaryDirectory(dir=folder, delete=False) as scratch:
-        pool = crossval.read_pool(
-            shards, "labelled", size, "stretch", Path(scratch), lambda clip: False
-        )
+    scratch = Path(tempfile.mkdtemp(dir=folder))
+    pool = crossval.read_pool(shards, "labelled", size, "stretch", scratch, lambda clip: False)
     return replace(pool, labels=pool.labels[:count])
 
 
