@@ -408,6 +408,7 @@ class Training:
       seen: images that went through the model, over all epochs.
       seconds: of the Trainer, in the run that trained the model.
       cached: whether that was an earlier run.
+      refit: whether the model was then trained anew, on the eval images, too.
     """
 
     phases: list[Phase]
@@ -417,6 +418,7 @@ class Training:
     seen: int
     seconds: float
     cached: bool
+    refit: bool
 
 
 # --- 9 history ------------------------------------------------------------------------

@@ -62,6 +62,7 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
         seen=history["examples"] * len(epochs),
         seconds=seconds,
         cached=cached,
+        refit=bool(history.get("refit")),  # runs from before that have no word of it
     )
 
 
