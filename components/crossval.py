@@ -43,12 +43,10 @@ VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "fine_tune_learning_rate": 1e-5,
         "augmentation": 0.0,
         "mixup": 0.0,
-        "refit": False,
     },
     "without augmentation": {"augmentation": 0.0},
     "without mixup": {"mixup": 0.0},
     "without class weights": {"class_balance": "none"},
-    "without refit": {"refit": False},
     "head only": {"fine_tune_epochs": 0},
 }
 LOGISTIC: Final = "logistic"  # logistic regression on the frozen base's pooled output
@@ -249,16 +247,13 @@ class Trials:
         def whole(end: str | None) -> Examples:
             return stored[end] if end else self._pictures(settings)
 
+        def examples(end: str | None) -> tuple[Examples, Examples]:
+            return Part(whole(end), train), Part(whole(end), evaluation)
+
         with tempfile.TemporaryDirectory() as folder:
-            trainer.train(
-                posture_model,
-                settings,
-                lambda end: (Part(whole(end), train), Part(whole(end), evaluation)),
-                lambda end: (Part(whole(end), np.concatenate([train, evaluation])), None),
-                Path(folder),
-                Path(folder, "logs"),
-            )
+            trainer.fit(posture_model, settings, examples, Path(folder), Path(folder, "logs"))
         end = model.frozen_end(posture_model)
+        trainer.calibrate(posture_model, Part(whole(end), evaluation), settings)
         answering = model.after(posture_model, end)
         return answering.predict(
             evaluation_data(Part(whole(end), held_out), settings.batch_size), verbose=0

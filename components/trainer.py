@@ -2,8 +2,7 @@
 
 With given base weights there are two phases, the head on the frozen base and
 then the open layers at a small rate; without them one phase trains everything.
-Then the probabilities are calibrated on the eval split, and, unless `refit` is off, the
-same training is done once more with the eval split among what is learnt from.
+Then the probabilities are calibrated on the eval split.
 A killed run goes on in the epoch where it was.
 """
 
@@ -38,9 +37,6 @@ from components.training_data import (
     training_data,
 )
 
-# The figures of each epoch, by phase.
-History = dict[str, list[dict[str, float]]]
-
 
 @dataclass(frozen=True)
 class TrainerSettings:
@@ -60,7 +56,6 @@ class TrainerSettings:
     scratch_epochs: int
     scratch_learning_rate: float
     early_stopping_patience: int
-    refit: bool
     class_balance: str
     augmentation: float
     views: int
@@ -158,18 +153,6 @@ class Splits:
         cached_train, cached_evaluation = self._features
         return cached_train[end], cached_evaluation[end]
 
-    def together(self, end: str | None) -> tuple[Examples, None]:
-        """Gives both splits as one, and nothing to choose by."""
-        if end is None or self._cache is None:
-            pictures = self._all_pictures
-            return (FreshFeatures(pictures, self._model, end) if end else pictures), None
-        train, evaluation = (split[end] for split in self._features)
-        return replace(
-            train,
-            positions=np.concatenate([train.positions, evaluation.positions]),
-            labels=np.concatenate([train.labels, evaluation.labels]),
-        ), None
-
     @cached_property
     def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
         assert self._cache  # noqa: S101 (for the type checker)
@@ -183,17 +166,15 @@ class Splits:
     @cached_property
     def _pictures(self) -> tuple[Pictures, Pictures]:
         train, evaluation = (
-            self._read_pictures(name, files) for name, files in self._files.items()
+            Pictures(
+                files,
+                self._folder / f"{name}.pictures",
+                self._settings.image_size,
+                self._settings.augmentation,
+            )
+            for name, files in self._files.items()
         )
         return train, evaluation
-
-    @cached_property
-    def _all_pictures(self) -> Pictures:
-        return self._read_pictures("all", [*self._files["train"], *self._files["eval"]])
-
-    def _read_pictures(self, name: str, files: list[str]) -> Pictures:
-        path = self._folder / f"{name}.pictures"
-        return Pictures(files, path, self._settings.image_size, self._settings.augmentation)
 
 
 def frozen_ends(posture_model: keras.Model, settings: TrainerSettings) -> set[str]:
@@ -251,15 +232,15 @@ def _sampling(train: Examples, settings: TrainerSettings, views: int) -> Samplin
 class ReportProgress(keras.callbacks.Callback):
     """Tells the watching process about each epoch."""
 
-    def __init__(self, phase: Phase, *, refit: bool) -> None:
+    def __init__(self, phase: Phase) -> None:
         super().__init__()
-        self._phase, self._title = phase, f"{phase.name}, refit" if refit else phase.name
+        self._phase = phase
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Emits the epoch's figures."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         progress.emit(
-            "epoch", phase=self._title, epoch=epoch + 1, epochs=self._phase.epochs, **figures
+            "epoch", phase=self._phase.name, epoch=epoch + 1, epochs=self._phase.epochs, **figures
         )
 
 
@@ -278,17 +259,11 @@ class ResumedEarlyStopping(keras.callbacks.EarlyStopping):
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Reads the epochs that CSVLogger wrote, the last row of each epoch.
-
-    Without an eval split it writes NA for its figures; they are left out.
-    """
+    """Reads the epochs that CSVLogger wrote, the last row of each epoch."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        rows = [
-            {key: float(value) for key, value in row.items() if value != "NA"}
-            for row in csv.DictReader(file)
-        ]
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     return list({row["epoch"]: row for row in rows}.values())
 
 
@@ -296,7 +271,7 @@ def train_phase(
     trained: keras.Model,
     phase: Phase,
     train: tf.data.Dataset,
-    evaluation: tf.data.Dataset | None,
+    evaluation: tf.data.Dataset,
     patience: int,
     backup: Path,
     logs: Path,
@@ -312,8 +287,7 @@ def train_phase(
         then falls to nothing along a cosine (Loshchilov and Hutter 2017), so that the
         last epochs settle.
       train: one epoch of training batches.
-      evaluation: the eval split; its loss decides about early stopping. None if it is
-        among what is trained on; then nothing stops early.
+      evaluation: the eval split; its loss decides about early stopping.
       patience: epochs without a lower eval loss before the phase ends.
       backup: folder of this phase that outlives a killed run.
       logs: folder for TensorBoard.
@@ -341,27 +315,23 @@ def train_phase(
     )
     if not final.exists():
         past = read_history(table)
-        choosing = []
-        if evaluation is not None:
-            choosing = [
-                keras.callbacks.ModelCheckpoint(
-                    str(best),
-                    save_best_only=True,
-                    save_weights_only=True,
-                    initial_value_threshold=min((row["val_loss"] for row in past), default=None),
-                ),
-                ResumedEarlyStopping(past, monitor="val_loss", patience=patience),
-            ]
+        lowest = min((row["val_loss"] for row in past), default=None)
         trained.fit(
             train,
             validation_data=evaluation,
             epochs=phase.epochs,
             verbose=0,
             callbacks=[
-                *choosing,
+                keras.callbacks.ModelCheckpoint(
+                    str(best),
+                    save_best_only=True,
+                    save_weights_only=True,
+                    initial_value_threshold=lowest,
+                ),
+                ResumedEarlyStopping(past, monitor="val_loss", patience=patience),
                 keras.callbacks.CSVLogger(str(table), append=True),
                 keras.callbacks.TensorBoard(str(logs), write_graph=False),
-                ReportProgress(phase, refit=evaluation is None),
+                ReportProgress(phase),
                 # Last: an epoch counts as done when everything about it is written.
                 keras.callbacks.BackupAndRestore(
                     str(backup / "state"), double_checkpoint=True, delete_checkpoint=False
@@ -375,7 +345,7 @@ def train_phase(
         trained.save_weights(str(whole))
         whole.rename(final)  # only ever there as a whole
         shutil.rmtree(backup / "state")
-        best.unlink(missing_ok=True)
+        best.unlink()
     trained.load_weights(str(final))
     return read_history(table)
 
@@ -383,17 +353,17 @@ def train_phase(
 def fit(
     posture_model: keras.Model,
     settings: TrainerSettings,
-    examples: Callable[[str | None], tuple[Examples, Examples | None]],
+    examples: Callable[[str | None], tuple[Examples, Examples]],
     backup: Path,
     logs: Path,
-) -> History:
+) -> dict[str, list[dict[str, float]]]:
     """Trains a model in phases.
 
     Args:
       posture_model: from `model.build_model`; is trained.
       settings: of the training.
       examples: gives training and eval split for the layer that a phase may start
-        from (`model.frozen_end`); no eval split if it is among the training examples.
+        from (`model.frozen_end`).
       backup: folder that outlives a killed run.
       logs: folder for TensorBoard.
 
@@ -410,7 +380,7 @@ def fit(
                 model.after(trained, train.end),
                 phase,
                 training_data(train, _sampling(train, settings, settings.views_from(end))),
-                evaluation and evaluation_data(evaluation, settings.batch_size),
+                evaluation_data(evaluation, settings.batch_size),
                 settings.early_stopping_patience,
                 backup / phase.name,
                 logs / phase.name,
@@ -419,60 +389,6 @@ def fit(
         open_phase(posture_model, phases(settings)[-1], settings)
         posture_model.set_weights(trained.get_weights())
     return history
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What came of a training.
-
-    Attributes:
-      history: the figures of each epoch by phase, on the training and the eval split.
-      refit_history: of the training on both of them, on these; empty without it.
-      calibration: what was fitted and chosen on the eval split.
-    """
-
-    history: History
-    refit_history: History
-    calibration: calibration.Calibration
-
-
-def train(
-    posture_model: keras.Model,
-    settings: TrainerSettings,
-    apart: Callable[[str | None], tuple[Examples, Examples]],
-    together: Callable[[str | None], tuple[Examples, None]],
-    backup: Path,
-    logs: Path,
-) -> Trained:
-    """Trains a model, calibrates it, and trains it anew on the eval split, too.
-
-    The eval split is needed to fit the temperature and to choose the threshold. A model
-    that has learnt from it as well knows more rooms and people, and keeps both: they are
-    those of a model of the same kind that has seen a little less (so does scikit-learn's
-    CalibratedClassifierCV with `ensemble=False`).
-
-    Args:
-      posture_model: from `model.build_model`; is trained, and its temperature is set.
-      settings: of the training.
-      apart: gives training and eval split, see `fit`.
-      together: gives both as one.
-      backup: folder that outlives a killed run.
-      logs: folder for TensorBoard.
-    """
-    initial = posture_model.get_weights()
-    history = fit(posture_model, settings, apart, backup, logs)
-    _, evaluation = apart(model.frozen_end(posture_model))
-    calibrated = calibrate(posture_model, evaluation, settings)
-    if not settings.refit:
-        return Trained(history, {}, calibrated)
-    posture_model.set_weights(initial)
-    # As long as it took before, if early stopping ended it.
-    epochs: dict[str, Any] = {f"{name}_epochs": len(rows) for name, rows in history.items()}
-    refit_history = fit(
-        posture_model, replace(settings, **epochs), together, backup / "refit", logs / "refit"
-    )
-    model.set_temperature(posture_model, calibrated.temperature)
-    return Trained(history, refit_history, calibrated)
 
 
 def _copy(posture_model: keras.Model, settings: TrainerSettings) -> keras.Model:
@@ -502,7 +418,7 @@ def calibrate(
     return calibrated
 
 
-def _draw_curves(history: History, path: Path) -> None:
+def _draw_curves(history: dict[str, list[dict[str, float]]], path: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, 2)
     start = 1
@@ -561,20 +477,19 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
 
     posture_model = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
     splits = Splits(fn_args, posture_model, settings, pictures, "Trainer")
-    trained = train(
-        posture_model, settings, splits, splits.together, backup, run_dir / "tensorboard"
-    )
-    examples, _ = splits(model.frozen_end(posture_model))
+    history = fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
+
+    train, evaluation = splits(model.frozen_end(posture_model))
+    calibrated = calibrate(posture_model, evaluation, settings)
     summary = {
         "settings": asdict(settings),
-        "examples": len(examples.labels),
-        "class_weights": _sampling(examples, settings, 1).class_weights,
-        "phases": trained.history,
-        "refit": trained.refit_history,
-        "calibration": asdict(trained.calibration),
+        "examples": len(train.labels),
+        "class_weights": _sampling(train, settings, 1).class_weights,
+        "phases": history,
+        "calibration": asdict(calibrated),
     }
     (run_dir / "history.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
-    _draw_curves(trained.history, run_dir / "curves.png")
+    _draw_curves(history, run_dir / "curves.png")
     posture_model.save(run_dir / "model.keras")
     module = signatures.ServingModule(
         posture_model,
@@ -582,7 +497,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         settings.ingest_size,
         settings.image_size,
         settings.fit,
-        trained.calibration.threshold,
+        calibrated.threshold,
     )
     signatures.export(module, fn_args.serving_model_dir)
     if pictures.exists():

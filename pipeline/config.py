@@ -69,7 +69,6 @@ class PipelineConfig(BaseModel):
     scratch_epochs: int = Field(30, ge=1)  # without base weights, everything is trained at once
     scratch_learning_rate: float = Field(1e-3, gt=0)
     early_stopping_patience: int = Field(10, ge=1)
-    refit: bool = True  # trains once more, on eval too, when temperature and threshold are known
     class_balance: Literal["weights", "oversample", "none"] = "weights"
     augmentation: float = Field(1.0, ge=0, le=1)  # strength of training views; 0 leaves them plain
     views: int = Field(8, ge=1, le=64)  # augmented views of a picture, where layers are frozen

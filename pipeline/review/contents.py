@@ -408,7 +408,6 @@ class Training:
       seen: images that went through the model, over all epochs.
       seconds: of the Trainer, in the run that trained the model.
       cached: whether that was an earlier run.
-      refit: whether the model was then trained anew, on the eval images, too.
     """
 
     phases: list[Phase]
@@ -418,7 +417,6 @@ class Training:
     seen: int
     seconds: float
     cached: bool
-    refit: bool
 
 
 # --- 9 history ------------------------------------------------------------------------

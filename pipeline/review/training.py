@@ -62,7 +62,6 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
         seen=history["examples"] * len(epochs),
         seconds=seconds,
         cached=cached,
-        refit=bool(history.get("refit")),  # runs from before that have no word of it
     )
 
 

@@ -25,7 +25,6 @@ SETTINGS = TrainerSettings(
     scratch_epochs=3,
     scratch_learning_rate=1e-3,
     early_stopping_patience=5,
-    refit=False,
     class_balance="weights",
     augmentation=1.0,
     views=3,

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components import calibration, model, trainer
-from components.training_data import Examples, Pictures, evaluation_data
+from components.training_data import Pictures, evaluation_data
 from schema import features
 from tests.components.small_training import LABELS, SETTINGS, fn_args
 
@@ -107,91 +107,22 @@ def test_training_exports_all_signatures_and_leaves_only_weights(
 def test_stored_features_train_as_pictures_do(
     transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str
 ) -> None:
-    given = replace(
-        SETTINGS,
-        base_weights=base_weights,
-        head_epochs=2,
-        head_learning_rate=1e-4,  # small steps, or rounding grows from one to the next
-        fine_tune_epochs=2,
-        refit=True,
-    )
+    given = replace(SETTINGS, base_weights=base_weights, head_epochs=2, fine_tune_epochs=2)
     losses, probabilities = [], []
     for cached in (True, False):
         out = tmp_path / str(cached)
         settings = replace(given, feature_cache=cached)
         trainer.run_fn(fn_args(transformed, transform_graph, out, settings, out / "backup"))
         assert bool(list(out.glob("features/*/*/rows"))) == cached
-        summary = json.loads((out / "run" / "history.json").read_text())
-        assert {name: len(rows) for name, rows in summary["refit"].items()} == {
-            name: len(rows) for name, rows in summary["phases"].items()
-        }
+        phases = json.loads((out / "run" / "history.json").read_text())["phases"]
         losses.append(
-            [
-                row[name]
-                for phases in (summary["phases"], summary["refit"])
-                for rows in phases.values()
-                for row in rows
-                for name in ("loss", "val_loss")
-                if name in row
-            ]
+            [row[name] for rows in phases.values() for row in rows for name in ("loss", "val_loss")]
         )
-        assert len(losses[-1]) == 12, "the refit has no eval loss"
         trained = keras.models.load_model(out / "run" / "model.keras")
         probabilities.append(trained(np.full((1, 32, 32, 3), 90.0, np.float32)).numpy())
     # float16 keeps three digits of a feature, and training makes more of the difference.
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-2)
     np.testing.assert_allclose(probabilities[0], probabilities[1], atol=2e-2)
-
-
-@pytest.mark.parametrize("cached", [True, False])
-def test_the_refit_learns_from_both_splits(
-    transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str, cached: bool
-) -> None:
-    settings = replace(SETTINGS, base_weights=base_weights, feature_cache=cached)
-    posture_model = model.build_model(settings.image_size, settings.alpha, base_weights)
-    args = fn_args(transformed, transform_graph, tmp_path, settings, tmp_path / "backup")
-    splits = trainer.Splits(args, posture_model, settings, tmp_path / "copies", "Trainer")
-    for end in (model.POOL, None):
-
-        def rows(examples: Examples) -> np.ndarray:
-            data = evaluation_data(examples, settings.batch_size).as_numpy_iterator()
-            return np.concatenate([inputs.reshape(len(inputs), -1) for inputs, _ in data])
-
-        train, evaluation = splits(end)
-        both, nothing = splits.together(end)
-        assert both.labels.tolist() == [*train.labels, *evaluation.labels] and nothing is None
-        apart = np.concatenate([rows(train), rows(evaluation)])
-        np.testing.assert_allclose(rows(both), apart, rtol=1e-3, atol=1e-4)
-
-
-def test_the_refit_keeps_what_was_fitted_on_eval_and_is_resumed(
-    transformed: Path, transform_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    summaries, weights, shown = [], [], list[str]()
-
-    def watch(event: str, **fields: object) -> None:
-        shown.append(f"{fields['phase']} {fields['epoch']}")
-        if shown[-1] == "scratch, refit 2" and shown.count(shown[-1]) == 1:
-            raise _KilledError
-
-    for refit in (False, True):
-        settings, out = replace(SETTINGS, refit=refit), tmp_path / str(refit)
-        args = fn_args(transformed, transform_graph, out, settings, out / "backup")
-        if refit:
-            monkeypatch.setattr(trainer.progress, "emit", watch)
-            with pytest.raises(_KilledError):
-                trainer.run_fn(args)
-        trainer.run_fn(args)
-        summaries.append(json.loads((out / "run" / "history.json").read_text()))
-        trained = keras.models.load_model(out / "run" / "model.keras")
-        weights.append(trained.get_layer(model.LOGITS).get_weights()[0])
-        temperature = trained.get_layer(model.TEMPERATURE).temperature.numpy()
-        assert temperature == pytest.approx(summaries[-1]["calibration"]["temperature"])
-    once, twice = summaries
-    assert once["calibration"] == twice["calibration"] and not once["refit"]
-    assert [row["epoch"] for row in twice["refit"]["scratch"]] == [0, 1, 2]
-    assert shown[-3:] == [f"scratch, refit {epoch}" for epoch in (2, 2, 3)]
-    assert np.abs(weights[0] - weights[1]).max() > 1e-4
 
 
 @pytest.mark.slow

@@ -22,7 +22,6 @@ SETTINGS: dict[str, Any] = {
     "ingest_size": 128,
     "alpha": 0.35,
     "scratch_epochs": 2,
-    "refit": False,
     "accuracy_floor": 0.0,
     "tranche_accuracy_floor": 0.0,
     "coverage_floor": 0.0,

@@ -569,7 +569,6 @@ def _training() -> Training:
         seen=14 * 2862,
         seconds=512.9,
         cached=False,
-        refit=True,
     )
 
 
