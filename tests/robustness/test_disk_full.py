@@ -39,7 +39,7 @@ def _fill(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.robustness_full
 @pytest.mark.timeout(1500)
 def test_a_full_disk_is_named_and_costs_no_finished_step(
     disk: Path, command: Command, tranches: Path, tried: Callable[[str, int], None]
