@@ -1,22 +1,16 @@
-"""What a job knows of its allocation: written by `pipeline.cluster.job`, read by the Beam runner.
-
-It travels in the environment, not in Beam's options: those are part of TFX's cache
-key, and a run on other nodes is to go on from the same finished components.
-"""
+"""What a job knows of its allocation."""
 
 import os
 import re
 import socket
 import subprocess
 from pathlib import Path
-from typing import Final, Self
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
-
-_VARIABLE: Final = "LOOKDEEP_ALLOCATION"
+from pipeline.cluster.inherited import Inherited
 
 
-class Allocation(BaseModel):
+class Allocation(Inherited):
     """Where Beam's workers may run.
 
     Attributes:
@@ -26,7 +20,7 @@ class Allocation(BaseModel):
       lost: file that names of nodes are appended to whose workers were lost.
     """
 
-    model_config = ConfigDict(frozen=True)
+    VARIABLE: ClassVar[str] = "LOOKDEEP_ALLOCATION"
 
     address: str
     nodes: list[str]
@@ -44,22 +38,6 @@ class Allocation(BaseModel):
         names = _scontrol("show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
         address = address_of(os.environ["SLURMD_NODENAME"])
         return cls(address=address, nodes=names, workers=workers, lost=lost)
-
-    @classmethod
-    def of_this_job(cls) -> Self:
-        """Reads it from the environment of a process of the job.
-
-        Raises:
-          RuntimeError: this is no process of a job.
-        """
-        content = os.environ.get(_VARIABLE)
-        if content is None:
-            raise RuntimeError("This Beam runner works inside a job of cluster_runner.py only.")
-        return cls.model_validate_json(content)
-
-    def publish(self) -> None:
-        """Puts it into the environment of the processes to come."""
-        os.environ[_VARIABLE] = self.model_dump_json()
 
     def healthy(self) -> list[str]:
         """The nodes that have not lost a worker."""

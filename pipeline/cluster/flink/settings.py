@@ -1,17 +1,14 @@
-"""What a job knows of its Flink; it travels as `pipeline.cluster.allocation` does, and why."""
+"""What a job knows of its Flink."""
 
 import os
 from pathlib import Path
-from typing import Final, Self
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
-
+from pipeline.cluster.inherited import Inherited
 from pipeline.cluster.settings import ClusterSettings
 
-_VARIABLE: Final = "LOOKDEEP_FLINK"
 
-
-class FlinkJob(BaseModel):
+class FlinkJob(Inherited):
     """The Flink of a job.
 
     Attributes:
@@ -22,7 +19,7 @@ class FlinkJob(BaseModel):
       task_manager_mb: memory of each task manager.
     """
 
-    model_config = ConfigDict(frozen=True)
+    VARIABLE: ClassVar[str] = "LOOKDEEP_FLINK"
 
     folder: Path
     jars: Path
@@ -49,19 +46,3 @@ class FlinkJob(BaseModel):
             else 20000 + int(os.environ["SLURM_JOB_ID"]) % 10000,
             task_manager_mb=cluster.task_manager_mb,
         )
-
-    @classmethod
-    def of_this_job(cls) -> Self:
-        """Reads it from the environment of a process of the job.
-
-        Raises:
-          RuntimeError: this is no process of a job.
-        """
-        content = os.environ.get(_VARIABLE)
-        if content is None:
-            raise RuntimeError("This Beam runner works inside a job of cluster_runner.py only.")
-        return cls.model_validate_json(content)
-
-    def publish(self) -> None:
-        """Puts it into the environment of the processes to come."""
-        os.environ[_VARIABLE] = self.model_dump_json()
