@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import InputError
 from schema import features
 
 # They hold figures over many images, or weights; of everything else that comes from an image,
@@ -117,9 +116,13 @@ def trace(database: Path, wanted: bytes) -> Descent:
     """
     if not database.is_file():
         return Descent()
-    store = _open(database, readonly=True)
+    # Not above: `--help` has no use for it.
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+    from pipeline import lineage
+
+    connection = lineage.sqlite(database, mlmd.SqliteMetadataSourceConfig.READONLY)
+    store = lineage.open_store(connection, database)
     artifacts = {artifact.id: artifact for artifact in store.get_artifacts()}
     events = store.get_events_by_artifact_ids(list(artifacts)) if artifacts else []
     producers: dict[int, int] = {}  # of several, a cached run and a resolver among them, the first
@@ -216,22 +219,8 @@ def mark_deleted(database: Path, numbers: list[int]) -> None:
         return
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-    store = _open(database, readonly=False)
-    artifacts = store.get_artifacts_by_id(numbers)
-    for artifact in artifacts:
-        artifact.state = mlmd.Artifact.DELETED
-    store.put_artifacts(artifacts)
+    from pipeline import lineage
 
-
-def _open(database: Path, readonly: bool) -> Any:
-    from ml_metadata.metadata_store import metadata_store
-    from ml_metadata.proto import metadata_store_pb2 as mlmd
-
-    connection = mlmd.ConnectionConfig()
-    connection.sqlite.filename_uri = str(database)
-    if readonly:
-        connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
-    try:
-        return metadata_store.MetadataStore(connection)
-    except Exception as error:  # MLMD raises whatever its C++ side reports
-        raise InputError(f"{database} cannot be read as a database of runs: {error}.") from error
+    connection = lineage.sqlite(database, mlmd.SqliteMetadataSourceConfig.READWRITE)
+    store = lineage.open_store(connection, database)
+    lineage.mark_deleted(store, store.get_artifacts_by_id(numbers))

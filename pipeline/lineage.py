@@ -1,6 +1,9 @@
-"""Reads runs, components and artifacts out of ML Metadata. Never writes, never imports TFX."""
+"""Reads runs, components and artifacts out of ML Metadata. Never imports TFX.
 
-from collections.abc import Mapping
+All that is ever written here is that artifacts are no more, by `mark_deleted`.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +62,37 @@ class Component:
     seconds: float
 
 
+def sqlite(place: Path, mode: int) -> mlmd.ConnectionConfig:
+    """Says how to connect to a SQLite file; `mode` is one of `SqliteMetadataSourceConfig`'s."""
+    connection = mlmd.ConnectionConfig()
+    connection.sqlite.filename_uri = str(place)
+    connection.sqlite.connection_mode = mode
+    return connection
+
+
+def open_store(connection: mlmd.ConnectionConfig, place: object) -> metadata_store.MetadataStore:
+    """Connects to a database.
+
+    Args:
+      connection: how.
+      place: what to call it.
+
+    Raises:
+      InputError: there is no answer, or it is no database of ML Metadata.
+    """
+    try:
+        return metadata_store.MetadataStore(connection)
+    except Exception as error:  # MLMD raises whatever its C++ side reports
+        raise InputError(f"{place} cannot be read as a database of runs: {error}.") from error
+
+
+def mark_deleted(store: metadata_store.MetadataStore, artifacts: Sequence[mlmd.Artifact]) -> None:
+    """Says in ML Metadata that artifacts are no more, so that nothing is made from them."""
+    for artifact in artifacts:
+        artifact.state = mlmd.Artifact.DELETED
+    store.put_artifacts(artifacts)
+
+
 class Lineage:
     """The database of one output folder."""
 
@@ -79,13 +113,8 @@ class Lineage:
                     f"There is no run in {place.parent} yet ({place.name} is missing);"
                     " start one with `lookdeep run`, or name another folder with --output-root."
                 )
-            connection = mlmd.ConnectionConfig()
-            connection.sqlite.filename_uri = str(place)
-            connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
-        try:
-            self._store = metadata_store.MetadataStore(connection)
-        except Exception as error:  # MLMD raises whatever its C++ side reports
-            raise InputError(f"{place} cannot be read as a database of runs: {error}.") from error
+            connection = sqlite(place, mlmd.SqliteMetadataSourceConfig.READONLY)
+        self._store = open_store(connection, place)
 
     def runs(self) -> list[mlmd.Context]:
         """The pipeline runs, oldest first."""

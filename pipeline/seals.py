@@ -14,15 +14,14 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from pydantic import BaseModel
 
+from pipeline import record
+from pipeline.lineage import mark_deleted
 from pipeline.record import Finding
-
-_READ_BYTES: Final = 2**20
 
 
 class _File(BaseModel):
@@ -32,7 +31,6 @@ class _File(BaseModel):
 
 
 class _Seal(BaseModel):
-    uri: str
     files: dict[str, _File]  # by path inside the folder
 
 
@@ -63,8 +61,7 @@ class Seals:
             reason = self._damage(artifact)
             if not reason:
                 continue
-            artifact.state = mlmd.Artifact.DELETED
-            store.put_artifacts([artifact])
+            mark_deleted(store, [artifact])
             self._path(artifact).unlink(missing_ok=True)
             where = os.path.relpath(artifact.uri, self._root)
             findings.append(
@@ -90,10 +87,7 @@ class Seals:
                     )
                     for name, status in _files(Path(artifact.uri))
                 }
-                content = _Seal(uri=artifact.uri, files=files).model_dump_json()
-                incoming = path.with_suffix(".incoming")
-                incoming.write_text(content, encoding="utf-8")
-                incoming.rename(path)
+                record.write(_Seal(files=files), path)
 
     def _artifacts(self, store: metadata_store.MetadataStore) -> Iterator[mlmd.Artifact]:
         """The live artifacts under this output folder; on a server there are others."""
@@ -139,8 +133,5 @@ def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
