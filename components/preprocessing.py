@@ -19,9 +19,6 @@ DCT_METHOD: Final = "INTEGER_ACCURATE"
 # the time of the default level for a tenth more bytes.
 PNG_COMPRESSION: Final = 1
 
-# What ingestion accepts (`components.tranches.images`): as many pixels fit into 1 GiB.
-MAX_PIXELS: Final = 50_000_000
-
 # The darkest, brightest, most blurred and smallest fifth of the training split each make
 # a slice: few enough to be unlike the rest, enough of them to measure accuracy on.
 QUALITY_BUCKETS: Final = 5
@@ -62,7 +59,7 @@ def bounded(encoded: tf.Tensor) -> tf.Tensor:
       The same.
 
     Raises:
-      tf.errors.InvalidArgumentError: it has no head, or more pixels than `MAX_PIXELS`.
+      tf.errors.InvalidArgumentError: it has no head, or more pixels than `features.MAX_PIXELS`.
     """
     size = tf.cond(
         tf.io.is_jpeg(encoded),
@@ -70,7 +67,7 @@ def bounded(encoded: tf.Tensor) -> tf.Tensor:
         lambda: _size_in_head(encoded),
     )
     check = tf.debugging.assert_less_equal(
-        tf.reduce_prod(size), tf.constant(MAX_PIXELS, tf.int64), "the picture is too large"
+        tf.reduce_prod(size), tf.constant(features.MAX_PIXELS, tf.int64), "the picture is too large"
     )
     with tf.control_dependencies([check]):
         return tf.identity(encoded)

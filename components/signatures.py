@@ -20,7 +20,7 @@ from components import preprocessing
 from schema import features
 
 # Pictures of a request that are in memory at once, and how many of them are decoded at once:
-# each may be as large as `preprocessing.MAX_PIXELS`.
+# each may be as large as `features.MAX_PIXELS`.
 CHUNK: Final = 32
 DECODED_AT_ONCE: Final = 4
 

@@ -64,6 +64,10 @@ QUALITY_VALUES: Final[dict[str, tuple[str, ...]]] = {
 }
 QUALITIES: Final = tuple(QUALITY_VALUES)
 
+# The most pixels of a picture, in ingestion and in service alike. A 50-megapixel phone's
+# pictures just pass. Pillow holds four bytes a pixel.
+MAX_PIXELS: Final = 50_000_000
+
 # What the exported model says beside its answer.
 UNSURE: Final = "unsure"  # bool: its confidence is below its threshold
 REFUSED: Final = "refused"  # bool: it could not read the picture

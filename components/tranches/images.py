@@ -18,12 +18,12 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
+from schema.features import MAX_PIXELS
+
 # Pillow may try these and no others. EPS would run Ghostscript, and every further
 # parser is a further way in. MPO, which phones write under the name .jpg, opens as JPEG.
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
 
-# A 50-megapixel phone's pictures just pass. Pillow holds four bytes a pixel.
-MAX_PIXELS: Final = 50_000_000
 MAX_SIDE: Final = 65_535  # JPEG's own limit
 MAX_FILE_BYTES: Final = 64 * 2**20
 # Decoders write whole TIFF tiles, which may be far larger than the picture.
