@@ -70,16 +70,6 @@ def flink() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="session")
-def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small drawn tranches."""
-    from components.tranches.demo import draw_tranches
-
-    folder = tmp_path_factory.mktemp("tranches")
-    draw_tranches(folder, clips=120, seed=3)
-    return folder
-
-
 @dataclass(frozen=True)
 class Job:
     """A submitted job."""
@@ -103,6 +93,11 @@ class Job:
     def record(self) -> dict[str, Any]:
         """OUT/run.json."""
         return json.loads((self.out / "run.json").read_text())
+
+    @property
+    def states(self) -> dict[str, str]:
+        """How each step ended."""
+        return {step["name"]: step["state"] for step in self.record["components"]}
 
     def reach(self, words: str, seconds: float = 900) -> None:
         """Waits until the job has said something."""

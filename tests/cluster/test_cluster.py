@@ -118,7 +118,7 @@ def test_a_node_lost_in_transform_costs_a_retry_not_the_run(
     _kill(job, "n2", "TaskManagerRunner", "pipeline.cluster.flink.pool", "pipeline.cluster.pool")
     assert job.end() == "COMPLETED", job.said
     assert "Lost n2; going on without" in job.said
-    states = {stage["name"]: stage["state"] for stage in job.record["components"]}
+    states = job.states
     assert (states["TrancheExampleGen"], states["StatisticsGen"]) == ("cached", "cached")
     assert (states["Transform"], states["Pusher"]) == ("ran", "ran")
 
@@ -129,17 +129,10 @@ def test_the_loss_of_the_job_manager_fails_the_job_and_a_resubmit_goes_on(
     on_flink = THREE_NODES | {"engine": "flink"}
     job = cluster.submit(tmp_path / "out", tranches, on_flink)
     job.reach("Transform: running")
-    killed = time.monotonic()
-    _kill(job, "n1", "StandaloneSessionClusterEntrypoint")
-    assert job.end(60) == "FAILED"
-    assert time.monotonic() - killed < 60
+    _fails(job, "StandaloneSessionClusterEntrypoint")
     assert "on n1 was lost; submit the run again and it goes on" in job.said
     assert "Traceback" not in job.said
-    assert gone(job) == {}
-    again = cluster.submit(job.out, tranches, on_flink)
-    assert again.end() == "COMPLETED", again.said
-    states = {stage["name"]: stage["state"] for stage in again.record["components"]}
-    assert (states["TrancheExampleGen"], states["Transform"]) == ("cached", "ran")
+    _goes_on(cluster.submit(job.out, tranches, on_flink))
 
 
 def test_the_loss_of_the_driver_fails_the_job_and_a_resubmit_goes_on(
@@ -147,16 +140,9 @@ def test_the_loss_of_the_driver_fails_the_job_and_a_resubmit_goes_on(
 ) -> None:
     job = cluster.submit(tmp_path / "out", tranches)
     job.reach("Transform: running")
-    killed = time.monotonic()
-    _kill(job, "n1", "pipeline.worker")
-    assert job.end(60) == "FAILED"
-    assert time.monotonic() - killed < 60
+    _fails(job, "pipeline.worker")
     assert "The worker process ended with signal SIGKILL" in job.said
-    assert gone(job) == {}
-    again = cluster.submit(job.out, tranches)
-    assert again.end() == "COMPLETED", again.said
-    states = {stage["name"]: stage["state"] for stage in again.record["components"]}
-    assert (states["TrancheExampleGen"], states["Transform"]) == ("cached", "ran")
+    _goes_on(cluster.submit(job.out, tranches))
 
 
 def test_a_time_limit_in_training_requeues_the_job(
@@ -250,6 +236,21 @@ def _points(metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         name: {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
         for name, found in metrics.items()
     }
+
+
+def _fails(job: Job, program: str) -> None:
+    """Kills a program on the first node: the job fails within a minute and leaves nothing."""
+    killed = time.monotonic()
+    _kill(job, "n1", program)
+    assert job.end(60) == "FAILED"
+    assert time.monotonic() - killed < 60
+    assert gone(job) == {}
+
+
+def _goes_on(again: Job) -> None:
+    """After a loss in Transform, a resubmitted job uses what was finished, and completes."""
+    assert again.end() == "COMPLETED", again.said
+    assert (again.states["TrancheExampleGen"], again.states["Transform"]) == ("cached", "ran")
 
 
 def _kill(job: Job, host: str, *words: str) -> None:

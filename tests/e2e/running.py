@@ -68,6 +68,11 @@ class Command:
         toml.write_text("\n".join(lines), encoding="utf-8")
         return ["local_runner.py", "--output-root", str(out), "--config", str(toml), *flags]
 
+    def start(self, *arguments: object, **streams: Any) -> "subprocess.Popen[str]":
+        """Starts a script of the project, with streams as `subprocess.Popen` takes them."""
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.Popen(command, cwd=ROOT, text=True, **streams)  # noqa: S603 (ours)
+
     def call(self, *arguments: object, out: Path) -> Ended:
         """Runs a script of the project."""
         done = subprocess.run(  # noqa: S603 (a command of ours)

@@ -11,17 +11,15 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.errors import InputError
-from pipeline import metadata_file
+from pipeline import lineage, metadata_file
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     """As ML Metadata makes it."""
     path = tmp_path / "metadata.sqlite"
-    connection = mlmd.ConnectionConfig()
-    connection.sqlite.filename_uri = str(path)
-    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-    metadata_store.MetadataStore(connection)
+    mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    metadata_store.MetadataStore(lineage.sqlite(path, mode))
     return path
 
 

@@ -3,13 +3,12 @@
 import errno
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import ROOT, SETTINGS, Command
+from tests.e2e.running import SETTINGS, Command
 
 STEPS = ("TFRecords", "Transform", "Trainer", "Pusher")
 
@@ -47,13 +46,7 @@ def test_a_full_disk_is_named_and_costs_no_finished_step(
     out = disk / "out"
     arguments = command.arguments(out, "--data-root", str(tranches), **SETTINGS)
     for step in STEPS:
-        process = subprocess.Popen(  # noqa: S603 (a command of ours)
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        process = command.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert process.stdout is not None
         lines = []
         filler = None

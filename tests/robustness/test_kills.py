@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,9 +13,10 @@ import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from pipeline.lineage import sqlite
 from pipeline.seals import Seals
 from schema import features
-from tests.e2e.running import ROOT, SETTINGS, Command, Ended
+from tests.e2e.running import SETTINGS, Command, Ended
 
 # In the order of a run. The first ones come before the pipeline.
 STEPS = (
@@ -30,15 +30,18 @@ ANEW = {"LatestBlessedModel", "ReviewPage", "Pusher"}
 LONGEST = 400.0  # seconds that a step may let wait for it
 
 
+def _children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class Killed:
     """A run that is killed in one of its steps."""
 
-    def __init__(self, arguments: list[str], text: Path) -> None:
+    def __init__(self, command: Command, arguments: list[str], text: Path) -> None:
         self._text = text
-        with text.open("wb") as file:
-            self._process = subprocess.Popen(  # noqa: S603 (a command of ours)
-                [sys.executable, *arguments], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
-            )
+        with text.open("w") as file:
+            self._process = command.start(*arguments, stdout=file, stderr=subprocess.STDOUT)
 
     def in_step(self, step: str, delay: float, power: bool) -> bool:
         """Kills it.
@@ -57,8 +60,7 @@ class Killed:
             time.sleep(0.01)
         time.sleep(delay)
         running = self._process.poll() is None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        workers = [int(pid) for pid in children.read_text().split()] if running else []
+        workers = _children(self._process.pid) if running else []
         if power:
             for pid in workers:
                 os.killpg(pid, signal.SIGKILL)
@@ -72,9 +74,7 @@ class Killed:
 
 
 def _store(out: Path) -> mlmd.ConnectionConfig:
-    connection = mlmd.ConnectionConfig()
-    connection.sqlite.filename_uri = str(out / "metadata.sqlite")
-    return connection
+    return sqlite(out / "metadata.sqlite", mlmd.SqliteMetadataSourceConfig.READWRITE)
 
 
 def _finished(out: Path) -> Counter[str]:
@@ -106,18 +106,26 @@ def _splits(out: Path) -> dict[str, list[str]]:
     return names
 
 
-def _go_through(
+@pytest.mark.robustness_full
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(SOME_STEPS, marks=pytest.mark.timeout(1500), id="five times"),
+        pytest.param(STEPS + STEPS, marks=pytest.mark.timeout(3600), id="thirty times"),
+    ],
+)
+def test_a_run_that_is_killed_goes_on(
     steps: tuple[str, ...],
     first: Ended,
     command: Command,
     tranches: Path,
-    folder: Path,
+    tmp_path: Path,
     tried: Callable[[str, int], None],
 ) -> None:
-    draws, out = random.Random(11), folder / "out"  # noqa: S311 (drawn moments, no secret)
+    draws, out = random.Random(11), tmp_path / "out"  # noqa: S311 (drawn moments, no secret)
     arguments = command.arguments(out, "--data-root", str(tranches), **SETTINGS)
     for number, step in enumerate(steps):
-        run = Killed(arguments, folder / "text")
+        run = Killed(command, arguments, tmp_path / "text")
         if run.in_step(step, draws.uniform(0, 2), power=number % 2 == 0):
             tried("runs killed", 1)
     ended = command.run(out, "--data-root", str(tranches), **SETTINGS)
@@ -134,47 +142,16 @@ def _go_through(
 
 
 @pytest.mark.robustness_full
-@pytest.mark.timeout(1500)
-def test_a_run_that_is_killed_goes_on(
-    first: Ended,
-    command: Command,
-    tranches: Path,
-    tmp_path: Path,
-    tried: Callable[[str, int], None],
-) -> None:
-    _go_through(SOME_STEPS, first, command, tranches, tmp_path, tried)
-
-
-@pytest.mark.robustness_full
-@pytest.mark.timeout(3600)
-def test_a_run_that_is_killed_thirty_times_goes_on(
-    first: Ended,
-    command: Command,
-    tranches: Path,
-    tmp_path: Path,
-    tried: Callable[[str, int], None],
-) -> None:
-    _go_through(STEPS + STEPS, first, command, tranches, tmp_path, tried)
-
-
-@pytest.mark.robustness_full
 def test_ctrl_c_ends_all_of_it_and_says_so_in_a_line(
     command: Command, tranches: Path, tmp_path: Path
 ) -> None:
     arguments = command.arguments(tmp_path / "out", "--data-root", str(tranches), **SETTINGS)
-    process = subprocess.Popen(  # noqa: S603 (a command of ours)
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = command.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("TrancheExampleGen: running"):
             break
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    workers = children.read_text().split()
+    workers = _children(process.pid)
     assert workers
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)

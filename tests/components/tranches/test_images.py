@@ -16,25 +16,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import EpsImagePlugin, Image, ImageOps
+from PIL import EpsImagePlugin, Image
 
 from components.tranches import images
 from components.tranches.images import ConvertedImage, ImageRejected, convert, load_rgb
+from tests.robustness.pictures import documented, encode, picture
 
 SIZE = 512
-
-
-def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def picture(width: int, height: int) -> Image.Image:
-    """A coloured picture with no symmetry."""
-    y, x = np.mgrid[0:height, 0:width]
-    pixels = np.stack([x * 255 / width, y * 255 / height, 128 + 90 * np.sin(x * y / 700)], axis=-1)
-    return Image.fromarray(pixels.astype(np.uint8))
 
 
 def pixels(image: Image.Image) -> np.ndarray:
@@ -42,22 +30,6 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 # -- Every odd file there is --------------------------------------------------------------
-
-
-def reference(path: Path, size: int) -> Image.Image:
-    """What Pillow gives, written as straightforwardly as can be."""
-    image = Image.open(path)
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "I;16":
-        values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray(np.round(values / 257).astype(np.uint8))
-    image = image.convert("RGB")
-    longest = max(image.size)
-    if longest > size:
-        sides = (max(1, round(side * size / longest)) for side in image.size)
-        image = image.resize(tuple(sides), Image.Resampling.LANCZOS)
-    return image
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of much in these files
@@ -75,7 +47,7 @@ def test_each_odd_file_has_pillows_pixels_or_a_reason(shared_data: Path) -> None
             assert not outcome.startswith("ok"), f"{name} is fine, but rejected: {rejection}"
             continue
         accepted += 1
-        expected = pixels(reference(root / name, SIZE))
+        expected = pixels(documented((root / name).read_bytes(), SIZE))
         assert np.array_equal(pixels(load_rgb(root / name, SIZE)), expected), name
         stored = Image.open(io.BytesIO(converted.jpeg))
         assert (stored.format, stored.mode) == ("JPEG", "RGB"), name
