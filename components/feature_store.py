@@ -51,7 +51,7 @@ class FeatureStore:
         """
         start = len(self._index)
         content = np.ascontiguousarray(rows, DTYPE)
-        assert content.shape == (len(keys), self._views, *self._shape)  # noqa: S101 (for the type checker)
+        assert content.shape == (len(keys), self._views, *self._shape)  # noqa: S101 (a caller's bug, no input)
         _write(self._rows_file.fileno(), content.tobytes(), start * self._views * self._row_bytes)
         os.fsync(self._rows_file.fileno())
         _write(self._keys_file.fileno(), b"".join(keys), start * _KEY_BYTES)

@@ -229,7 +229,7 @@ def _add_images(
             lambda done, total: advance(tranche.name, done, total) if advance else None,
         )
     else:
-        assert tranche.images_dir is not None  # discover sees to it  # noqa: S101 (for the type checker)
+        assert tranche.images_dir is not None  # noqa: S101 (discover sees to it)
         folder = tranche.images_dir
     number = int(tranche.name)
     folder, base = folder.resolve(), out_dir.resolve()
