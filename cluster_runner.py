@@ -70,7 +70,6 @@ def submit(
     from pipeline import base_weights as weights
     from pipeline.cluster.flink import jars
     from pipeline.cluster.job import JobSettings
-    from pipeline.privacy import owner_only
 
     config, cluster = cluster_settings.load(
         toml, data_root=data_root, output_root=output_root, base_weights=base_weights
@@ -93,9 +92,8 @@ def submit(
         layout.discover(config.data_root)
     if config.metadata is not None:
         config.metadata.password()
-    with owner_only():
-        folder.mkdir(parents=True, exist_ok=True)
-        place.write_text(JobSettings(config=config, cluster=cluster).model_dump_json(indent=2))
+    folder.mkdir(parents=True, exist_ok=True)
+    place.write_text(JobSettings(config=config, cluster=cluster).model_dump_json(indent=2))
     click.echo(slurm.submit(script))
 
 

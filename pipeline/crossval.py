@@ -17,7 +17,6 @@ from components.code_digest import code_digest
 from components.errors import InputError
 from pipeline import base_weights, config, launch
 from pipeline.config import NO_WEIGHTS, PipelineConfig
-from pipeline.privacy import owner_only
 
 if TYPE_CHECKING:
     from components.crossval import Cell
@@ -96,7 +95,7 @@ def crossval(
         settings, data_root=data_root, output_root=output_root, base_weights=base_weights
     )
     _check(chosen, recipes)
-    with owner_only(), launch.output_folder(chosen):
+    with launch.output_folder(chosen):
         _run(chosen, recipes, folds, seeds, keep_test_out)
 
 

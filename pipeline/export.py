@@ -21,7 +21,6 @@ from pipeline import record
 from pipeline.cli import output_root_option
 from pipeline.config import PipelineConfig
 from pipeline.predict import find_model
-from pipeline.privacy import owner_only
 from schema import features
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def export(ctx: click.Context, tflite: bool, output_root: Path, destination: Pat
     errors.print(
         Text(f"Converting and checking model {version}; this takes minutes. The log is {log}.")
     )
-    with owner_only(), native_output_to(log):
+    with native_output_to(log):
         models, refusals = _convert(source)
         if not refusals:
             write(destination, source, models)

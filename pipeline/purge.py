@@ -24,7 +24,6 @@ from pipeline import descent
 from pipeline.cli import output_root_option
 from pipeline.config import PipelineConfig
 from pipeline.launch import output_folder
-from pipeline.privacy import owner_only
 from pipeline.review import snapshot
 from schema import features
 
@@ -101,7 +100,7 @@ def purge(
     if not config.output_root.is_dir():
         raise InputError(f"There is no output folder {config.output_root}.")
     target = Target(clip, tranche)
-    with owner_only(), output_folder(config):
+    with output_folder(config):
         planned = plan(config, target)
         if planned.is_empty:
             raise InputError(f"{config.output_root} holds nothing of {target}; check its name.")
