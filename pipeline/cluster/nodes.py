@@ -6,11 +6,11 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Final, Self
 
+from components import processes
 from pipeline.cluster.allocation import Allocation
 from pipeline.cluster.pool import Order
 
@@ -66,12 +66,11 @@ class _Pool:
                 "--ntasks=1",
                 f"--nodelist={node}",
                 f"--job-name=beam-{node}",
-                sys.executable,
-                "-m",
-                "pipeline.cluster.pool",
+                *processes.python("pipeline.cluster.pool"),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=processes.environment(),
         )
         threading.Thread(target=self._listen, name=f"pool-{node}", daemon=True).start()
 

@@ -23,6 +23,7 @@ from apache_beam.portability.api import (
 )
 from google.protobuf import json_format, text_format
 
+from components import processes
 from pipeline.cluster.pool import Order
 
 _TIMEOUT: Final = 60.0  # seconds for a task manager to say what a worker has to know
@@ -33,8 +34,9 @@ class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
     def __init__(self) -> None:
         """Starts that process; it imports while the task manager starts."""
-        self._forker = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cluster.pool"],
+        self._forker = subprocess.Popen(  # noqa: S603 (a command of ours)
+            processes.python("pipeline.cluster.pool"),
+            env=processes.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

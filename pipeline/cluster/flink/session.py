@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
+from components import processes
 from components.errors import InputError
 from pipeline.cluster.allocation import Allocation, address_of
 from pipeline.cluster.flink import configuration, jars, keeper
@@ -51,7 +51,7 @@ class Session:
         self._allocation, self._java, self._jars = allocation, jars.java(), jars.place(job.jars)
         self._folder = job.folder
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        self._environment = dict(os.environ)
+        self._environment = processes.environment()
         self.workers_endpoint = f"localhost:{job.workers_port}"
         self.workers = allocation.workers
         address = allocation.address
@@ -154,7 +154,7 @@ class Session:
             f"-Dtaskmanager.resource-id={node}",
             f"-Dio.tmp.dirs={keeper.SCRATCH}",
         )
-        pool = [sys.executable, "-m", "pipeline.cluster.flink.pool", str(workers_port)]
+        pool = [*processes.python("pipeline.cluster.flink.pool"), str(workers_port)]
         self._keep(node, srun, [pool, task_manager], end)
 
     def _keep(
@@ -170,7 +170,7 @@ class Session:
             words += [keeper.SEPARATOR, *command] if words else command
         with self._log(name).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 (a command of ours)
-                [*prefix, sys.executable, "-m", "pipeline.cluster.flink.keeper", *words],
+                [*prefix, *processes.python("pipeline.cluster.flink.keeper"), *words],
                 stdin=subprocess.PIPE,  # held open as long as this process lives
                 stdout=log,
                 stderr=subprocess.STDOUT,
