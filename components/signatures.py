@@ -79,25 +79,28 @@ class ServingModule(tf.Module):
         image = preprocessing.scale_down(image, self._ingest_size)
         return preprocessing.fit_image(image, self._image_size, self._fit)
 
-    def _fitted_or_refused(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Reads one picture; one that cannot be read is black, and refused.
-
-        A dataset is the only place in a graph where an error can be caught.
-        """
-        read = tf.data.Dataset.from_tensors(encoded).map(lambda one: (self._fitted(one), False))
-        black = tf.zeros(self._square.shape, self._square.dtype)
-        instead = tf.data.Dataset.from_tensors((black, True))
-        return read.ignore_errors().concatenate(instead).take(1).get_single_element()
-
     def _chunk(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Answers a few pictures: probabilities, and which are refused."""
-        pictures, refused = tf.map_fn(
-            self._fitted_or_refused,
-            encoded,
-            fn_output_signature=(self._square, tf.TensorSpec([], tf.bool)),
-            parallel_iterations=DECODED_AT_ONCE,
+        """Answers a few pictures: probabilities, and which are refused.
+
+        A dataset is the only place in a graph where an error can be caught: pictures that
+        cannot be read are missing from it, and black ones are answered in their places.
+        """
+        count = tf.size(encoded)
+        read = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded)).map(
+            lambda place, one: (place, self._fitted(one)), num_parallel_calls=DECODED_AT_ONCE
         )
-        probabilities = self.model(tf.cast(pictures, tf.float32), training=False)
+        black = tf.zeros(self._square.shape, self._square.dtype)
+        instead = tf.data.Dataset.from_tensors((count, black))
+        places, pictures = (
+            read.ignore_errors().concatenate(instead).batch(CHUNK + 1).get_single_element()
+        )
+        last = tf.size(places) - 1
+        rows = tf.tensor_scatter_nd_update(
+            tf.fill([count + 1], last), places[:, tf.newaxis], tf.range(last + 1)
+        )[:count]
+        refused = rows == last
+        pictures = tf.cast(tf.gather(pictures, rows), tf.float32)
+        probabilities = self.model(pictures, training=False)
         return tf.where(refused[:, tf.newaxis], 0.0, probabilities), refused
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
