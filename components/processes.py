@@ -1,8 +1,14 @@
-"""How this project starts Python processes of its own."""
+"""How this project starts Python processes of its own, and what they do first."""
 
+import errno
+import io
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,3 +30,28 @@ def environment() -> dict[str, str]:
     others = os.environ.get("PYTHONPATH")
     path = f"{_ROOT}{os.pathsep}{others}" if others else str(_ROOT)
     return {**os.environ, "PYTHONPATH": path}
+
+
+class _Lossy(io.FileIO):
+    """A file of which the part that the disk has no space for is lost."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Writes as much as there is space for, and says that it was all."""
+        try:
+            super().write(data)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        return memoryview(data).nbytes
+
+
+def lose_output_on_full_disk() -> None:
+    """Lets this process go on when its log, standard output and error, cannot be written.
+
+    Beam's workers print what failed before they report it. Without space for the print
+    there would be no report, and the runner would wait for it for ever.
+    """
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(_Lossy(number, "w", closefd=False), errors="replace", write_through=True)
+        for number in (1, 2)
+    )

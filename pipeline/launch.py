@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,7 @@ STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on fro
 
 _GRACE: Final = 5.0  # seconds between asking the worker to end and ending it
 _POLL: Final = 0.5  # seconds between looks at a worker that says nothing
+_LEAST_SPACE: Final = 2**20  # bytes on the disk, less than which no step can end well
 _LOG_TAIL: Final = 64 * 1024  # bytes of the log that are searched for the last words
 
 
@@ -118,6 +120,18 @@ def last_words(log: Path) -> str:
     return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
 
 
+def _why_ended(status: int, log: Path) -> str:
+    """Why a worker left no record."""
+    if shutil.disk_usage(log.parent).free < _LEAST_SPACE:  # and the log breaks off anywhere
+        return (
+            f"There is no space left on the disk of {log.parent}. Make some, and the same"
+            " command goes on from the finished steps."
+        )
+    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    words = last_words(log)
+    return f"The worker process ended with {how}" + (f": {words}" if words else ".")
+
+
 def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
     data = "demo tranches" if config.data_root is None else short_path(config.data_root)
     console.print(
@@ -190,10 +204,7 @@ def _run(job: Job, console: Console) -> int:
         raise KeyboardInterrupt(STOPPED) from None
     result = records.read(record)
     if status != 0 or result is None or result.run_id != job.run_id:
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        reason = f"The worker process ended with {how}"
-        words = last_words(log)
-        result = _unfinished(job, view, f"{reason}: {words}" if words else f"{reason}.")
+        result = _unfinished(job, view, _why_ended(status, log))
         records.write(result, record)
     show_outcome(result, console)
     return result.exit_status

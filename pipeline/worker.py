@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from absl import logging as absl_logging
 from pydantic import BaseModel
 
-from components import progress
+from components import processes, progress
 from components.errors import DataError, InputError
 from pipeline import record
 from pipeline.config import PipelineConfig
@@ -342,6 +342,7 @@ def main() -> None:
     """Reads the job, works, writes OUT/run.json."""
     job = Job.model_validate_json(_read_line(0))
     _end_with_parent()
+    processes.lose_output_on_full_disk()
     faulthandler.enable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it at import
     logging.basicConfig(

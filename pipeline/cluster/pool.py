@@ -18,6 +18,8 @@ from typing import Final, NoReturn
 
 from pydantic import BaseModel
 
+from components import processes
+
 # Imported before workers are forked: all that TFX's and the project's functions stand on.
 _PRELOADED: Final = ("pipeline.pipeline", "apache_beam.runners.worker.sdk_worker_main")
 
@@ -104,6 +106,7 @@ def main() -> None:
     """Imports, then serves orders."""
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
+    processes.lose_output_on_full_disk()
     for module in _PRELOADED:
         importlib.import_module(module)
     gc.freeze()  # so that the workers share these pages
