@@ -6,7 +6,6 @@ Then the probabilities are calibrated on the eval split.
 A killed run goes on in the epoch where it was.
 """
 
-import csv
 import hashlib
 import json
 import shutil
@@ -25,6 +24,7 @@ from matplotlib.figure import Figure
 from tfx.components.trainer import fn_args_utils
 
 from components import calibration, model, progress, signatures
+from components.checkpoint import Checkpoint
 from components.frozen_features import FeatureCache, FreshFeatures
 from components.training_data import (
     CLASSES,
@@ -258,15 +258,6 @@ class ResumedEarlyStopping(keras.callbacks.EarlyStopping):
             self.on_epoch_end(int(row["epoch"]), row)
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Reads the epochs that CSVLogger wrote, the last row of each epoch."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    return list({row["epoch"]: row for row in rows}.values())
-
-
 def train_phase(
     trained: keras.Model,
     phase: Phase,
@@ -295,9 +286,7 @@ def train_phase(
     Returns:
       The figures of each epoch, those before an interruption included.
     """
-    backup.mkdir(parents=True, exist_ok=True)
-    best, final = backup / "best.weights.h5", backup / "final.weights.h5"
-    table = backup / "history.csv"
+    checkpoint = Checkpoint(backup)
     steps = phase.epochs * int(train.cardinality())
     warmup = steps // 10
     trained.compile(
@@ -313,41 +302,27 @@ def train_phase(
         metrics=["accuracy"],
         jit_compile=False,  # XLA on CPU trains this model ten times slower
     )
-    if not final.exists():
-        past = read_history(table)
-        lowest = min((row["val_loss"] for row in past), default=None)
+    checkpoint.restore(trained)
+    if not checkpoint.is_finished:
         trained.fit(
             train,
             validation_data=evaluation,
+            initial_epoch=len(checkpoint.history),
             epochs=phase.epochs,
             verbose=0,
             callbacks=[
-                keras.callbacks.ModelCheckpoint(
-                    str(best),
-                    save_best_only=True,
-                    save_weights_only=True,
-                    initial_value_threshold=lowest,
-                ),
-                ResumedEarlyStopping(past, monitor="val_loss", patience=patience),
-                keras.callbacks.CSVLogger(str(table), append=True),
+                ResumedEarlyStopping(checkpoint.history, monitor="val_loss", patience=patience),
                 keras.callbacks.TensorBoard(str(logs), write_graph=False),
                 ReportProgress(phase),
                 # Last: an epoch counts as done when everything about it is written.
-                keras.callbacks.BackupAndRestore(
-                    str(backup / "state"), double_checkpoint=True, delete_checkpoint=False
-                ),
+                checkpoint,
             ],
         )
         # What ran to its end has settled; the eval split is too small to know better.
-        if len(read_history(table)) < phase.epochs:
-            trained.load_weights(str(best))
-        whole = backup / "whole.weights.h5"
-        trained.save_weights(str(whole))
-        whole.rename(final)  # only ever there as a whole
-        shutil.rmtree(backup / "state")
-        best.unlink()
-    trained.load_weights(str(final))
-    return read_history(table)
+        if len(checkpoint.history) < phase.epochs:
+            checkpoint.restore_best(trained)
+        checkpoint.finish(trained)
+    return checkpoint.history
 
 
 def fit(

@@ -1,10 +1,11 @@
 """The folder of numbered versions that a server reads; a version is whole or not there."""
 
-import os
 import shutil
 import time
 from pathlib import Path
 from typing import Final
+
+from components import whole_folder
 
 # Servers look for numbered folders only (TensorFlow Serving's file system source).
 INCOMING: Final = ".incoming"
@@ -30,19 +31,7 @@ def push(model: Path, base: Path) -> Path:
     if incoming.exists():
         shutil.rmtree(incoming)
     shutil.copytree(model, incoming)
-    for folder, _, files in os.walk(incoming):
-        for name in (*files, "."):
-            _to_disk(Path(folder, name))
     versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
     version = base / str(max([int(time.time()), *(number + 1 for number in versions)]))
-    incoming.rename(version)
-    _to_disk(base)
+    whole_folder.publish(incoming, version)
     return version
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

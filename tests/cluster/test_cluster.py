@@ -123,28 +123,6 @@ def test_a_node_lost_in_transform_costs_a_retry_not_the_run(
     assert (states["Transform"], states["Pusher"]) == ("ran", "ran")
 
 
-def test_the_loss_of_the_job_manager_fails_the_job_and_a_resubmit_goes_on(
-    flink: None, cluster: Cluster, tranches: Path, tmp_path: Path
-) -> None:
-    on_flink = THREE_NODES | {"engine": "flink"}
-    job = cluster.submit(tmp_path / "out", tranches, on_flink)
-    job.reach("Transform: running")
-    _fails(job, "StandaloneSessionClusterEntrypoint")
-    assert "on n1 was lost; submit the run again and it goes on" in job.said
-    assert "Traceback" not in job.said
-    _goes_on(cluster.submit(job.out, tranches, on_flink))
-
-
-def test_the_loss_of_the_driver_fails_the_job_and_a_resubmit_goes_on(
-    cluster: Cluster, tranches: Path, tmp_path: Path
-) -> None:
-    job = cluster.submit(tmp_path / "out", tranches)
-    job.reach("Transform: running")
-    _fails(job, "pipeline.worker")
-    assert "The worker process ended with signal SIGKILL" in job.said
-    _goes_on(cluster.submit(job.out, tranches))
-
-
 def test_a_time_limit_in_training_requeues_the_job(
     cluster: Cluster, tranches: Path, tmp_path: Path
 ) -> None:
@@ -164,19 +142,35 @@ def test_a_time_limit_in_training_requeues_the_job(
     assert job.record["verdict"] == "pushed"
 
 
-def test_cancelled_at_five_moments_leaves_nothing_and_goes_on(
-    cluster: Cluster, tranches: Path, tmp_path: Path
+def test_a_job_that_lost_its_heart_or_was_cancelled_goes_on(
+    flink: None, cluster: Cluster, tranches: Path, tmp_path: Path
 ) -> None:
+    """One output folder: the job manager is killed, the driver, and five jobs are cancelled."""
+    out, on_flink = tmp_path / "out", THREE_NODES | {"engine": "flink"}
+    job = cluster.submit(out, tranches, on_flink)
+    job.reach("Transform: running")
+    _fails(job, "StandaloneSessionClusterEntrypoint")
+    assert "on n1 was lost; submit the run again and it goes on" in job.said
+    assert "Traceback" not in job.said
+
+    job = cluster.submit(out, tranches, on_flink)
+    job.reach("Transform: running")
+    assert "TrancheExampleGen: cached" in job.said
+    _fails(job, "pipeline.worker")
+    assert "The worker process ended with signal SIGKILL" in job.said
+
     moments = random.Random(5)  # noqa: S311 (drawn data, no secret)
     for _ in range(5):
-        job = cluster.submit(tmp_path / "out", tranches)
+        job = cluster.submit(out, tranches, on_flink)
         job.reach("TensorFlow Extended: running")
         time.sleep(moments.uniform(0, 40))
         cluster.call("cancel", job.number)
         assert gone(job) == {}
-    last = cluster.submit(tmp_path / "out", tranches)
+
+    last = cluster.submit(out, tranches, on_flink)
     assert last.end() == "COMPLETED", last.said
     assert last.record["verdict"] == "pushed"
+    assert last.states["TrancheExampleGen"] == "cached"
 
 
 def test_two_runs_on_one_database_do_not_mix(
@@ -245,12 +239,6 @@ def _fails(job: Job, program: str) -> None:
     assert job.end(60) == "FAILED"
     assert time.monotonic() - killed < 60
     assert gone(job) == {}
-
-
-def _goes_on(again: Job) -> None:
-    """After a loss in Transform, a resubmitted job uses what was finished, and completes."""
-    assert again.end() == "COMPLETED", again.said
-    assert (again.states["TrancheExampleGen"], again.states["Transform"]) == ("cached", "ran")
 
 
 def _kill(job: Job, host: str, *words: str) -> None:

@@ -1,6 +1,5 @@
 """Training on a small made-up split: balance, order, resumption, memory of epochs."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +47,7 @@ def test_training_exports_all_signatures_and_leaves_only_weights(
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "run" / "tensorboard").rglob("events.out.*"))
     left = {path.name for path in backup.rglob("*") if path.is_file()}
-    assert left == {"final.weights.h5", "history.csv"}
+    assert left == {"state.weights.h5", "history.json"}
 
     calibrated = summary["calibration"]
     low, high = calibration.TEMPERATURES
@@ -174,15 +173,8 @@ def test_interrupted_training_goes_on_in_its_epoch(
     assert [row["epoch"] for row in summary["phases"]["scratch"]] == [0, 1, 2]
 
 
-def test_early_stopping_remembers_the_epochs_before(tmp_path: Path) -> None:
-    table = tmp_path / "history.csv"
-    with table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["epoch", "val_loss"])
-        writer.writeheader()
-        writer.writerows({"epoch": n, "val_loss": loss} for n, loss in enumerate([1, 0.5, 0.7]))
-        writer.writerow({"epoch": 2, "val_loss": 0.6})
-    past = trainer.read_history(table)
-    assert [row["val_loss"] for row in past] == [1, 0.5, 0.6]
+def test_early_stopping_remembers_the_epochs_before() -> None:
+    past = [{"epoch": n, "val_loss": loss} for n, loss in enumerate([1, 0.5, 0.6])]
     stopping = trainer.ResumedEarlyStopping(past, monitor="val_loss", patience=2)
     stopping.set_model(keras.Sequential([keras.layers.Dense(1)]))
     stopping.on_train_begin()
