@@ -63,13 +63,15 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the epoch, and then removes the one before."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        lowest = min((row["val_loss"] for row in self.history), default=float("inf"))
+        lowest = min((row["val_loss"] for row in self.history), default=None)
         last = self._last()
         self.history.append({"epoch": epoch, **figures})
         incoming = self._incoming()
         self.model.save_weights(incoming / _WEIGHTS)
-        is_best = last is None or figures["val_loss"] < lowest
-        (incoming / _BEST).hardlink_to(incoming / _WEIGHTS if is_best else last / _BEST)
+        best = incoming / _WEIGHTS
+        if last is not None and lowest is not None and figures["val_loss"] >= lowest:
+            best = last / _BEST
+        (incoming / _BEST).hardlink_to(best)
         self._publish(incoming, str(epoch))
 
     def _last(self) -> Path | None:
