@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -235,6 +236,16 @@ def test_two_runs_do_not_share_an_output_folder(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def test_the_lock_of_a_killed_run_is_taken_over(tmp_path: Path) -> None:
+    process, _ = start(tmp_path)
+    process.kill()
+    process.communicate(timeout=20)
+    settings, lock = job(tmp_path).config, tmp_path / "out" / ".lock"
+    assert lock.read_text().startswith(f"process {process.pid} on ")
+    with launch.output_folder(settings):
+        assert lock.read_text().startswith(f"process {os.getpid()} on ")
 
 
 def test_the_demo_does_not_mix_with_own_data(tmp_path: Path) -> None:
