@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import secrets
 import selectors
 import shutil
 import signal
@@ -27,6 +26,7 @@ from pipeline import record as records
 from pipeline.config import PipelineConfig
 from pipeline.privacy import owner_only
 from pipeline.record import Counts, Outcome
+from pipeline.review import snapshot
 from pipeline.view import RunView, short_path, show_outcome
 from pipeline.worker import Job
 
@@ -55,9 +55,7 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
       KeyboardInterrupt: the user ended the run; so is the worker.
     """
     started = time.time()
-    run_id = datetime.fromtimestamp(started, UTC).strftime("%Y%m%dT%H%M%SZ")
-    if config.metadata is not None:  # others may start one in the same second
-        run_id += f"-{secrets.token_hex(3)}"
+    run_id = snapshot.new_name(config.output_root, started)
     _announce(config, run_id, console)
     base_weights.check(config)
     if config.metadata is not None:
