@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 from rich.console import Console
 
 from components import processes
-from components.errors import InputError
+from components.errors import InputError, memory_was_short
 from components.progress import EVENTS_FD
 from components.tranches import layout
 from pipeline import base_weights, beam, metadata_file
@@ -111,11 +111,16 @@ def supervise(
 
 
 def last_words(log: Path) -> str:
-    """The last line of a log that is not blank; the exception, if Python could say it."""
+    """What a log says last: that memory was short, or its last line that is not blank.
+
+    That is the exception, if Python could say it; whoever ran out of memory in C++ said it
+    before a trace of all threads.
+    """
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LOG_TAIL))
         lines = file.read().decode(errors="replace").splitlines()
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+    last = [line.strip()[:300] for line in reversed(lines) if line.strip()]
+    return next(filter(None, map(memory_was_short, last)), "") or next(iter(last), "")
 
 
 def _why_ended(status: int, log: Path) -> str:

@@ -279,6 +279,8 @@ def test_last_words_of_a_log(tmp_path: Path) -> None:
     assert launch.last_words(log) == "ValueError: \ufffd why"
     log.write_bytes(b"")
     assert launch.last_words(log) == ""
+    log.write_text("what():  std::bad_alloc\nFatal Python error: Aborted\n\nExtension modules: a\n")
+    assert launch.last_words(log).startswith("Memory was short (what():  std::bad_alloc); ")
 
 
 def test_an_unknown_label_refuses_the_data_before_anything_is_trained(tmp_path: Path) -> None:
