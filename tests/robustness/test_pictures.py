@@ -280,6 +280,8 @@ def faulty(self):
         os._exit(3)
     if comment == b"memory":
         hoard = bytearray(2 ** 31)
+    if comment == b"kill":
+        os.kill(os.getpid(), 9)
     if comment == b"hang":
         time.sleep(1000)
     return load(self)
@@ -346,6 +348,14 @@ def test_a_process_that_cannot_start_is_no_files_fault(planted: Path, tmp_path: 
     (planted / "sitecustomize.py").write_text("import os\nos._exit(7)\n")
     path = pictures.write(tmp_path, "good.png", encode(picture(60, 40)))
     with Converter() as converter, pytest.raises(RuntimeError, match=r"cannot be started: .*7"):
+        converter.convert(path, SIZE)
+
+
+def test_being_killed_is_no_files_fault(planted: Path, tmp_path: Path) -> None:
+    """With memory enough, the picture is there again: nothing remembers it as rejected."""
+    killing = encode(picture(60, 40), "JPEG", comment=b"kill")
+    path = pictures.write(tmp_path, "killing.jpg", killing)
+    with Converter() as converter, pytest.raises(MemoryError, match="was killed, twice"):
         converter.convert(path, SIZE)
 
 
