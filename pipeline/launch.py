@@ -33,6 +33,11 @@ from pipeline.worker import Job
 WORKER: Final = processes.python("pipeline.worker")
 STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
 
+# Nobody in here does that: it is a user, or the kernel.
+_KILLED: Final = (
+    "The worker process ended with signal SIGKILL, as the kernel ends it where memory is short;"
+    " with more of it the same command goes on from the finished steps."
+)
 _GRACE: Final = 5.0  # seconds between asking the worker to end and ending it
 _POLL: Final = 0.5  # seconds between looks at a worker that says nothing
 _LEAST_SPACE: Final = 2**20  # bytes on the disk, less than which no step can end well
@@ -207,7 +212,8 @@ def _run(job: Job, console: Console) -> int:
         raise KeyboardInterrupt(STOPPED) from None
     result = records.read(record)
     if status != 0 or result is None or result.run_id != job.run_id:
-        result = _unfinished(job, view, _why_ended(status, log))
+        reason = _KILLED if status == -signal.SIGKILL else _why_ended(status, log)
+        result = _unfinished(job, view, reason)
         records.write(result, record)
     show_outcome(result, console)
     return result.exit_status
