@@ -245,6 +245,13 @@ def _bound() -> None:
     used = re.search(r"VmSize:\s+(\d+) kB", status)
     assert used is not None  # noqa: S101 (for the type checker)
     most = 1024 * int(used[1]) + images.MAX_MEMORY_BYTES
+    _, limit = resource.getrlimit(resource.RLIMIT_AS)
+    # With less, pictures would be rejected that are none the worse for it.
+    if limit != resource.RLIM_INFINITY and limit < most:
+        raise MemoryError(
+            f"reading pictures may take {most >> 20:,} MiB, and the limit (ulimit -v) is"
+            f" {limit >> 20:,} MiB"
+        )
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

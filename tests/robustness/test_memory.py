@@ -11,6 +11,20 @@ from tests.e2e.running import ANEW, SETTINGS, Command, Ended, plain
 LIMITS = (400 * 2**20, 1200 * 2**20)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_too_little_address_space_ends_a_run(
+    tranches: Path, tmp_path: Path, tried: Callable[[str, int], None]
+) -> None:
+    """Beam has started servers by then, which would keep the process for ever."""
+    short = Command(tmp_path, "prlimit", f"--as={1100 * 2**20}")
+    ended = short.run(tmp_path / "out", "--data-root", str(tranches), **SETTINGS)
+    assert ended.status == 1, ended.text
+    assert "Memory was short" in plain(ended.text) and "Traceback" not in ended.text
+    assert not list((tmp_path / "out" / "data" / "tfrecords").glob("[0-9]*"))
+    tried("runs", 1)
+
+
 @pytest.mark.robustness_full
 @pytest.mark.timeout(2400)
 def test_a_run_short_of_memory_says_so_and_goes_on_with_more(
