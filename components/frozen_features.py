@@ -24,8 +24,8 @@ from components.training_data import Features, Pictures, decode, read_split, vie
 
 # Pictures that go through the frozen layers at once: about 500 MB at 320 px.
 BATCH_SIZE: Final = 16
-# Sets of features that are kept: of this training and of the one before.
-KEPT: Final = 2
+# Sets of features that are kept beside those of this training: of the one before.
+OTHERS_KEPT: Final = 1
 
 
 class FreshFeatures:
@@ -68,10 +68,12 @@ class FeatureCache:
 
     def __post_init__(self) -> None:
         """Makes the folder of this cache and removes old ones."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.touch()
-        by_age = sorted(self.root.iterdir(), key=lambda path: path.stat().st_mtime)
-        for abandoned in by_age[:-KEPT]:
+        folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.touch()
+        # Not of all: after a clock was set back, this one would be the oldest.
+        others = [path for path in self.root.iterdir() if path != folder]
+        for abandoned in sorted(others, key=lambda path: path.stat().st_mtime)[:-OTHERS_KEPT]:
             shutil.rmtree(abandoned)
 
     @property

@@ -27,8 +27,8 @@ def python(module: str) -> tuple[str, ...]:
 
 def environment() -> dict[str, str]:
     """Returns this process's environment, with which the command finds the project."""
-    others = os.environ.get("PYTHONPATH")
-    path = f"{_ROOT}{os.pathsep}{others}" if others else str(_ROOT)
+    others = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    path = os.pathsep.join(dict.fromkeys([str(_ROOT), *others]))
     return {**os.environ, "PYTHONPATH": path}
 
 

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import secrets
 import selectors
 import shutil
 import signal
@@ -19,7 +18,7 @@ from typing import IO, Any, Final
 from rich.console import Console
 
 from components import processes
-from components.errors import InputError
+from components.errors import InputError, memory_was_short
 from components.progress import EVENTS_FD
 from components.tranches import layout
 from pipeline import base_weights, beam, metadata_file
@@ -27,12 +26,18 @@ from pipeline import record as records
 from pipeline.config import PipelineConfig
 from pipeline.privacy import owner_only
 from pipeline.record import Counts, Outcome
+from pipeline.review import snapshot
 from pipeline.view import RunView, short_path, show_outcome
 from pipeline.worker import Job
 
 WORKER: Final = processes.python("pipeline.worker")
 STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
 
+# Nobody in here does that: it is a user, or the kernel.
+_KILLED: Final = (
+    "The worker process ended with signal SIGKILL, as the kernel ends it where memory is short;"
+    " with more of it the same command goes on from the finished steps."
+)
 _GRACE: Final = 5.0  # seconds between asking the worker to end and ending it
 _POLL: Final = 0.5  # seconds between looks at a worker that says nothing
 _LEAST_SPACE: Final = 2**20  # bytes on the disk, less than which no step can end well
@@ -55,9 +60,7 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
       KeyboardInterrupt: the user ended the run; so is the worker.
     """
     started = time.time()
-    run_id = datetime.fromtimestamp(started, UTC).strftime("%Y%m%dT%H%M%SZ")
-    if config.metadata is not None:  # others may start one in the same second
-        run_id += f"-{secrets.token_hex(3)}"
+    run_id = snapshot.new_name(config.output_root, started)
     _announce(config, run_id, console)
     base_weights.check(config)
     if config.metadata is not None:
@@ -113,11 +116,16 @@ def supervise(
 
 
 def last_words(log: Path) -> str:
-    """The last line of a log that is not blank; the exception, if Python could say it."""
+    """What a log says last: that memory was short, or its last line that is not blank.
+
+    That is the exception, if Python could say it; whoever ran out of memory in C++ said it
+    before a trace of all threads.
+    """
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LOG_TAIL))
         lines = file.read().decode(errors="replace").splitlines()
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+    last = [line.strip()[:300] for line in reversed(lines) if line.strip()]
+    return next(filter(None, map(memory_was_short, last)), "") or next(iter(last), "")
 
 
 def _why_ended(status: int, log: Path) -> str:
@@ -204,7 +212,8 @@ def _run(job: Job, console: Console) -> int:
         raise KeyboardInterrupt(STOPPED) from None
     result = records.read(record)
     if status != 0 or result is None or result.run_id != job.run_id:
-        result = _unfinished(job, view, _why_ended(status, log))
+        reason = _KILLED if status == -signal.SIGKILL else _why_ended(status, log)
+        result = _unfinished(job, view, reason)
         records.write(result, record)
     show_outcome(result, console)
     return result.exit_status

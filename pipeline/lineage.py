@@ -119,7 +119,7 @@ class Lineage:
     def runs(self) -> list[mlmd.Context]:
         """The pipeline runs, oldest first."""
         runs = self._store.get_contexts_by_type("pipeline_run")
-        return sorted(runs, key=lambda run: (run.create_time_since_epoch, run.id))
+        return sorted(runs, key=lambda run: run.id)  # no time: the clock may have been set back
 
     def run(self, run_id: str) -> mlmd.Context | None:
         """The run of that id, if it reached the pipeline."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import InputError
+from components.errors import InputError, memory_was_short
 from pipeline import record
 from pipeline.config import PipelineConfig
 from pipeline.lineage import Artifact, Lineage, Outputs
@@ -73,7 +73,10 @@ def judge(
 def sentence(error: BaseException) -> str:
     """Says in one line what was raised."""
     text = str(error).strip().partition("\n")[0] or type(error).__name__
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, InputError):
+        return text
+    words = f"{type(error).__name__}: {text}"
+    return memory_was_short(words) or words
 
 
 def promise_missed(wanted_accuracy: float, overall: dict[str, Any]) -> list[Finding]:

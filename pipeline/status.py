@@ -74,7 +74,7 @@ def status(output_root: Path, as_json: bool) -> None:
     if config.metadata_path.exists() or not snapshot.runs(config.output_root):
         runs, models = read(Lineage(config.metadata_path))
     runs += _stopped(config.output_root, [run.run_id for run in runs])
-    runs.sort(key=lambda run: (run.started, run.run_id))
+    runs.sort(key=lambda run: run.run_id)  # in the order of their beginning
     if as_json:
         content = {
             "runs": [asdict(run) for run in runs],

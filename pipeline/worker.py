@@ -360,4 +360,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception:
+        logging.exception("the worker failed")
+        # At once: to free what a failure has left half started, gRPC's servers wait for ever.
+        os._exit(1)

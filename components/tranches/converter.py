@@ -47,6 +47,10 @@ class _Ended(Exception):
     """The process ended in the midst of a file, or had to be ended; says how."""
 
 
+class _Killed(_Ended):
+    """The kernel ended it, as it does when memory is short; no file can."""
+
+
 class Converter:
     """One process that converts one file after the other.
 
@@ -69,6 +73,7 @@ class Converter:
         Raises:
           ImageRejected: the file cannot or must not be used.
           RuntimeError: the process cannot be started, or was stopped from outside.
+          MemoryError: it was killed twice; that is the machine's fault, not the file's.
         """
         fields, jpeg = self._ask("convert", path, size)
         return ConvertedImage(jpeg=jpeg, **fields)
@@ -107,6 +112,9 @@ class Converter:
             # Once more, in a fresh process: the machine may have been short of memory.
             try:
                 fields, picture = self._try(request)
+            except _Killed as error:
+                # Rejected, the picture would be missing from then on, with memory enough.
+                raise MemoryError(f"a process that reads pictures {error}, twice") from None
             except _Ended as error:
                 raise ImageRejected(f"reading it {error}, twice") from None
         if reason := fields.pop("rejected", None):
@@ -207,6 +215,8 @@ def _read(process: "subprocess.Popen[bytes]", count: int, deadline: float, secon
         chunk = os.read(descriptor, count - len(content))
         if not chunk:
             status = process.wait()
+            if status == -signal.SIGKILL:
+                raise _Killed("was killed")
             how = f"status {status}" if status >= 0 else signal.Signals(-status).name
             raise _Ended(f"crashes the decoder ({how})")
         content += chunk
@@ -235,6 +245,13 @@ def _bound() -> None:
     used = re.search(r"VmSize:\s+(\d+) kB", status)
     assert used is not None  # noqa: S101 (for the type checker)
     most = 1024 * int(used[1]) + images.MAX_MEMORY_BYTES
+    _, limit = resource.getrlimit(resource.RLIMIT_AS)
+    # With less, pictures would be rejected that are none the worse for it.
+    if limit != resource.RLIM_INFINITY and limit < most:
+        raise MemoryError(
+            f"reading pictures may take {most >> 20:,} MiB, and the limit (ulimit -v) is"
+            f" {limit >> 20:,} MiB"
+        )
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

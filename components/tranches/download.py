@@ -23,12 +23,14 @@ from typing import Annotated, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+import urllib3
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from components.errors import InputError
 from components.tranches import layout
 
 _CHUNK: Final = 2**14  # what a break may lose, at most
+_HEAD: Final = 64  # bytes that tell a web page
 _MAX_BYTES: Final = 500 * 2**30  # no tranche is as large; an answer without an end is
 _RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_RETRY_AFTER: Final = 60.0
@@ -70,12 +72,16 @@ class Patience:
       read_seconds: for the next bytes of an answer.
       attempts: tries in a row that bring nothing new before giving up.
       backoff_seconds: pause after the first of them; doubles with each.
+      window_seconds: for which the pace of an answer is looked at.
+      least_pace: bytes a second, over such a window, less than which is given up.
     """
 
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
     attempts: int = 5
     backoff_seconds: float = 1.0
+    window_seconds: float = 60.0
+    least_pace: float = 1024.0  # two weeks for a gigabyte
 
 
 class _Retry(Exception):
@@ -265,7 +271,7 @@ class _File:
                 stream=True,
                 timeout=(patience.connect_seconds, patience.read_seconds),
             ) as answer:
-                self._receive(answer, offset)
+                self._receive(answer, offset, patience)
         except (
             requests.exceptions.InvalidSchema,
             requests.exceptions.InvalidURL,
@@ -276,10 +282,10 @@ class _File:
             raise InputError(
                 f"{_shown(self.location)} cannot be fetched: {_reason(error)}; check the address."
             ) from error
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _Retry(_reason(error)) from error
 
-    def _receive(self, answer: requests.Response, offset: int) -> None:
+    def _receive(self, answer: requests.Response, offset: int, patience: Patience) -> None:
         """Checks the answer's head and writes its body to the `.part` file."""
         if answer.status_code in _RETRIED_STATUS:
             raise _Retry(f"the server answers {answer.status_code}", _retry_after(answer))
@@ -302,12 +308,25 @@ class _File:
         if total is not None:
             self._need_room(total - start)
         self._note(answer)
+        began, before, head = time.monotonic(), start, b""
         with self.part.open("r+b" if start else "wb") as writer:
             writer.seek(start)
-            for chunk in answer.iter_content(_CHUNK):
-                if writer.tell() == 0 and _looks_like_html(chunk):
-                    raise self._web_page()
+            # Whatever has come, however little: who waits for more has no clock.
+            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+                if writer.tell() == len(head) < _HEAD:
+                    head += chunk
+                    if _looks_like_html(head):
+                        raise self._web_page()
                 writer.write(chunk)
+                seconds = time.monotonic() - began
+                if seconds > patience.window_seconds:
+                    if writer.tell() - before < patience.least_pace * seconds:
+                        raise InputError(
+                            f"{_shown(self.location)} comes too slowly, {writer.tell() - before:,}"
+                            f" bytes in {seconds:.0f} seconds; try again later, it goes on where"
+                            " it was."
+                        )
+                    began, before = time.monotonic(), writer.tell()
                 if writer.tell() > (_MAX_BYTES if total is None else total):
                     self._forget()
                     raise InputError(f"{_shown(self.location)} sends more than the file's size.")
@@ -392,7 +411,7 @@ def _reason(error: Exception) -> str:
         return "it redirects in a circle"
     if isinstance(error, requests.exceptions.ConnectionError):
         return "no connection"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, urllib3.exceptions.HTTPError):
         return "the connection broke off"
     return "the address cannot be used"
 
@@ -417,7 +436,7 @@ def _retry_after(answer: requests.Response) -> float:
 
 
 def _looks_like_html(chunk: bytes) -> bool:
-    return chunk[:64].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    return chunk[:_HEAD].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _sha256(path: Path) -> str:

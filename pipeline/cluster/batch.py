@@ -2,10 +2,10 @@
 
 import hashlib
 import shlex
-import sys
 from pathlib import Path
 from typing import Final
 
+from components import processes
 from pipeline.cluster.settings import ClusterSettings
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -49,8 +49,9 @@ def script(cluster: ClusterSettings, settings: Path, folder: Path) -> str:
         "umask 077",
         *(f"module load {shlex.quote(module)}" for module in cluster.modules),
         f"cd {shlex.quote(str(_ROOT))}",
+        f"export PYTHONPATH={shlex.quote(processes.environment()['PYTHONPATH'])}",
         # exec: Slurm's signals are for this process.
-        f"exec {shlex.quote(sys.executable)} -m pipeline.cluster.job {shlex.quote(str(settings))}",
+        f"exec {shlex.join([*processes.python('pipeline.cluster.job'), str(settings)])}",
     ]
     return "\n".join(lines) + "\n"
 

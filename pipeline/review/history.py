@@ -24,7 +24,7 @@ def history(output_root: Path, lineage: Lineage | None, run_id: str) -> list[Pas
     runs = _pipeline_runs(lineage, run_id) if lineage else []
     known = {run.run_id for run in runs}
     runs += [_stopped(run, run.run_id == run_id) for run in snapshot.stopped(output_root, known)]
-    return sorted(runs, key=lambda run: (run.started, run.run_id))
+    return sorted(runs, key=lambda run: run.run_id)  # in the order of their beginning
 
 
 def _pipeline_runs(lineage: Lineage, run_id: str) -> list[PastRun]:

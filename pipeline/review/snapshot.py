@@ -6,7 +6,10 @@ later run has long since put other tables into OUT/data.
 
 import json
 import platform
+import re
+import secrets
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +23,8 @@ from pipeline.record import Counts, Stage, Verdict
 from pipeline.review.contents import Contradiction, Reject
 
 FILE_NAME: Final = "run.json"
+_TIME_FORMAT: Final = "%Y%m%dT%H%M%SZ"
+_TIME: Final = re.compile(r"\d{8}T\d{6}Z")
 PACKAGES: Final = (
     "lookdeep-posture",
     "tfx",
@@ -62,6 +67,22 @@ class Snapshot(BaseModel):
     versions: dict[str, str] = {}
     verdict: Verdict | None = None
     failure: str = ""
+
+
+def new_name(output_root: Path, started: float) -> str:
+    """Names a run: by its time, so that names tell the order, and as no other run is named.
+
+    Args:
+      output_root: of the runs.
+      started: when the command was given, seconds since 1970. Where the clock was set back,
+        the second after the last run's counts instead.
+    """
+    time = datetime.fromtimestamp(started, UTC)
+    times = [match[0] for name in runs(output_root) if (match := _TIME.match(name))]
+    if times:
+        last = datetime.strptime(max(times), _TIME_FORMAT).replace(tzinfo=UTC)
+        time = max(time, last + timedelta(seconds=1))
+    return f"{time.strftime(_TIME_FORMAT)}-{secrets.token_hex(3)}"
 
 
 def folder(output_root: Path, run_id: str) -> Path:

@@ -75,6 +75,13 @@ def test_the_script_asks_for_what_the_settings_say(tmp_path: Path) -> None:
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)  # noqa: S607 (whichever is on the PATH)
 
 
+def test_the_script_starts_the_job_of_this_project(tmp_path: Path) -> None:
+    script = batch.script(ClusterSettings(), tmp_path / "absent.json", tmp_path)
+    done = subprocess.run(["bash"], input=script, text=True, capture_output=True, cwd=tmp_path)  # noqa: S607 (whichever is on the PATH)
+    assert str(Path(batch.__file__).with_name("job.py")) in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f"'{tmp_path / 'absent.json'}'")
+
+
 @pytest.mark.parametrize("engine", ["srun", "flink"])
 def test_no_node_or_job_is_in_the_cache_key(engine: Literal["srun", "flink"]) -> None:
     few = engines.beam_args(ClusterSettings(engine=engine, nodes=2))

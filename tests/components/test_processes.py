@@ -1,8 +1,11 @@
-"""What the project's processes do first."""
+"""How the project's processes are started, and what they do first."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from components import processes
 
@@ -32,3 +35,35 @@ def test_a_failure_is_reported_on_a_disk_without_space_for_its_log(tmp_path: Pat
         )
     assert done.returncode == 0
     assert "division by zero" in said.read_text()
+
+
+PATH = "from components import processes; print(processes.environment()['PYTHONPATH'])"
+
+
+def _path_of_a_child() -> str:
+    """PYTHONPATH as a started process hands it on."""
+    done = subprocess.run(  # noqa: S603 (a command of ours)
+        [sys.executable, "-P", "-c", PATH],
+        env=processes.environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("others", [None, "/one:/two", "/one:", ":"])
+def test_the_path_does_not_grow_from_start_to_start(
+    monkeypatch: pytest.MonkeyPatch, others: str | None
+) -> None:
+    if others is None:
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+    else:
+        monkeypatch.setenv("PYTHONPATH", others)
+    path = processes.environment()["PYTHONPATH"]
+    assert _path_of_a_child() == path
+    folders = path.split(os.pathsep)
+    assert folders[0] == str(processes._ROOT)
+    assert set(folders[1:]) == {name for name in (others or "").split(os.pathsep) if name}
+    assert "" not in folders, "it would stand for the current folder"

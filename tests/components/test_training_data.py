@@ -1,5 +1,7 @@
 """Order, balance and views of an epoch, from pictures and from stored features."""
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,3 +178,15 @@ def test_other_weights_are_another_cache_and_old_ones_go(
     folders.append(FeatureCache(tmp_path, other, [model.POOL], 2, 1.0).folder)
     assert len(set(folders)) == 3
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folders[1:]}
+
+
+def test_features_of_this_training_stay_also_after_the_clock_was_set_back(
+    files: list[str], posture_model: keras.Model, tmp_path: Path
+) -> None:
+    for views in (1, 2):
+        tomorrow = time.time() + 86_400 + views
+        folder = FeatureCache(tmp_path, posture_model, [model.POOL], views, 1.0).folder
+        os.utime(folder, (tomorrow, tomorrow))
+    cache = FeatureCache(tmp_path, posture_model, [model.POOL], 3, 1.0)
+    assert len(cache.features(files, lambda done, total: None)[model.POOL].labels) == len(LABELS)
+    assert set(tmp_path.iterdir()) == {folder, cache.folder}

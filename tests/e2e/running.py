@@ -5,13 +5,18 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from pipeline.lineage import sqlite
 from pipeline.review import formats
+from pipeline.seals import Seals
 from schema import features
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +34,10 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+# What every run does anew, whatever is in the cache.
+ANEW = {"Master table", "LatestBlessedModel", "ReviewPage"}
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended; `record` is OUT/run.json as it left it."""
@@ -44,6 +53,36 @@ class Ended:
         return {step["name"]: step["state"] for step in self.record["components"]}
 
     @property
+    def ran(self) -> set[str]:
+        """The steps whose work this run did itself."""
+        return {name for name, state in self.states.items() if state == "ran"}
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """The names of each split's images; examples themselves have no one order of bytes."""
+        (folder,) = (self.out / "artifacts/TrancheExampleGen/examples").iterdir()
+        names = {}
+        for split in (features.TRAIN, features.EVAL, features.TEST):
+            files = [str(path) for path in (folder / f"Split-{split}").iterdir()]
+            records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+            examples = map(tf.train.Example.FromString, records)
+            names[split] = sorted(
+                example.features.feature[features.FILE_NAME].bytes_list.value[0].decode()
+                for example in examples
+            )
+        return names
+
+    def assert_as_good_as(self, other: "Ended") -> None:
+        """Checks that both were pushed with the same result, and that this one left all whole."""
+        assert self.status == other.status == 0, self.text
+        for key in ("verdict", "counts", "accuracy"):
+            assert self.record[key] == other.record[key], key
+        assert self.splits == other.splits
+        place = self.out / "metadata.sqlite"
+        store = sqlite(place, mlmd.SqliteMetadataSourceConfig.READWRITE)
+        assert Seals(self.out / "seals", self.out / "artifacts", store).check() == []
+
+    @property
     def page_text(self) -> str:
         """What a reader sees on the review page, roughly: without tags, spaces single and plain."""
         page = Path(self.record["paths"]["review"]).read_text(encoding="utf-8")
@@ -52,10 +91,16 @@ class Ended:
 
 
 class Command:
-    """The command line, with the settings of a test written to a TOML file."""
+    """The command line, with the settings of a test written to a TOML file.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Args:
+      folder: for that file.
+      within: a command that runs the rest of its command line in a setting of its own,
+        such as `env TZ=UTC`.
+    """
+
+    def __init__(self, folder: Path, *within: str) -> None:
+        self._folder, self._within = folder, within
 
     def run(self, out: Path, *flags: str, **settings: Any) -> Ended:
         """Runs local_runner.py on `out`."""
@@ -70,13 +115,12 @@ class Command:
 
     def start(self, *arguments: object, **streams: Any) -> "subprocess.Popen[str]":
         """Starts a script of the project, with streams as `subprocess.Popen` takes them."""
-        command = [sys.executable, *map(str, arguments)]
-        return subprocess.Popen(command, cwd=ROOT, text=True, **streams)  # noqa: S603 (ours)
+        return subprocess.Popen(self._line(arguments), cwd=ROOT, text=True, **streams)  # noqa: S603 (ours)
 
     def call(self, *arguments: object, out: Path) -> Ended:
         """Runs a script of the project."""
         done = subprocess.run(  # noqa: S603 (a command of ours)
-            [sys.executable, *map(str, arguments)],
+            self._line(arguments),
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -85,6 +129,9 @@ class Command:
         path = out / "run.json"
         record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return Ended(done.returncode, done.stdout + done.stderr, out, record)
+
+    def _line(self, arguments: Iterable[object]) -> list[str]:
+        return [*self._within, sys.executable, *map(str, arguments)]
 
 
 def plain(text: str) -> str:

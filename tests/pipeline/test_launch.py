@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -128,7 +129,8 @@ def test_a_worker_that_ignores_sigterm_is_killed(
     [
         ("emit('stage', name='A', state='running')\nos.abort()", "ended with signal SIGABRT"),
         ("raise ValueError('some reason')", "ended with status 1: ValueError: some reason"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "ended with signal SIGKILL"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL, as the kernel ends it where memory is"),
+        ("raise MemoryError", "ended with status 1: Memory was short (MemoryError); with more"),
         ("pass", "ended with status 0"),
     ],
 )
@@ -237,6 +239,16 @@ def test_two_runs_do_not_share_an_output_folder(tmp_path: Path) -> None:
         process.communicate(timeout=20)
 
 
+def test_the_lock_of_a_killed_run_is_taken_over(tmp_path: Path) -> None:
+    process, _ = start(tmp_path)
+    process.kill()
+    process.communicate(timeout=20)
+    settings, lock = job(tmp_path).config, tmp_path / "out" / ".lock"
+    assert lock.read_text().startswith(f"process {process.pid} on ")
+    with launch.output_folder(settings):
+        assert lock.read_text().startswith(f"process {os.getpid()} on ")
+
+
 def test_the_demo_does_not_mix_with_own_data(tmp_path: Path) -> None:
     settings = config.load(None, output_root=tmp_path)
     record.write(record.Outcome(run_id="r0", verdict="pushed", demo=False), settings.record_path)
@@ -268,6 +280,8 @@ def test_last_words_of_a_log(tmp_path: Path) -> None:
     assert launch.last_words(log) == "ValueError: \ufffd why"
     log.write_bytes(b"")
     assert launch.last_words(log) == ""
+    log.write_text("what():  std::bad_alloc\nFatal Python error: Aborted\n\nExtension modules: a\n")
+    assert launch.last_words(log).startswith("Memory was short (what():  std::bad_alloc); ")
 
 
 def test_an_unknown_label_refuses_the_data_before_anything_is_trained(tmp_path: Path) -> None:

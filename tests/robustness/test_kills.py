@@ -14,9 +14,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.lineage import sqlite
-from pipeline.seals import Seals
-from schema import features
-from tests.e2e.running import SETTINGS, Command, Ended
+from tests.e2e.running import ANEW, SETTINGS, Command, Ended
 
 # In the order of a run. The first ones come before the pipeline.
 STEPS = (
@@ -25,8 +23,6 @@ STEPS = (
     *("ServingCheck", "Predictor", "Pusher", "ReviewPage"),
 )
 SOME_STEPS = ("TFRecords", "Transform", "Trainer", "Evaluator", "Pusher")
-# What each run does anew, and what is done once more if it is killed between deed and record.
-ANEW = {"LatestBlessedModel", "ReviewPage", "Pusher"}
 LONGEST = 400.0  # seconds that a step may let wait for it
 
 
@@ -73,13 +69,10 @@ class Killed:
         return running
 
 
-def _store(out: Path) -> mlmd.ConnectionConfig:
-    return sqlite(out / "metadata.sqlite", mlmd.SqliteMetadataSourceConfig.READWRITE)
-
-
 def _finished(out: Path) -> Counter[str]:
     """How often each component ran to its end."""
-    store = metadata_store.MetadataStore(_store(out))
+    place = sqlite(out / "metadata.sqlite", mlmd.SqliteMetadataSourceConfig.READONLY)
+    store = metadata_store.MetadataStore(place)
     nodes: Counter[str] = Counter()
     for execution in store.get_executions():
         if execution.last_known_state == mlmd.Execution.COMPLETE:
@@ -89,29 +82,17 @@ def _finished(out: Path) -> Counter[str]:
     return nodes
 
 
-def _splits(out: Path) -> dict[str, list[str]]:
-    """The names of each split's images; examples themselves have no one order of bytes."""
-    import tensorflow as tf
-
-    (folder,) = (out / "artifacts/TrancheExampleGen/examples").iterdir()
-    names = {}
-    for split in (features.TRAIN, features.EVAL, features.TEST):
-        files = [str(path) for path in (folder / f"Split-{split}").iterdir()]
-        records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
-        examples = map(tf.train.Example.FromString, records)
-        names[split] = sorted(
-            example.features.feature[features.FILE_NAME].bytes_list.value[0].decode()
-            for example in examples
-        )
-    return names
-
-
-@pytest.mark.robustness_full
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param(SOME_STEPS, marks=pytest.mark.timeout(1500), id="five times"),
-        pytest.param(STEPS + STEPS, marks=pytest.mark.timeout(3600), id="thirty times"),
+        pytest.param(
+            SOME_STEPS, marks=[pytest.mark.slow, pytest.mark.timeout(1500)], id="five times"
+        ),
+        pytest.param(
+            STEPS + STEPS,
+            marks=[pytest.mark.robustness_full, pytest.mark.timeout(3600)],
+            id="thirty times",
+        ),
     ],
 )
 def test_a_run_that_is_killed_goes_on(
@@ -129,19 +110,14 @@ def test_a_run_that_is_killed_goes_on(
         if run.in_step(step, draws.uniform(0, 2), power=number % 2 == 0):
             tried("runs killed", 1)
     ended = command.run(out, "--data-root", str(tranches), **SETTINGS)
-    assert ended.status == first.status == 0, ended.text
-    assert ended.record["verdict"] == first.record["verdict"]
-    assert ended.record["counts"] == first.record["counts"]
-    assert _splits(out) == _splits(first.out)
-    assert ended.record["accuracy"] == first.record["accuracy"]
+    ended.assert_as_good_as(first)
     again = {node: count for node, count in _finished(out).items() if count > 1}
-    assert set(again) <= ANEW, "a finished component ran again"
-    seals = Seals(out / "seals", out / "artifacts", _store(out))
-    assert seals.check() == [], "ML Metadata has an artifact that is not whole"
+    # A push is done once more if it is killed between deed and record.
+    assert set(again) <= ANEW | {"Pusher"}, "a finished component ran again"
     assert not list((out / "serving").rglob(".incoming"))
 
 
-@pytest.mark.robustness_full
+@pytest.mark.slow
 def test_ctrl_c_ends_all_of_it_and_says_so_in_a_line(
     command: Command, tranches: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import struct
+import subprocess
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components import processes
 from components.tranches import images
 from components.tranches.converter import Converter
 from components.tranches.images import ImageRejected
@@ -280,6 +282,8 @@ def faulty(self):
         os._exit(3)
     if comment == b"memory":
         hoard = bytearray(2 ** 31)
+    if comment == b"kill":
+        os.kill(os.getpid(), 9)
     if comment == b"hang":
         time.sleep(1000)
     return load(self)
@@ -346,6 +350,28 @@ def test_a_process_that_cannot_start_is_no_files_fault(planted: Path, tmp_path: 
     (planted / "sitecustomize.py").write_text("import os\nos._exit(7)\n")
     path = pictures.write(tmp_path, "good.png", encode(picture(60, 40)))
     with Converter() as converter, pytest.raises(RuntimeError, match=r"cannot be started: .*7"):
+        converter.convert(path, SIZE)
+
+
+def test_a_limit_below_what_a_picture_may_take_is_named() -> None:
+    reader = processes.python("components.tranches.converter")
+    done = subprocess.run(  # noqa: S603 (our own module)
+        ["prlimit", f"--as={2**30}", *reader],  # noqa: S607 (the system's own command)
+        env=processes.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "MemoryError: reading pictures may take 1," in done.stderr
+    assert "the limit (ulimit -v) is 1,024 MiB" in done.stderr
+
+
+def test_being_killed_is_no_files_fault(planted: Path, tmp_path: Path) -> None:
+    """With memory enough, the picture is there again: nothing remembers it as rejected."""
+    killing = encode(picture(60, 40), "JPEG", comment=b"kill")
+    path = pictures.write(tmp_path, "killing.jpg", killing)
+    with Converter() as converter, pytest.raises(MemoryError, match="was killed, twice"):
         converter.convert(path, SIZE)
 
 

@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Habits:
     extra_range: int = 0  # how far Content-Range is off
     cut: list[int | None] = field(default_factory=list)  # bytes before breaking off, by answer
     stall: bool = False  # instead of breaking off
+    trickle: float | None = None  # seconds before each byte
     statuses: list[int] = field(default_factory=list)  # before answering properly
     redirect: str | None = None
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -93,6 +95,8 @@ def server() -> Iterator[Server]:
             cut = habits.cut.pop(0) if habits.cut else None
             if cut is not None:
                 body = body[:cut]
+            if habits.trickle is not None:
+                return self.send_slowly(body, habits.trickle)
             if habits.chunked:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
                 if cut is None:
@@ -105,6 +109,17 @@ def server() -> Iterator[Server]:
                     closing.wait(10)
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
+            return None
+
+        def send_slowly(self, body: bytes, seconds: float) -> None:
+            if habits.chunked:  # one chunk, so that its bytes alone come slowly
+                self.wfile.write(b"%x\r\n" % len(body))
+            with suppress(ConnectionError):  # who asked has given up
+                for byte in body:
+                    if closing.wait(seconds):
+                        break
+                    self.wfile.write(bytes([byte]))
+            self.close_connection = True
 
         def head(self, status: int, headers: dict[str, str]) -> None:
             self.send_response(status)
@@ -338,8 +353,9 @@ def test_a_server_that_promises_too_much_is_not_waited_for(
     server: Server, spec: Callable[..., Path], tmp_path: Path
 ) -> None:
     server.habits.extra_length = 1000
-    fails(spec(server.url), tmp_path / "root", "the connection broke off")
-    assert len(server.habits.asked) <= 1 + PATIENT.attempts
+    download(spec(server.url), tmp_path / "root", patience=PATIENT)  # all that the SHA-256 needs
+    assert (tmp_path / "root" / layout.zip_name("3")).read_bytes() == IMAGES
+    assert len(server.habits.asked) == 2
 
 
 def test_a_server_that_promises_too_little_is_found_out(
@@ -366,6 +382,40 @@ def test_a_server_that_is_silent_is_waited_for_within_bounds(
     started = time.monotonic()
     fails(spec(server.url), tmp_path / "root", "did not answer in time")
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_server_that_trickles_is_given_up(
+    server: Server, spec: Callable[..., Path], tmp_path: Path, chunked: bool
+) -> None:
+    server.habits.chunked, server.habits.trickle = chunked, 0.02  # far more often than it may
+    destination = tmp_path / "data"
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"comes too slowly, \d+ bytes in 1 seconds"):
+        download(spec(server.url), destination, patience=replace(PATIENT, window_seconds=1))
+    assert time.monotonic() - started < 10
+    assert len(server.habits.asked) == 1
+    # Not in vain: the next call goes on.
+    server.habits.trickle = None
+    download(spec(server.url), destination, patience=PATIENT)
+    assert (destination / layout.zip_name("3")).read_bytes() == IMAGES
+    assert "Range" in server.habits.asked[1]
+
+
+def test_a_slow_server_that_keeps_the_pace_is_not_given_up(
+    server: Server, spec: Callable[..., Path], tmp_path: Path
+) -> None:
+    server.habits.content, server.habits.trickle = IMAGES[:100], 0.01
+    slow = replace(PATIENT, window_seconds=0.2, least_pace=10)
+    download(spec(server.url, sha256(IMAGES[:100])), tmp_path / "data", patience=slow)
+
+
+def test_a_web_page_that_comes_in_pieces_is_found_out(
+    server: Server, spec: Callable[..., Path], tmp_path: Path
+) -> None:
+    server.habits.content, server.habits.trickle = b"  <!DOCTYPE html><html></html>", 0.01
+    with pytest.raises(InputError, match="web page"):
+        download(spec(server.url), tmp_path / "data", patience=PATIENT)
 
 
 def test_a_server_that_is_not_there_is_named(spec: Callable[..., Path], tmp_path: Path) -> None:
