@@ -198,6 +198,10 @@ def work(job: Job) -> Outcome:
         versions=snapshot.versions(),
     )
     try:
+        if config.metadata is not None:
+            from pipeline import lineage
+
+            lineage.open_store(config)  # before any work: it has to be there, with its tables
         counts = ingest(config, steps)
     except InputError as error:
         logging.exception("ingestion stopped")
