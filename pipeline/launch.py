@@ -33,11 +33,8 @@ from pipeline.worker import Job
 WORKER: Final = processes.python("pipeline.worker")
 STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
 
-# Nobody in here does that: it is a user, or the kernel.
-_KILLED: Final = (
-    "The worker process ended with signal SIGKILL, as the kernel ends it where memory is short;"
-    " with more of it the same command goes on from the finished steps."
-)
+# Signals that end a worker which is short of memory before it can say so, and who sends them.
+_WITHOUT_A_WORD: Final = {signal.SIGKILL: "the kernel", signal.SIGSEGV: "TensorFlow"}
 _GRACE: Final = 5.0  # seconds between asking the worker to end and ending it
 _POLL: Final = 0.5  # seconds between looks at a worker that says nothing
 _LEAST_SPACE: Final = 2**20  # bytes on the disk, less than which no step can end well
@@ -141,6 +138,18 @@ def _why_ended(status: int, log: Path) -> str:
     return f"The worker process ended with {how}" + (f": {words}" if words else ".")
 
 
+def _maybe_memory(status: int) -> str:
+    """Says that memory may have been short, of a worker that ended as if it had been."""
+    if -status not in _WITHOUT_A_WORD:
+        return ""
+    number = signal.Signals(-status)
+    return (
+        f"The worker process ended with signal {number.name}, as {_WITHOUT_A_WORD[number]} ends it"
+        " where memory is short; if it was, with more of it the same command goes on from the"
+        " finished steps."
+    )
+
+
 def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
     data = "demo tranches" if config.data_root is None else short_path(config.data_root)
     console.print(
@@ -227,8 +236,7 @@ def _run(job: Job, console: Console) -> int:
         raise KeyboardInterrupt(STOPPED) from None
     result = records.read(record)
     if status != 0 or result is None or result.run_id != job.run_id:
-        reason = _KILLED if status == -signal.SIGKILL else _why_ended(status, log)
-        result = _unfinished(job, view, reason)
+        result = _unfinished(job, view, _maybe_memory(status) or _why_ended(status, log))
         records.write(result, record)
     show_outcome(result, console)
     return result.exit_status
