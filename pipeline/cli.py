@@ -110,6 +110,7 @@ def execute(command: click.Command) -> NoReturn:
     Args:
       command: what to run, with the arguments of this process.
     """
+    os.environ.setdefault("GLOG_minloglevel", "3")  # what ML Metadata says, commands say better
     try:
         with owner_only():  # whatever a command writes may come from pictures of patients
             status = command.main(standalone_mode=False)

@@ -6,6 +6,7 @@ refused with the key and what is allowed.
 """
 
 import difflib
+import hashlib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,6 +128,14 @@ class PipelineConfig(BaseModel):
         return self.metadata or self.metadata_path
 
     @property
+    def pipeline_name(self) -> str:
+        """What ML Metadata knows the folder's runs by; each has its own cache and baseline."""
+        if self.metadata is None:
+            return "lookdeep_posture"
+        place = hashlib.sha256(str(self.output_root).encode()).hexdigest()[:8]
+        return f"lookdeep_posture_{place}"
+
+    @property
     def seals_dir(self) -> Path:
         """What the artifacts' folders held when they were made."""
         return self.output_root / "seals"
@@ -180,8 +189,13 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
         words = problems(error, PipelineConfig)
         raise InputError(f"The settings{place} cannot be used: {words}.") from error
     weights = config.base_weights
+    server = config.metadata
+    if server is not None and server.password_file is not None:
+        password_file = server.password_file.expanduser().absolute()
+        server = server.model_copy(update={"password_file": password_file})
     return config.model_copy(
         update={
+            "metadata": server,
             "data_root": config.data_root and config.data_root.expanduser().absolute(),
             "output_root": config.output_root.expanduser().absolute(),
             "base_weights": weights

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.config import PipelineConfig
 from schema import features
 
 # They hold figures over many images, or weights; of everything else that comes from an image,
@@ -104,26 +105,25 @@ def _records(path: Path, unreadable: bytes) -> Iterator[bytes]:
         yield unreadable
 
 
-def trace(database: Path, wanted: bytes) -> Descent:
+def trace(config: PipelineConfig, wanted: bytes) -> Descent:
     """Follows images through ML Metadata.
 
     Args:
-      database: the SQLite file; without it, nothing comes from anything.
+      config: says where the database is; without one, nothing comes from anything.
       wanted: the pattern of the images' examples.
 
     Raises:
       InputError: the database cannot be read.
     """
-    if not database.is_file():
-        return Descent()
     # Not above: `--help` has no use for it.
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     from pipeline import lineage
 
-    connection = lineage.sqlite(database, mlmd.SqliteMetadataSourceConfig.READONLY)
-    store = lineage.open_store(connection, database)
-    artifacts = {artifact.id: artifact for artifact in store.get_artifacts()}
+    if not lineage.has_database(config):
+        return Descent()
+    store = lineage.open_store(config)
+    artifacts = {artifact.id: artifact for artifact in lineage.artifacts(store, config)}
     events = store.get_events_by_artifact_ids(list(artifacts)) if artifacts else []
     producers: dict[int, int] = {}  # of several, a cached run and a resolver among them, the first
     consumers: dict[int, set[int]] = {}
@@ -213,7 +213,7 @@ def _pushed(
     )
 
 
-def mark_deleted(database: Path, numbers: list[int]) -> None:
+def mark_deleted(config: PipelineConfig, numbers: list[int]) -> None:
     """Says in ML Metadata that artifacts are no more, so that nothing is made from them."""
     if not numbers:
         return
@@ -221,6 +221,5 @@ def mark_deleted(database: Path, numbers: list[int]) -> None:
 
     from pipeline import lineage
 
-    connection = lineage.sqlite(database, mlmd.SqliteMetadataSourceConfig.READWRITE)
-    store = lineage.open_store(connection, database)
+    store = lineage.open_store(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
     lineage.mark_deleted(store, store.get_artifacts_by_id(numbers))

@@ -21,6 +21,7 @@ from pipeline import record
 from pipeline.cli import output_root_option
 from pipeline.config import PipelineConfig
 from pipeline.predict import find_model
+from pipeline.review import snapshot
 from schema import features
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def export(ctx: click.Context, tflite: bool, output_root: Path, destination: Pat
     """
     if not tflite:
         raise click.UsageError("Say in which form: --tflite.")
-    config = PipelineConfig(output_root=output_root.absolute())
+    config = snapshot.settings(output_root.absolute())
     source = find_source(config)
     version = source.saved_model.name
     destination = (destination or config.output_root / "tflite" / version).absolute()
@@ -128,7 +129,7 @@ def find_source(config: PipelineConfig) -> Source:
     from pipeline import outcome
     from pipeline.lineage import Lineage
 
-    lineage = Lineage(config.metadata_path)
+    lineage = Lineage(config)
     for run in reversed(lineage.runs()):
         outputs = lineage.outputs(run)
         pushed = outcome.pushed_model(outputs)
@@ -139,7 +140,7 @@ def find_source(config: PipelineConfig) -> Source:
             break
     else:
         raise InputError(
-            f"{config.metadata_path} knows no run that pushed {saved_model}; name the output"
+            f"{config.metadata_store} knows no run that pushed {saved_model}; name the output"
             " folder of that run with --output-root."
         )
     model_run = outputs["Trainer", "model_run"].folder

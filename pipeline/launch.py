@@ -71,6 +71,7 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
         if config.metadata is None:
             metadata_file.check(config.metadata_path)
         _keep_demo_apart(config)
+        _keep_runs_together(config)
         args = list(beam_args or beam.local_args())
         job = Job(run_id=run_id, config=config, started=started, beam_args=args)
         return _run(job, console)
@@ -197,6 +198,20 @@ def _keep_demo_apart(config: PipelineConfig) -> None:
             f"{config.output_root} holds runs on your own data, which the demo must not mix"
             " with; name the data with --data-root (make run: DATA=), or another folder with"
             " --output-root (OUT=)."
+        )
+
+
+def _keep_runs_together(config: PipelineConfig) -> None:
+    """Refuses a file of metadata where there is a server, and a server where there is a file.
+
+    A purge would miss the artifacts that only the other one knows.
+    """
+    kept = snapshot.settings(config.output_root)
+    if snapshot.runs(config.output_root) and (kept.metadata is None) != (config.metadata is None):
+        raise InputError(
+            f"The runs in {config.output_root} are kept in {kept.metadata_store}, not in"
+            f" {config.metadata_store}; go on with [metadata] as it was, or name another folder"
+            " with --output-root (OUT=)."
         )
 
 

@@ -6,14 +6,16 @@ All that is ever written here is that artifacts are no more, by `mark_deleted`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.errors import InputError
-from pipeline.metadata_server import MetadataServer
+from pipeline.config import PipelineConfig
 from pipeline.record import State
+
+_PIPELINE: Final = "pipeline"  # TFX's type of the context that all runs of a pipeline share
 
 _DONE: dict[int, State] = {mlmd.Execution.COMPLETE: "ran", mlmd.Execution.CACHED: "cached"}
 
@@ -70,20 +72,51 @@ def sqlite(place: Path, mode: int) -> mlmd.ConnectionConfig:
     return connection
 
 
-def open_store(connection: mlmd.ConnectionConfig, place: object) -> metadata_store.MetadataStore:
-    """Connects to a database.
+def has_database(config: PipelineConfig) -> bool:
+    """Whether an output folder has a database: a server, or a file that its first run has made."""
+    return config.metadata is not None or config.metadata_path.is_file()
+
+
+def connection(config: PipelineConfig, mode: int) -> mlmd.ConnectionConfig:
+    """Says how to connect to the database of an output folder.
 
     Args:
-      connection: how.
-      place: what to call it.
+      config: says where it is.
+      mode: of a SQLite file, see `sqlite`.
+
+    Raises:
+      InputError: a server's password is missing.
+    """
+    return config.metadata.connection() if config.metadata else sqlite(config.metadata_path, mode)
+
+
+def open_store(
+    config: PipelineConfig, mode: int = mlmd.SqliteMetadataSourceConfig.READONLY
+) -> metadata_store.MetadataStore:
+    """Connects to the database of an output folder.
+
+    Args:
+      config: says where it is.
+      mode: of a SQLite file, see `sqlite`.
 
     Raises:
       InputError: there is no answer, or it is no database of ML Metadata.
     """
+    place = connection(config, mode)
     try:
-        return metadata_store.MetadataStore(connection)
+        return metadata_store.MetadataStore(place)
     except Exception as error:  # MLMD raises whatever its C++ side reports
-        raise InputError(f"{place} cannot be read as a database of runs: {error}.") from error
+        words = str(error).strip().partition("\n")[0].removesuffix(".")
+        hint = "; see whether it runs, and takes this user and password" if config.metadata else ""
+        raise InputError(
+            f"{config.metadata_store} cannot be read as a database of runs ({words}){hint}."
+        ) from error
+
+
+def artifacts(store: metadata_store.MetadataStore, config: PipelineConfig) -> list[mlmd.Artifact]:
+    """The artifacts of an output folder; on a server there are others."""
+    pipeline = store.get_context_by_type_and_name(_PIPELINE, config.pipeline_name)
+    return store.get_artifacts_by_context(pipeline.id) if pipeline else []
 
 
 def mark_deleted(store: metadata_store.MetadataStore, artifacts: Sequence[mlmd.Artifact]) -> None:
@@ -96,29 +129,27 @@ def mark_deleted(store: metadata_store.MetadataStore, artifacts: Sequence[mlmd.A
 class Lineage:
     """The database of one output folder."""
 
-    def __init__(self, place: Path | MetadataServer) -> None:
+    def __init__(self, config: PipelineConfig) -> None:
         """Opens the database.
 
         Args:
-          place: the SQLite file, or the server.
+          config: says where it is.
 
         Raises:
           InputError: there is no such file, no answer, or it is no database of ML Metadata.
         """
-        if isinstance(place, MetadataServer):
-            connection = place.connection()
-        else:
-            if not place.is_file():
-                raise InputError(
-                    f"There is no run in {place.parent} yet ({place.name} is missing);"
-                    " start one with `lookdeep run`, or name another folder with --output-root."
-                )
-            connection = sqlite(place, mlmd.SqliteMetadataSourceConfig.READONLY)
-        self._store = open_store(connection, place)
+        if not has_database(config):
+            raise InputError(
+                f"There is no run in {config.output_root} yet ({config.metadata_path.name} is"
+                " missing); start one with `lookdeep run`, or name another folder with"
+                " --output-root."
+            )
+        self._store, self._pipeline = open_store(config), config.pipeline_name
 
     def runs(self) -> list[mlmd.Context]:
-        """The pipeline runs, oldest first."""
-        runs = self._store.get_contexts_by_type("pipeline_run")
+        """The pipeline runs of the folder, oldest first."""
+        pipeline = self._store.get_context_by_type_and_name(_PIPELINE, self._pipeline)
+        runs = self._store.get_children_contexts_by_context(pipeline.id) if pipeline else []
         return sorted(runs, key=lambda run: run.id)  # no time: the clock may have been set back
 
     def run(self, run_id: str) -> mlmd.Context | None:

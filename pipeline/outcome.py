@@ -37,7 +37,7 @@ def judge(
     Returns:
       The outcome, `seconds` excepted.
     """
-    lineage = Lineage(config.metadata_store)
+    lineage = Lineage(config)
     run = lineage.run(run_id)
     if run is None:
         return record.failed(config, run_id, ingestion, counts, failure or _SEE_LOG)

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
 
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.components import (
     Evaluator,
     ExampleValidator,
@@ -17,7 +17,7 @@ from tfx.components import (
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals import conditional
-from tfx.orchestration import metadata, pipeline
+from tfx.orchestration import pipeline
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
@@ -34,12 +34,11 @@ from components.serving_check.component import ServingCheck
 from components.statistics_gen import StatisticsGen
 from components.trainer import TrainerSettings
 from components.validation_gate import ValidationGate
+from pipeline import lineage
 from pipeline.config import PipelineConfig
 from pipeline.evaluation import BATCH_SIZE, eval_config
 from pipeline.review.component import ReviewPage
 from schema import features
-
-PIPELINE_NAME: Final = "lookdeep_posture"
 
 
 def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -> pipeline.Pipeline:
@@ -206,7 +205,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     review_page.add_upstream_nodes([image_table, validation_gate, predictor, pusher])
 
     return pipeline.Pipeline(
-        pipeline_name=_name(config),
+        pipeline_name=config.pipeline_name,
         pipeline_root=str(config.pipeline_root),
         components=[
             example_gen,
@@ -227,19 +226,11 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             review_page,
         ],
         enable_cache=True,
-        metadata_connection_config=config.metadata.connection()
-        if config.metadata
-        else metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        metadata_connection_config=lineage.connection(
+            config, mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        ),
         beam_pipeline_args=list(beam_pipeline_args),
     )
-
-
-def _name(config: PipelineConfig) -> str:
-    """The pipeline's name. Of output folders on one server each has its own cache and baseline."""
-    if config.metadata is None:
-        return PIPELINE_NAME
-    place = hashlib.sha256(str(config.output_root).encode()).hexdigest()[:8]
-    return f"{PIPELINE_NAME}_{place}"
 
 
 def trainer_settings(config: PipelineConfig) -> TrainerSettings:

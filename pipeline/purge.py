@@ -96,7 +96,7 @@ def purge(
     """
     if (clip is None) == (tranche is None):
         raise InputError("Name either a --clip or a --tranche.")
-    config = PipelineConfig(output_root=output_root.absolute())
+    config = snapshot.settings(output_root.absolute())
     if not config.output_root.is_dir():
         raise InputError(f"There is no output folder {config.output_root}.")
     target = Target(clip, tranche)
@@ -146,7 +146,7 @@ def plan(config: PipelineConfig, target: Target) -> Plan:
         made.names.update(rejects)
         if rejects or descent.holds(folder, pattern):
             made.delete.append(folder)
-    made.lineage = descent.trace(config.metadata_path, pattern)
+    made.lineage = descent.trace(config, pattern)
     made.delete += [path for path in made.lineage.folders if path.exists()]
     if made.lineage.artifacts or made.delete:
         caches = (config.feature_cache_dir, config.pipeline_root / "training_backup")
@@ -193,7 +193,7 @@ def carry_out(planned: Plan, config: PipelineConfig) -> None:
     """Removes what was planned. Killed in the midst, it is simply done again."""
     try:
         # Before the folders: no run may take a deleted one for cached.
-        descent.mark_deleted(config.metadata_path, planned.lineage.artifacts)
+        descent.mark_deleted(config, planned.lineage.artifacts)
         for path in planned.delete:
             if path.is_dir():
                 shutil.rmtree(path)

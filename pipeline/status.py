@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli import output_root_option
-from pipeline.config import PipelineConfig
 from pipeline.record import moment
 
 if TYPE_CHECKING:
@@ -64,15 +63,15 @@ class ModelStatus:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(output_root: Path, as_json: bool) -> None:
     """List the runs of an output folder, their models and what the gates said."""
-    from pipeline.lineage import Lineage
+    from pipeline.lineage import Lineage, has_database
     from pipeline.review import snapshot
 
-    config = PipelineConfig(output_root=output_root.absolute())
+    config = snapshot.settings(output_root.absolute())
     runs: list[RunStatus] = []
     models: list[ModelStatus] = []
     # Without a database there may be runs that stopped before it, or nothing to list.
-    if config.metadata_path.exists() or not snapshot.runs(config.output_root):
-        runs, models = read(Lineage(config.metadata_path))
+    if has_database(config) or not snapshot.runs(config.output_root):
+        runs, models = read(Lineage(config))
     runs += _stopped(config.output_root, [run.run_id for run in runs])
     runs.sort(key=lambda run: run.run_id)  # in the order of their beginning
     if as_json:

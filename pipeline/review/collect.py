@@ -9,7 +9,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from components import tables
 from components.errors import InputError
 from pipeline import evaluation_result, outcome, record
-from pipeline.lineage import Artifact, Lineage, Outputs
+from pipeline.lineage import Artifact, Lineage, Outputs, has_database
 from pipeline.record import Outcome
 from pipeline.review import (
     calibration,
@@ -58,11 +58,7 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
       InputError: the other run cannot be compared with.
     """
     config = snapshot.config
-    lineage = (
-        Lineage(config.metadata_store)
-        if config.metadata or config.metadata_path.is_file()
-        else None
-    )
+    lineage = Lineage(config) if has_database(config) else None
     found = _find(lineage, snapshot.run_id)
     result = _outcome(snapshot, found)
     missing = _missing(found)

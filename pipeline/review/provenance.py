@@ -71,7 +71,11 @@ def write_settings(config: PipelineConfig, path: Path) -> None:
     lines = []
     for key, value in config.model_dump(mode="json").items():
         if isinstance(value, dict):
-            rows = [f"{name} = {json.dumps(entry)}" for name, entry in value.items()]
+            rows = [
+                f"{name} = {json.dumps(entry)}"
+                for name, entry in value.items()
+                if entry is not None
+            ]
             tables += [f"\n[{key}]", *rows]
         elif value is not None:
             lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")

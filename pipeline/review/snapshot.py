@@ -12,15 +12,18 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from components.errors import InputError
 from pipeline import record
 from pipeline.config import PipelineConfig
+from pipeline.metadata_server import MetadataServer
 from pipeline.record import Counts, Stage, Verdict
 from pipeline.review.contents import Contradiction, Reject
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 FILE_NAME: Final = "run.json"
 _TIME_FORMAT: Final = "%Y%m%dT%H%M%SZ"
@@ -137,9 +140,24 @@ def read(output_root: Path, run_id: str) -> Snapshot:
     Raises:
       InputError: there is none, or it is not one that `write` wrote.
     """
+    return _read(Snapshot, output_root, run_id)
+
+
+class _Place(BaseModel):
+    """The settings that say where a run leaves things; a later version knows them, too."""
+
+    output_root: Path
+    metadata: MetadataServer | None = None
+
+
+class _Placed(BaseModel):
+    config: _Place
+
+
+def _read(model: type[_Model], output_root: Path, run_id: str) -> _Model:
     path = folder(output_root, run_id) / FILE_NAME
     try:
-        return Snapshot.model_validate_json(path.read_bytes())
+        return model.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         known = ", ".join(runs(output_root)[-5:]) or "none yet"
         raise InputError(
@@ -147,6 +165,28 @@ def read(output_root: Path, run_id: str) -> Snapshot:
         ) from error
     except ValidationError as error:
         raise InputError(f"{path} is not what a run wrote; the run cannot be reviewed.") from error
+
+
+def settings(output_root: Path) -> PipelineConfig:
+    """Says where the runs of an output folder have left what they made, and their metadata.
+
+    Args:
+      output_root: of the runs; the last one knows.
+
+    Raises:
+      InputError: the last run cannot be read, or the folder was another one for it; on a
+        server, runs are kept by its name.
+    """
+    known = runs(output_root)
+    last = _read(_Placed, output_root, known[-1]).config if known else None
+    if last is None or last.metadata is None:
+        return PipelineConfig(output_root=output_root)
+    if last.output_root.resolve() != output_root.resolve():
+        raise InputError(
+            f"The runs in {output_root} are kept on {last.metadata} as those of"
+            f" {last.output_root}; move the folder back there, or name that one with --output-root."
+        )
+    return PipelineConfig(output_root=last.output_root, metadata=last.metadata)
 
 
 def stopped(output_root: Path, known: Collection[str]) -> list[Snapshot]:

@@ -142,22 +142,21 @@ class Cluster:
         """Submits a run."""
         self._number += 1
         toml = out.parent / f"{out.name}-{self._number}.toml"
-        tables = {"": SETTINGS | settings, "cluster": dict(cluster)}
-        tables |= {key: tables[""].pop(key) for key in ("metadata",) if key in tables[""]}
-        toml.write_text(
-            "\n".join(
-                "\n".join(
-                    ([f"[{name}]"] if name else [])
-                    + [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-                )
-                for name, table in tables.items()
-            )
-        )
+        write_toml(toml, SETTINGS | settings | {"cluster": dict(cluster)})
         printed = self.call(
             "submit", "--config", toml, "--data-root", tranches, "--output-root", out
         ).strip()
         assert printed.isdigit(), printed
         return Job(printed, out, self)
+
+
+def write_toml(path: Path, settings: Mapping[str, Any]) -> None:
+    """Writes a settings file; a setting that is a dict becomes a table."""
+    tables = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    lines = [f"{key} = {json.dumps(settings[key])}" for key in settings if key not in tables]
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    path.write_text("\n".join(lines))
 
 
 def gone(job: Job, seconds: float = 30) -> dict[int, str]:

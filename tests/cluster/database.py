@@ -8,13 +8,15 @@ from tests.cluster.slurm import wait_for
 
 PROGRAMS = ("mariadbd", "mariadb-install-db", "mariadb")
 USER, PASSWORD = "lookdeep", 'not "so" secret'
+VARIABLE = "LOOKDEEP_DB"
 
 
 class MariaDB:
     """The server, with an account that may make databases."""
 
     def __init__(self, hosts: Hosts, host: str, folder: Path) -> None:
-        self.address = hosts.addresses[host]
+        address = hosts.addresses[host]
+        self.settings = {"kind": "mysql", "host": address, "user": USER, "password_env": VARIABLE}
         self._socket = folder / "socket"
         data = folder / "data"
         folder.mkdir()
@@ -25,7 +27,7 @@ class MariaDB:
         )  # fmt: skip
         self._process = hosts.start(
             host, folder / "mariadbd.out", "mariadbd", "--no-defaults", "--user=root",
-            f"--datadir={data}", f"--socket={self._socket}", f"--bind-address={self.address}",
+            f"--datadir={data}", f"--socket={self._socket}", f"--bind-address={address}",
             "--innodb-buffer-pool-size=32M",
         )  # fmt: skip
         wait_for(self._socket.exists, 60, "MariaDB's socket")

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from pipeline.config import PipelineConfig
 from pipeline.lineage import Artifact, Lineage
 from tests.cluster.conftest import THREE_NODES, Cluster, Job, gone
-from tests.cluster.database import PASSWORD, USER, MariaDB
+from tests.cluster.database import PASSWORD, VARIABLE, MariaDB
 from tests.cluster.slurm import wait_for
 from tests.cluster.test_conformance import same
 from tests.e2e.running import SETTINGS, Command
@@ -76,7 +77,7 @@ def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
 
     from pipeline import beam, evaluation_result
 
-    lineage = Lineage(first.out / "metadata.sqlite")
+    lineage = Lineage(PipelineConfig(output_root=first.out))
     run = lineage.runs()[-1]
 
     def given(kind: type, found: Artifact) -> Any:
@@ -180,12 +181,10 @@ def test_two_runs_on_one_database_do_not_mix(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("LOOKDEEP_DB", PASSWORD)
-    metadata = {"kind": "mysql", "host": mariadb.address, "user": USER}
-    metadata["password_env"] = "LOOKDEEP_DB"  # noqa: S105 (no real password)
+    monkeypatch.setenv(VARIABLE, PASSWORD)
     one_node = {"cpus": 2, "memory_gb": 4}
     jobs = [
-        cluster.submit(tmp_path / name, tranches, one_node, metadata=metadata, seed=seed)
+        cluster.submit(tmp_path / name, tranches, one_node, metadata=mariadb.settings, seed=seed)
         for seed, name in enumerate(("one", "two"), 1)
     ]
     wait_for(lambda: all(job.state == "RUNNING" for job in jobs), 60, "both running")
@@ -211,7 +210,7 @@ def test_two_runs_on_one_output_folder_take_turns(
     assert jobs[1].state == "PENDING"
     for job in jobs:
         assert job.end() == "COMPLETED", job.said
-    lineage = Lineage(tmp_path / "out" / "metadata.sqlite")
+    lineage = Lineage(PipelineConfig(output_root=tmp_path / "out"))
     models = [lineage.outputs(run)["Trainer", "model"].uri for run in lineage.runs()]
     assert len(models) == len(set(models)) == 2
 
@@ -256,7 +255,7 @@ def _kill(job: Job, host: str, *words: str) -> None:
 
 
 def _artifact(out: Path, key: tuple[str, str]) -> Artifact:
-    lineage = Lineage(out / "metadata.sqlite")
+    lineage = Lineage(PipelineConfig(output_root=out))
     return lineage.outputs(lineage.runs()[-1])[key]
 
 

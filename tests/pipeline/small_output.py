@@ -21,6 +21,7 @@ from tfx.types import standard_artifacts
 
 from components import preprocessing
 from pipeline.beam import local_args
+from pipeline.config import PipelineConfig
 from schema import features
 
 SIZE = 32
@@ -143,7 +144,7 @@ def run(root: Path, outlier: float) -> None:
     serving = pusher_pb2.PushDestination.Filesystem(base_directory=str(root / "serving/posture"))
     LocalDagRunner().run(
         pipeline.Pipeline(
-            pipeline_name="small",
+            pipeline_name=PipelineConfig(output_root=root).pipeline_name,
             pipeline_root=str(root / "artifacts"),
             components=[
                 generate,

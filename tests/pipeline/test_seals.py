@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import PipelineConfig
 from pipeline.lineage import Lineage
 from pipeline.seals import Seals
 
@@ -35,7 +36,7 @@ def run(root: Path) -> Run:
 
     def run(run_id: str) -> dict[str, str]:
         assert not worker.run_pipeline(tiny_pipeline.create(root), run_id)
-        lineage = Lineage(root / "metadata.sqlite")
+        lineage = Lineage(PipelineConfig(output_root=root))
         found = lineage.run(run_id)
         assert found
         return lineage.states(found)

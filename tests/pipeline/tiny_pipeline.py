@@ -17,6 +17,7 @@ from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact, Property, PropertyType
 
 from components.pusher import Pusher
+from pipeline.config import PipelineConfig
 
 NODES = ["ValidationGate", "Trainer", "Evaluator", "ServingCheck", "Pusher"]
 
@@ -100,7 +101,7 @@ def create(root: Path, *, passes: int = 1, breaks: int = 0, serves: int = 1) -> 
             ),
         )
     return pipeline.Pipeline(
-        pipeline_name="tiny",
+        pipeline_name=PipelineConfig(output_root=root).pipeline_name,
         pipeline_root=str(root / "artifacts"),
         components=[gate, trainer, evaluator, serving_check, pusher],
         enable_cache=True,

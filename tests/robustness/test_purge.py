@@ -63,7 +63,7 @@ def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
     serving = pusher_pb2.PushDestination.Filesystem(base_directory=str(config.serving_dir))
     failure = worker.run_pipeline(
         pipeline.Pipeline(
-            pipeline_name="purged",
+            pipeline_name=config.pipeline_name,
             pipeline_root=str(config.pipeline_root),
             components=[
                 generate,

@@ -1,0 +1,127 @@
+"""The commands that read runs, where two people keep theirs in one database on a server."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.example_gen import split_of_clip
+from pipeline import descent
+from schema import features
+from tests.cluster.conftest import write_toml
+from tests.cluster.database import PASSWORD, VARIABLE, MariaDB
+from tests.cluster.hosts import Hosts
+from tests.e2e.running import ROOT, SETTINGS
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+class Person:
+    """Somebody on n1 with an output folder."""
+
+    def __init__(self, hosts: Hosts, out: Path) -> None:
+        self.out, self._hosts = out, hosts
+
+    def call(
+        self, *arguments: object, password: str = PASSWORD
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs one of the project's programs on the output folder."""
+        command = [sys.executable, *map(str, arguments), "--output-root", str(self.out)]
+        return subprocess.run(  # noqa: S603 (a command of ours)
+            self._hosts.command("n1", *command),
+            cwd=ROOT,
+            env={**os.environ, VARIABLE: password},
+            capture_output=True,
+            text=True,
+        )
+
+    def lookdeep(self, *arguments: object) -> str:
+        """Runs `lookdeep`; returns what it printed."""
+        done = self.call("-m", "pipeline.cli", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def runs(self) -> list[dict[str, Any]]:
+        """What `lookdeep status` knows."""
+        return json.loads(self.lookdeep("status", "--json"))["runs"]
+
+
+@pytest.fixture(scope="module")
+def people(
+    hosts: Hosts, mariadb: MariaDB, tranches: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Person, Person]:
+    """One has pushed a model; that of the other was refused."""
+    folder = tmp_path_factory.mktemp("people")
+    people = Person(hosts, folder / "pushed"), Person(hosts, folder / "refused")
+    for person, settings, status in zip(
+        people, ({}, {"accuracy_floor": 1.01}), (0, 3), strict=True
+    ):
+        toml = folder / f"{person.out.name}.toml"
+        write_toml(toml, SETTINGS | settings | {"metadata": mariadb.settings})
+        done = person.call("local_runner.py", "--config", toml, "--data-root", tranches)
+        assert done.returncode == status, done.stdout + done.stderr
+    return people
+
+
+def test_status_lists_the_runs_of_its_own_folder(people: tuple[Person, Person]) -> None:
+    pushed, refused = people
+    assert [run["verdict"] for run in pushed.runs()] == ["pushed"]
+    assert [run["verdict"] for run in refused.runs()] == ["not_blessed"]
+
+
+def test_a_page_drawn_again_has_the_history_of_its_own_folder(
+    people: tuple[Person, Person],
+) -> None:
+    pushed, refused = people
+    page = Path(pushed.lookdeep("review").splitlines()[-1]).read_text()
+    assert pushed.runs()[0]["run_id"] in page
+    assert refused.runs()[0]["run_id"] not in page
+
+
+def test_the_pushed_model_is_exported(people: tuple[Person, Person], tmp_path: Path) -> None:
+    people[0].lookdeep("export", "--tflite", "--to", tmp_path / "device")
+    assert (tmp_path / "device" / "posture_int8.tflite").is_file()
+
+
+def test_a_wrong_password_is_said_in_a_sentence(people: tuple[Person, Person]) -> None:
+    done = people[0].call("-m", "pipeline.cli", "status", password="something else")  # noqa: S106 (no real password)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "see whether it runs, and takes this user and password" in done.stderr
+    assert "something else" not in done.stderr
+
+
+def test_a_purge_leaves_nothing_of_a_clip_and_the_other_folder_alone(
+    people: tuple[Person, Person],
+) -> None:
+    pushed, refused = people
+    with (pushed.out / "data" / "tranch_master.csv").open(newline="") as table:
+        clip = next(
+            row["clip"]
+            for row in csv.DictReader(table)
+            if row["primary_posture"] in features.POSTURES
+            and split_of_clip(row["clip"].encode(), [70, 15, 15]) == 0
+        )
+    wanted = descent.pattern(features.CLIP, clip)
+    untouched = sorted(refused.out.rglob("*"))
+    assert descent.holds(pushed.out / "artifacts", wanted)
+    said = pushed.lookdeep("purge", "--clip", clip, "--yes")
+    assert "was trained on it, pushed to" in said
+    assert not descent.holds(pushed.out, wanted)
+    assert not list(pushed.out.glob("artifacts/ImageTable/images/*"))
+    assert [run["verdict"] for run in pushed.runs()] == ["pushed"]
+    assert sorted(refused.out.rglob("*")) == untouched
+    assert descent.holds(refused.out / "artifacts", wanted)
+
+
+def test_the_password_is_in_no_file(people: tuple[Person, Person]) -> None:
+    for person in people:
+        kept = [path for path in person.out.rglob("*") if path.is_file()]
+        assert kept
+        for path in kept:
+            assert PASSWORD.encode() not in path.read_bytes(), path
