@@ -1,7 +1,7 @@
 """ML Metadata on a database server, for people who share an output folder.
 
     [metadata]
-    kind = "mysql"                  # MariaDB, too; or "postgresql"
+    kind = "mysql"                  # MariaDB, too
     host = "db.cluster"
     user = "lookdeep"
     password_env = "LOOKDEEP_DB"    # or password_file = "~/.lookdeep-db", mode 0600
@@ -14,14 +14,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from components.errors import InputError
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-_PORTS: Final = {"mysql": 3306, "postgresql": 5432}
+_PORT: Final = 3306
 
 
 class MetadataServer(BaseModel):
@@ -29,13 +29,25 @@ class MetadataServer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    kind: Literal["mysql", "postgresql"]
+    kind: Literal["mysql"]
     host: str
-    port: int | None = Field(None, ge=1, le=65535)  # None is the kind's usual port
+    port: int | None = Field(None, ge=1, le=65535)  # None is MySQL's, 3306
     database: str = Field("lookdeep", pattern=r"^[A-Za-z0-9_]+$")
     user: str
     password_env: str | None = None
     password_file: Annotated[Path, Field(strict=False)] | None = None
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _works(cls, kind: object) -> object:
+        # Its EscapeString cuts the E'...' that libpq makes of a text with a backslash into
+        # 'E'...', and StatisticsGen's options, JSON in JSON, are such a text.
+        if kind == "postgresql":
+            raise ValueError(
+                "PostgreSQL does not work with ml-metadata 1.16, which cannot store a text that"
+                ' has a backslash in it, as TFX does; use MySQL or MariaDB, "mysql"'
+            )
+        return kind
 
     @model_validator(mode="after")
     def _has_one_password(self) -> Self:
@@ -61,7 +73,7 @@ class MetadataServer(BaseModel):
                 )
             return password
         assert self.password_file is not None  # noqa: S101 (for the type checker)
-        path = self.password_file.expanduser()
+        path = self.password_file
         try:
             if path.stat().st_mode & 0o077:
                 raise InputError(f"Others may read the password in {path}: chmod 600 it.")
@@ -81,15 +93,9 @@ class MetadataServer(BaseModel):
         from ml_metadata.proto import metadata_store_pb2 as mlmd
 
         config = mlmd.ConnectionConfig()
-        port = self.port or _PORTS[self.kind]
-        if self.kind == "mysql":
-            config.mysql.host, config.mysql.port = self.host, port
-            config.mysql.database, config.mysql.user = self.database, self.user
-            config.mysql.password = self.password()
-        else:
-            config.postgresql.host, config.postgresql.port = self.host, str(port)
-            config.postgresql.dbname, config.postgresql.user = self.database, self.user
-            config.postgresql.password = self.password()
+        config.mysql.host, config.mysql.port = self.host, self.port or _PORT
+        config.mysql.database, config.mysql.user = self.database, self.user
+        config.mysql.password = self.password()
         return config
 
 

@@ -74,6 +74,10 @@ def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Pat
             "[metadata]\nkind = 'mysql'\nhost = 'db'\nuser = 'me'",
             "metadata: name password_env or password_file, one of them.",
         ),
+        (
+            "[metadata]\nkind = 'postgresql'\nhost = 'db'\nuser = 'me'\npassword_env = 'DB'",
+            "metadata.kind: PostgreSQL does not work with ml-metadata 1.16",
+        ),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, words: str) -> None:
