@@ -11,7 +11,7 @@ pipeline/cluster/settings.py; docs/cluster.md says more.
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import click
 
 from components.errors import InputError
 from pipeline import cli
-from pipeline.cluster import batch, engines, shared_folder, slurm
+from pipeline.cluster import batch, engines, graph, shared_folder, slurm
 from pipeline.cluster import settings as cluster_settings
 
 _FOLDER = "cluster"  # in the output folder: settings, output and notes of jobs
@@ -56,7 +56,9 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @cluster.command()
 @_run_options
 @click.option(
-    "--dry-run", is_flag=True, help="Print the script and Beam's options; submit nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Print the script, Beam's options and the graph of components; submit nothing.",
 )
 def submit(
     toml: Path | None,
@@ -81,9 +83,11 @@ def submit(
     script = batch.script(cluster, place, folder)
     if dry_run:
         click.echo(script, nl=False)
-        click.echo(
-            "\n".join(["# Beam's options:", *(f"#   {a}" for a in engines.beam_args(cluster))])
+        _print_comment("Beam's options:", engines.beam_args(cluster))
+        _print_comment(
+            "The components, where they run, and after which:", graph.steps(config, cluster)
         )
+        engines.check(engines.beam_args(cluster))
         return
     if cluster.engine == "flink":
         jars.check(cluster.flink_jars)
@@ -95,6 +99,10 @@ def submit(
     folder.mkdir(parents=True, exist_ok=True)
     place.write_text(JobSettings(config=config, cluster=cluster).model_dump_json(indent=2))
     click.echo(slurm.submit(script))
+
+
+def _print_comment(title: str, lines: Iterable[object]) -> None:
+    click.echo("\n".join([f"# {title}", *(f"#   {line}" for line in lines)]))
 
 
 @cluster.command()

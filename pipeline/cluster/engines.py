@@ -1,5 +1,6 @@
 """Beam's options for each engine. They are part of TFX's cache key: no node or job is in them."""
 
+from components.errors import InputError
 from pipeline import beam
 from pipeline.cluster.settings import ClusterSettings
 
@@ -32,3 +33,24 @@ def beam_args(cluster: ClusterSettings) -> list[str]:
             "--experiments=use_runner_v2",
         ]
     return beam.local_args()
+
+
+def check(args: list[str]) -> None:
+    """Has Beam look at options; it asks nobody else about them.
+
+    Args:
+      args: from `beam_args`.
+
+    Raises:
+      InputError: Beam refuses them.
+    """
+    # Not above: it takes seconds, and only a dry run waits for them.
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+    from apache_beam.runners.runner import create_runner
+
+    # As a dry run of Beam's own, which does not look at the bucket.
+    options = PipelineOptions([*args, "--dry_run=True"])
+    runner = create_runner(options.view_as(StandardOptions).runner)
+    if refusals := PipelineOptionsValidator(options, runner).validate():
+        raise InputError(f"Beam refuses these settings: {' '.join(refusals)}")

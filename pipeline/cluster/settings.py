@@ -36,7 +36,7 @@ class Dataflow(BaseModel):
 
     project: _Word
     region: _Word
-    temp_location: str = Field(pattern=r"^gs://[^/]+/.+")  # output_root has to be on gs://, too
+    temp_location: str = Field(pattern=r"^gs://[a-z0-9][a-z0-9_.-]+[a-z0-9]/.+$")
     image: _Word  # container image with this project's environment
 
 

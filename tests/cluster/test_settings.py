@@ -4,17 +4,26 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from components.errors import InputError
-from pipeline.cluster import batch, engines, settings, shared_folder
+from pipeline.cluster import batch, engines, graph, settings, shared_folder
 from pipeline.cluster.settings import ClusterSettings
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import HidePassword, MetadataServer
 
 ROOT = Path(__file__).resolve().parents[2]
+ON_DATAFLOW: dict[str, Any] = {
+    "engine": "dataflow",
+    "dataflow": {
+        "project": "lab-1",
+        "region": "europe-west1",
+        "temp_location": "gs://bucket/tmp",
+        "image": "registry/lookdeep:1",
+    },
+}
 SERVER = {"kind": "mysql", "host": "db", "user": "u"}
 
 
@@ -46,6 +55,11 @@ def test_one_file_holds_settings_of_run_and_cluster(tmp_path: Path) -> None:
         (
             '[cluster]\nengine = "dataflow"\n[cluster.dataflow]\nproject = "p"\nregion = "r"\n'
             'image = "i"\ntemp_location = "/tmp"',
+            "cluster.dataflow.temp_location",
+        ),
+        (
+            '[cluster]\nengine = "dataflow"\n[cluster.dataflow]\nproject = "p"\nregion = "r"\n'
+            'image = "i"\ntemp_location = "gs://Bucket/tmp"',
             "cluster.dataflow.temp_location",
         ),
     ],
@@ -91,22 +105,63 @@ def test_no_node_or_job_is_in_the_cache_key(engine: Literal["srun", "flink"]) ->
 def test_dataflow_gets_options_that_beam_understands() -> None:
     from apache_beam.options import pipeline_options
 
-    cluster = ClusterSettings.model_validate(
-        {
-            "engine": "dataflow",
-            "dataflow": {
-                "project": "lab",
-                "region": "europe-west1",
-                "temp_location": "gs://bucket/tmp",
-                "image": "registry/lookdeep:1",
-            },
-        }
-    )
-    options = pipeline_options.PipelineOptions(engines.beam_args(cluster))
+    args = engines.beam_args(ClusterSettings.model_validate(ON_DATAFLOW))
+    options = pipeline_options.PipelineOptions(args)
     cloud = options.view_as(pipeline_options.GoogleCloudOptions)
-    assert (cloud.project, cloud.region) == ("lab", "europe-west1")
+    assert (cloud.project, cloud.region) == ("lab-1", "europe-west1")
     worker = options.view_as(pipeline_options.WorkerOptions)
     assert worker.sdk_container_image == "registry/lookdeep:1"
+    given = {arg[2:].partition("=")[0] for arg in args}
+    assert given == options.get_all_options(drop_default=True).keys()
+    engines.check(args)
+
+
+@pytest.mark.parametrize("project", ["123", "My_lab"])
+def test_what_beam_refuses_is_said_in_a_sentence(project: str) -> None:
+    table = ON_DATAFLOW | {"dataflow": ON_DATAFLOW["dataflow"] | {"project": project}}
+    with pytest.raises(InputError, match=r"^Beam refuses these settings: Invalid .*\.$") as refused:
+        engines.check(engines.beam_args(ClusterSettings.model_validate(table)))
+    assert project in str(refused.value)
+
+
+def test_a_dry_run_shows_the_script_and_the_graph_and_leaves_nothing(tmp_path: Path) -> None:
+    toml = tmp_path / "run.toml"
+    dataflow = "\n".join(f'{key} = "{value}"' for key, value in ON_DATAFLOW["dataflow"].items())
+    server = 'kind = "mysql"\nhost = "db"\nuser = "u"\npassword_env = "NOT_SET"'
+    toml.write_text(
+        f'[metadata]\n{server}\n[cluster]\nengine = "dataflow"\n[cluster.dataflow]\n{dataflow}\n'
+    )
+    done = subprocess.run(  # noqa: S603 (a command of ours)
+        [sys.executable, "cluster_runner.py", "submit", "--dry-run", "--config", toml,
+         "--output-root", tmp_path / "out"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)  # noqa: S607 (whichever is on the PATH)
+    assert "\n#   --runner=DataflowRunner\n" in done.stdout
+    assert "\n#   Trainer: the first node, after CuratedSchema, Transform, ValidationGate\n" in (
+        done.stdout
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("engine", ["local", "srun", "flink", "dataflow"])
+def test_the_graph_says_what_runs_where_and_after_what(engine: str, tmp_path: Path) -> None:
+    config = PipelineConfig(output_root=tmp_path / "out", base_weights="none")
+    steps = graph.steps(config, ClusterSettings.model_validate(ON_DATAFLOW | {"engine": engine}))
+    place = {step.name: step.place for step in steps}
+    on_beam = {name for name in place if place[name].startswith("Beam ")}
+    assert on_beam == {
+        "TrancheExampleGen", "StatisticsGen", "ImageTable", "Transform", "Predictor", "Evaluator"
+    }  # fmt: skip
+    assert {place[name] for name in place.keys() - on_beam} == {"the first node"}
+    assert len({place[name] for name in on_beam}) == 1
+    before: set[str] = set()
+    for step in steps:
+        assert set(step.after) <= before
+        before.add(step.name)
+    assert {"Trainer", "Evaluator", "Pusher", "ReviewPage"} <= before
 
 
 def test_sqlite_on_a_shared_file_system_is_refused(tmp_path: Path) -> None:
