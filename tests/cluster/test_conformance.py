@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import pytest
 from pipeline.cluster import engines
 from pipeline.cluster.settings import ClusterSettings
 from tests.cluster.conftest import Cluster
+from tests.cluster.flink import Flink
 from tests.e2e.running import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -30,10 +32,14 @@ Allocation.from_slurm(1, Path(sys.argv[1]).with_name("lost")).publish()
 _FLINK = """
 from pipeline.cluster.flink.settings import FlinkJob
 from pipeline.cluster.settings import ClusterSettings
-cluster = ClusterSettings(engine="flink", nodes=3, memory_gb=6)
+cluster = ClusterSettings(engine="flink", memory_gb=6, {settings})
 FlinkJob.of(cluster, Path(sys.argv[1]).with_name("flink")).publish()
 """
 PYTHONPATH = str(Path(__file__).parent)
+PIPELINES = (
+    "finish_bundle", "batching", "tags_and_two_sinks", "side_inputs", "combines",
+    "group_by_key", "metrics", "tfrecords", "statistics", "transform", "evaluation",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +57,32 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def three_nodes(
     engine: Literal["srun", "flink"], cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp(engine) / "out"
+    flink = _FLINK.format(settings="nodes=3") if engine == "flink" else ""
+    return _results(cluster, tmp_path_factory.mktemp(engine) / "out", engine, 3, flink)
+
+
+@pytest.fixture(scope="module")
+def other_flink(
+    flink: None, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
+    """Results of a job on n1 with a Flink on n2 that is none of its own."""
+    folder = tmp_path_factory.mktemp("other_flink")
+    there = Flink(cluster.slurm, "n2", folder / "there")
+    settings = _FLINK.format(settings=f'flink_master="{there.master}"')
+    yield _results(cluster, folder / "out", "flink", 1, settings)
+    there.close()
+    assert there.finished() >= len(PIPELINES)
+
+
+def _results(
+    cluster: Cluster, folder: Path, engine: Literal["srun", "flink"], nodes: int, flink: str
+) -> dict[str, Any]:
+    """Runs all pipelines in a job."""
     script = folder.with_name("run_conformance.py")
-    script.write_text(_CODE.format(before=_ALLOCATION + (_FLINK if engine == "flink" else "")))
-    options = " ".join(engines.beam_args(ClusterSettings(engine=engine, nodes=3)))
+    script.write_text(_CODE.format(before=_ALLOCATION + flink))
+    options = " ".join(engines.beam_args(ClusterSettings(engine=engine, nodes=nodes)))
     printed = cluster.slurm.run(
-        "sbatch", "--wait", "--nodes=3", "--ntasks-per-node=1", f"--output={folder}.log",
+        "sbatch", "--wait", f"--nodes={nodes}", "--ntasks-per-node=1", f"--output={folder}.log",
         f"--chdir={ROOT}", f"--export=ALL,PYTHONPATH={PYTHONPATH}:{ROOT}",
         f"--wrap={sys.executable} {script} {folder} {options}",
         timeout=1100,
@@ -84,17 +110,18 @@ def test_the_local_runner_gives_the_known_answers(local: dict[str, Any]) -> None
     assert local["evaluation"]["[]"]["example_count"]["doubleValue"] == 600
 
 
-@pytest.mark.parametrize(
-    "pipeline",
-    [
-        "finish_bundle", "batching", "tags_and_two_sinks", "side_inputs", "combines",
-        "group_by_key", "metrics", "tfrecords", "statistics", "transform", "evaluation",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("pipeline", PIPELINES)
 def test_three_nodes_give_what_the_local_runner_gives(
     pipeline: str, local: dict[str, Any], three_nodes: dict[str, Any]
 ) -> None:
     same(three_nodes[pipeline], local[pipeline])
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_flink_that_was_there_gives_what_the_local_runner_gives(
+    pipeline: str, local: dict[str, Any], other_flink: dict[str, Any]
+) -> None:
+    same(other_flink[pipeline], local[pipeline])
 
 
 def same(found: Any, expected: Any) -> None:
