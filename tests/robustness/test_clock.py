@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import PipelineConfig
 from pipeline.lineage import Lineage
 from pipeline.review import snapshot
 from tests.e2e.running import ANEW, SETTINGS, Command, Ended
@@ -41,7 +42,7 @@ def test_a_clock_that_was_set_back_changes_nothing_but_times(
     names = [run.record["run_id"] for run in (first, new, again)]
     logs = {run.record["paths"]["log"] for run in (first, new, again)}
     assert len(logs) == 3 and all(Path(log).stat().st_size for log in logs)
-    runs = [run.name for run in Lineage(first.out / "metadata.sqlite").runs()]
+    runs = [run.name for run in Lineage(PipelineConfig(output_root=first.out)).runs()]
     for known in (runs, snapshot.runs(first.out)):
         assert [name for name in known if name in names] == names
         assert known[-1] == again.record["run_id"]
