@@ -42,7 +42,7 @@ def _fill(folder: Path, left: int) -> Path:
     return path
 
 
-@pytest.mark.robustness_full
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_full_disk_is_named_and_costs_no_finished_step(
     disk: Path, command: Command, tranches: Path, tried: Callable[[str, int], None]
