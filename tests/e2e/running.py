@@ -15,6 +15,8 @@ import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.lineage import sqlite
+from pipeline.config import PipelineConfig
+from pipeline.lineage import Lineage
 from pipeline.review import formats
 from pipeline.seals import Seals
 from schema import features
@@ -60,7 +62,10 @@ class Ended:
     @property
     def splits(self) -> dict[str, list[str]]:
         """The names of each split's images; examples themselves have no one order of bytes."""
-        (folder,) = (self.out / "artifacts/TrancheExampleGen/examples").iterdir()
+        lineage = Lineage(PipelineConfig(output_root=self.out))
+        run = lineage.run(self.record["run_id"])
+        assert run is not None
+        folder = lineage.outputs(run)["TrancheExampleGen", "examples"].folder
         names = {}
         for split in (features.TRAIN, features.EVAL, features.TEST):
             files = [str(path) for path in (folder / f"Split-{split}").iterdir()]
