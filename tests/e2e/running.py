@@ -14,9 +14,8 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline.lineage import sqlite
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Lineage
+from pipeline.lineage import Lineage, sqlite
 from pipeline.review import formats
 from pipeline.seals import Seals
 from schema import features
