@@ -1,6 +1,7 @@
 """What an interrupted phase of training goes on from, and what a finished one leaves."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,6 @@ import keras
 
 from components import whole_folder
 
-_INCOMING: Final = ".incoming"
 _FINISHED: Final = "finished"
 _WEIGHTS: Final = "state.weights.h5"  # with what the optimizer knows
 _BEST: Final = "best.weights.h5"
@@ -56,21 +56,20 @@ class Checkpoint(keras.callbacks.Callback):
 
     def finish(self, trained: keras.Model) -> None:
         """Keeps the weights that the phase has come to, and no others."""
-        incoming = self._incoming()
+        incoming = whole_folder.begin(self._folder)
         trained.save_weights(incoming / _WEIGHTS)
         self._publish(incoming, _FINISHED)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the epoch, and then removes the one before."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        lowest = min((row["val_loss"] for row in self.history), default=None)
+        before = [row["val_loss"] for row in self.history if not math.isnan(row["val_loss"])]
+        is_best = figures["val_loss"] < min(before, default=math.inf)
         last = self._last()
         self.history.append({"epoch": epoch, **figures})
-        incoming = self._incoming()
+        incoming = whole_folder.begin(self._folder)
         self.model.save_weights(incoming / _WEIGHTS)
-        best = incoming / _WEIGHTS
-        if last is not None and lowest is not None and figures["val_loss"] >= lowest:
-            best = last / _BEST
+        best = last / _BEST if last and not is_best else incoming / _WEIGHTS
         (incoming / _BEST).hardlink_to(best)
         self._publish(incoming, str(epoch))
 
@@ -79,13 +78,6 @@ class Checkpoint(keras.callbacks.Callback):
             return self._folder / _FINISHED
         epochs = [path for path in self._folder.iterdir() if path.name.isdecimal()]
         return max(epochs, key=lambda path: int(path.name), default=None)
-
-    def _incoming(self) -> Path:
-        incoming = self._folder / _INCOMING
-        if incoming.exists():
-            shutil.rmtree(incoming)
-        incoming.mkdir()
-        return incoming
 
     def _publish(self, incoming: Path, name: str) -> None:
         (incoming / _HISTORY).write_text(json.dumps(self.history), encoding="utf-8")

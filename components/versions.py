@@ -3,12 +3,8 @@
 import shutil
 import time
 from pathlib import Path
-from typing import Final
 
 from components import whole_folder
-
-# Servers look for numbered folders only (TensorFlow Serving's file system source).
-INCOMING: Final = ".incoming"
 
 
 def push(model: Path, base: Path) -> Path:
@@ -26,11 +22,8 @@ def push(model: Path, base: Path) -> Path:
     Returns:
       The new version's folder.
     """
-    base.mkdir(parents=True, exist_ok=True)
-    incoming = base / INCOMING
-    if incoming.exists():
-        shutil.rmtree(incoming)
-    shutil.copytree(model, incoming)
+    incoming = whole_folder.begin(base)
+    shutil.copytree(model, incoming, dirs_exist_ok=True)
     versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
     version = base / str(max([int(time.time()), *(number + 1 for number in versions)]))
     whole_folder.publish(incoming, version)

@@ -1,5 +1,6 @@
 """Epochs that are kept: whole or not there, at whatever moment the process is killed."""
 
+import math
 import random
 import subprocess
 import sys
@@ -72,6 +73,17 @@ def test_the_last_epoch_and_the_best_one_are_kept(tmp_path: Path) -> None:
     finished.restore(trained)
     assert finished.is_finished and len(finished.history) == 4 and _numbers(trained) == {1}
     assert [path.name for path in tmp_path.iterdir()] == ["finished"]
+
+
+def test_an_eval_loss_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    checkpoint, trained = Checkpoint(tmp_path), small_model()
+    checkpoint.set_model(trained)
+    best = []
+    for number, loss in enumerate([math.nan, 0.5, math.nan, 0.4]):
+        epoch(checkpoint, number, loss)
+        checkpoint.restore_best(trained)
+        best.append(_numbers(trained))
+    assert best == [{0}, {1}, {1}, {3}]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components import versions
+from components import versions, whole_folder
 
 PUSHES = 20
 CONTENT = {f"variables/part-{part}": bytes([part]) * 400_000 for part in range(20)}
@@ -74,7 +74,7 @@ def test_a_server_sees_whole_versions_only_while_pushes_are_killed(
         time.sleep(draws.uniform(0, 2 * seconds))
         process.kill()
         process.communicate()
-        unfinished += (base / versions.INCOMING).exists()
+        unfinished += (base / whole_folder.INCOMING).exists()
     server.finish()
     assert unfinished > 0, "no kill was in the midst of a push"
     assert len(server.seen) > 1 and all(server.seen.values())
@@ -84,8 +84,8 @@ def test_a_server_sees_whole_versions_only_while_pushes_are_killed(
 
 def test_the_next_push_clears_what_a_killed_one_left(model: Path, tmp_path: Path) -> None:
     base = tmp_path / "serving"
-    (base / versions.INCOMING).mkdir(parents=True)
-    (base / versions.INCOMING / "variables").write_bytes(b"half")
+    (base / whole_folder.INCOMING).mkdir(parents=True)
+    (base / whole_folder.INCOMING / "variables").write_bytes(b"half")
     version = versions.push(model, base)
     assert [path.name for path in base.iterdir()] == [version.name]
     assert _content(version) == CONTENT
