@@ -83,11 +83,12 @@ def submit(
     script = batch.script(cluster, place, folder)
     if dry_run:
         click.echo(script, nl=False)
-        _print_comment("Beam's options:", engines.beam_args(cluster))
+        options = engines.beam_args(cluster)
+        _print_comment("Beam's options:", options)
         _print_comment(
             "The components, where they run, and after which:", graph.steps(config, cluster)
         )
-        engines.check(engines.beam_args(cluster))
+        engines.check(options)
         return
     if cluster.engine == "flink":
         jars.check(cluster.flink_jars)

@@ -189,13 +189,8 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
         words = problems(error, PipelineConfig)
         raise InputError(f"The settings{place} cannot be used: {words}.") from error
     weights = config.base_weights
-    server = config.metadata
-    if server is not None and server.password_file is not None:
-        password_file = server.password_file.expanduser().absolute()
-        server = server.model_copy(update={"password_file": password_file})
     return config.model_copy(
         update={
-            "metadata": server,
             "data_root": config.data_root and config.data_root.expanduser().absolute(),
             "output_root": config.output_root.expanduser().absolute(),
             "base_weights": weights

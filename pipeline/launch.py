@@ -34,7 +34,10 @@ WORKER: Final = processes.python("pipeline.worker")
 STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
 
 # Signals that end a worker which is short of memory before it can say so, and who sends them.
-_WITHOUT_A_WORD: Final = {signal.SIGKILL: "the kernel", signal.SIGSEGV: "TensorFlow"}
+_WITHOUT_A_WORD: Final[dict[int, str]] = {
+    signal.SIGKILL: "the kernel",
+    signal.SIGSEGV: "TensorFlow",
+}
 _GRACE: Final = 5.0  # seconds between asking the worker to end and ending it
 _POLL: Final = 0.5  # seconds between looks at a worker that says nothing
 _LEAST_SPACE: Final = 2**20  # bytes on the disk, less than which no step can end well
@@ -127,27 +130,20 @@ def last_words(log: Path) -> str:
 
 
 def _why_ended(status: int, log: Path) -> str:
-    """Why a worker left no record."""
+    """Why a worker left no record; some signals say of themselves that memory may be short."""
+    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    if sender := _WITHOUT_A_WORD.get(-status):
+        return (
+            f"The worker process ended with {how}, as {sender} ends it where memory is short; if it"
+            " was, with more of it the same command goes on from the finished steps."
+        )
     if shutil.disk_usage(log.parent).free < _LEAST_SPACE:  # and the log breaks off anywhere
         return (
             f"There is no space left on the disk of {log.parent}. Make some, and the same"
             " command goes on from the finished steps."
         )
-    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
     words = last_words(log)
     return f"The worker process ended with {how}" + (f": {words}" if words else ".")
-
-
-def _maybe_memory(status: int) -> str:
-    """Says that memory may have been short, of a worker that ended as if it had been."""
-    if -status not in _WITHOUT_A_WORD:
-        return ""
-    number = signal.Signals(-status)
-    return (
-        f"The worker process ended with signal {number.name}, as {_WITHOUT_A_WORD[number]} ends it"
-        " where memory is short; if it was, with more of it the same command goes on from the"
-        " finished steps."
-    )
 
 
 def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
@@ -236,7 +232,7 @@ def _run(job: Job, console: Console) -> int:
         raise KeyboardInterrupt(STOPPED) from None
     result = records.read(record)
     if status != 0 or result is None or result.run_id != job.run_id:
-        result = _unfinished(job, view, _maybe_memory(status) or _why_ended(status, log))
+        result = _unfinished(job, view, _why_ended(status, log))
         records.write(result, record)
     show_outcome(result, console)
     return result.exit_status

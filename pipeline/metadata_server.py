@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from components.errors import InputError
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 _PORT: Final = 3306
+_PasswordFile = Annotated[
+    Path, Field(strict=False), AfterValidator(lambda path: path.expanduser().absolute())
+]
 
 
 class MetadataServer(BaseModel):
@@ -35,7 +38,8 @@ class MetadataServer(BaseModel):
     database: str = Field("lookdeep", pattern=r"^[A-Za-z0-9_]+$")
     user: str
     password_env: str | None = None
-    password_file: Annotated[Path, Field(strict=False)] | None = None
+    # Absolute: a job runs in another folder.
+    password_file: _PasswordFile | None = None
 
     @field_validator("kind", mode="before")
     @classmethod
