@@ -17,7 +17,7 @@ from tests.cluster import database, slurm
 from tests.cluster.database import MariaDB
 from tests.cluster.hosts import Hosts
 from tests.cluster.slurm import ROOT, Slurm, wait_for
-from tests.e2e.running import SETTINGS
+from tests.e2e.running import SETTINGS, write_toml
 
 THREE_NODES: dict[str, Any] = {
     "engine": "srun", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 6, "time_limit": "30:00"
@@ -148,15 +148,6 @@ class Cluster:
         ).strip()
         assert printed.isdigit(), printed
         return Job(printed, out, self)
-
-
-def write_toml(path: Path, settings: Mapping[str, Any]) -> None:
-    """Writes a settings file; a setting that is a dict becomes a table."""
-    tables = {name: value for name, value in settings.items() if isinstance(value, dict)}
-    lines = [f"{key} = {json.dumps(settings[key])}" for key in settings if key not in tables]
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    path.write_text("\n".join(lines))
 
 
 def gone(job: Job, seconds: float = 30) -> dict[int, str]:

@@ -13,10 +13,9 @@ import pytest
 from components.example_gen import split_of_clip
 from pipeline import descent
 from schema import features
-from tests.cluster.conftest import write_toml
 from tests.cluster.database import PASSWORD, VARIABLE, MariaDB
 from tests.cluster.hosts import Hosts
-from tests.e2e.running import ROOT, SETTINGS
+from tests.e2e.running import ROOT, SETTINGS, write_toml
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 

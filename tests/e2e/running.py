@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Lineage, sqlite
+from pipeline.lineage import Lineage, connection
 from pipeline.review import formats
 from pipeline.seals import Seals
 from schema import features
@@ -82,9 +82,9 @@ class Ended:
         for key in ("verdict", "counts", "accuracy"):
             assert self.record[key] == other.record[key], key
         assert self.splits == other.splits
-        place = self.out / "metadata.sqlite"
-        store = sqlite(place, mlmd.SqliteMetadataSourceConfig.READWRITE)
-        assert Seals(self.out / "seals", self.out / "artifacts", store).check() == []
+        config = PipelineConfig(output_root=self.out)
+        store = connection(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
+        assert Seals(config.seals_dir, config.pipeline_root, store).check() == []
 
     @property
     def page_text(self) -> str:
@@ -113,8 +113,7 @@ class Command:
     def arguments(self, out: Path, *flags: str, **settings: Any) -> list[str]:
         """The arguments of Python that run local_runner.py on `out`."""
         toml = self._folder / "run.toml"
-        lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-        toml.write_text("\n".join(lines), encoding="utf-8")
+        write_toml(toml, settings)
         return ["local_runner.py", "--output-root", str(out), "--config", str(toml), *flags]
 
     def start(self, *arguments: object, **streams: Any) -> "subprocess.Popen[str]":
@@ -136,6 +135,15 @@ class Command:
 
     def _line(self, arguments: Iterable[object]) -> list[str]:
         return [*self._within, sys.executable, *map(str, arguments)]
+
+
+def write_toml(path: Path, settings: Mapping[str, Any]) -> None:
+    """Writes a settings file; a setting that is a dict becomes a table."""
+    tables = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    lines = [f"{key} = {json.dumps(settings[key])}" for key in settings if key not in tables]
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def plain(text: str) -> str:
