@@ -1,12 +1,13 @@
-"""What a temperature fitted on few images is worth on new ones, by the spread of its prior.
+"""What a temperature fitted on few images is worth on new ones.
 
     python -m benchmarks.temperature [--draws 300]
 
 Draws logits of three classes and labels that are right with the probability that a true
-temperature gives them; a clip of 4 frames counts as one image drawn 4 times, the hardest case.
-The temperature is fitted on so many eval images as a row says, with each spread. Two figures
-tell what it is worth on new images: the log loss above that of the true temperature, and the
-expected calibration error.
+temperature gives them. Half of the eval images are of clips of one frame, half of clips of 12,
+one image drawn 12 times, the hardest case. The temperature is fitted on so many eval images as
+a row says, with each spread of the prior; and, as the baseline, as if each frame were a clip of its
+own. Two figures tell what it is worth on new images: the log loss above that of the true
+temperature, and the expected calibration error.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from components import calibration
 SIZES: Final = (60, 500, 5000)
 TRUTHS: Final = (0.7, 1.0, 1.5, 3.0)
 SPREADS: Final = {"0.1": 0.1, "0.25": 0.25, "0.5": 0.5, "no prior": 1e6}
-FRAMES: Final = 4
+FRAMES: Final = 12
 NEW_IMAGES: Final = 20_000
 
 
@@ -47,22 +48,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What a fitted temperature is worth.")
     parser.add_argument("--draws", type=int, default=300, help="eval splits drawn for a row")
     draws = parser.parse_args().draws
-    table = Table("True", "Eval", *SPREADS, title="Log loss above the least, and calibration error")
+    table = Table("True", "Eval", "Clips", title="Log loss above the least, and calibration error")
+    for prior in SPREADS:
+        table.add_column(prior, no_wrap=True)
     for truth in TRUTHS:
         new = draw(np.random.default_rng(1), NEW_IMAGES, truth)
         least, _ = judge(*new, truth)
         for size in SIZES:
-            rng = np.random.default_rng(0)
-            found: dict[str, list[tuple[float, float]]] = {name: [] for name in SPREADS}
-            for _ in range(draws):
-                logits, labels = draw(rng, size // FRAMES, truth)
-                split = np.repeat(logits, FRAMES, axis=0), np.repeat(labels, FRAMES)
-                for name, spread in SPREADS.items():
-                    fitted = calibration.fit_temperature(*split, spread)
-                    found[name].append(judge(*new, fitted))
-            means = [np.mean(found[name], axis=0) for name in SPREADS]
-            cells = [f"{loss - least:.3f} {error:.3f}" for loss, error in means]
-            table.add_row(f"{truth:.1f}", f"{size:,}", *cells)
+            frames = np.repeat([1, FRAMES], [size // 2, size // 2 // FRAMES])
+            known = np.repeat(np.arange(len(frames)), frames)
+            for name, clips in (("ignored", np.arange(len(known))), ("known", known)):
+                rng = np.random.default_rng(0)
+                found: dict[str, list[tuple[float, float]]] = {prior: [] for prior in SPREADS}
+                for _ in range(draws):
+                    logits, labels = draw(rng, len(frames), truth)
+                    split = np.repeat(logits, frames, axis=0), np.repeat(labels, frames)
+                    for prior, spread in SPREADS.items():
+                        fitted = calibration.fit_temperature(*split, clips, spread)
+                        found[prior].append(judge(*new, fitted))
+                means = [np.mean(found[prior], axis=0) for prior in SPREADS]
+                cells = [f"{loss - least:.3f} {error:.3f}" for loss, error in means]
+                table.add_row(f"{truth:.1f}", f"{size:,}", name, *cells)
     Console().print(table)
 
 

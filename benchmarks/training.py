@@ -88,7 +88,7 @@ def original(folder: Path, weights: Path, count: int) -> dict[str, float]:
     images = np.stack(
         [
             decode(png, ORIGINAL_SIZE)[0].numpy() / np.float64(255)
-            for png, _ in read_split(pool.files).take(count)
+            for png, _, _ in read_split(pool.files).take(count)
         ]
     )
     marks: list[float] = []

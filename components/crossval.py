@@ -61,7 +61,7 @@ class Pool:
     """All selected images, in one order.
 
     Attributes:
-      files: TFRecords of pictures and labels, as Transform writes them.
+      files: TFRecords of pictures, labels and clips, as Transform writes them.
       labels: int64 [images].
       clips: the clip of each, str [images].
       tranches: the tranche of each, str [images].
@@ -119,6 +119,7 @@ def read_pool(
             example = tf.train.Example()
             example.features.feature[features.IMAGE].bytes_list.value.append(row[features.IMAGE])
             example.features.feature[features.LABEL].int64_list.value.append(row[features.LABEL])
+            example.features.feature[features.CLIP].bytes_list.value.append(row[features.CLIP])
             writer.write(example.SerializeToString())
             labels.append(row[features.LABEL])
             clips.append(clip)

@@ -38,7 +38,8 @@ class FreshFeatures:
     """
 
     def __init__(self, pictures: Pictures, posture_model: keras.Model, end: str) -> None:
-        self._pictures, self.labels, self.end = pictures, pictures.labels, end
+        self._pictures, self.end = pictures, end
+        self.labels, self.clips = pictures.labels, pictures.clips
         self._frozen = model.up_to(posture_model, [end])
 
     def batches(self, chosen: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
@@ -120,17 +121,24 @@ class FeatureCache:
         }
         keys: list[bytes] = []
         labels: list[int] = []
+        clips: list[bytes] = []
         missing: dict[bytes, int] = {}
-        for index, (png, label) in enumerate(read_split(files).as_numpy_iterator()):
+        for index, (png, label, clip) in enumerate(read_split(files).as_numpy_iterator()):
             key = hashlib.sha256(png).digest()
             keys.append(key)
             labels.append(label)
+            clips.append(clip)
             if any(key not in store for store in stores.values()):
                 missing.setdefault(key, index)
         self._fill(stores, files, missing, report)
         return {
             end: Features(
-                store, store.positions(keys), np.array(labels, np.int64), end, shapes[end]
+                store,
+                store.positions(keys),
+                np.array(labels, np.int64),
+                np.array(clips, np.bytes_),
+                end,
+                shapes[end],
             )
             for end, store in stores.items()
         }

@@ -388,7 +388,9 @@ def calibrate(
     """
     answering = model.after(posture_model, evaluation.end, model.LOGITS)
     logits = answering.predict(evaluation_data(evaluation, settings.batch_size), verbose=0)
-    calibrated = calibration.calibrate(logits, evaluation.labels, settings.wanted_accuracy)
+    calibrated = calibration.calibrate(
+        logits, evaluation.labels, evaluation.clips, settings.wanted_accuracy
+    )
     model.set_temperature(posture_model, calibrated.temperature)
     return calibrated
 

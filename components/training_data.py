@@ -32,6 +32,10 @@ class Examples(Protocol):
         """The classes, int64 [examples]."""
 
     @property
+    def clips(self) -> np.ndarray:
+        """The clip of each, bytes [examples]."""
+
+    @property
     def end(self) -> str | None:
         """The layer whose output the inputs are; None if they are pictures."""
 
@@ -46,16 +50,17 @@ def read_split(files: Sequence[str]) -> tf.data.Dataset:
       files: gzipped TFRecords of transformed examples.
 
     Returns:
-      PNG, string scalar, and label, int64 scalar, of each example in order.
+      PNG, string scalar, label, int64 scalar, and clip, string scalar, of each example in order.
     """
     spec = {
         features.IMAGE: tf.io.FixedLenFeature([], tf.string),
         features.LABEL: tf.io.FixedLenFeature([], tf.int64),
+        features.CLIP: tf.io.FixedLenFeature([], tf.string),
     }
 
-    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(record, spec)
-        return example[features.IMAGE], example[features.LABEL]
+        return example[features.IMAGE], example[features.LABEL], example[features.CLIP]
 
     return tf.data.TFRecordDataset(files, "GZIP").map(parse)
 
@@ -109,13 +114,15 @@ class Pictures:
         self._size, self._strength = size, strength
         lengths: list[int] = []
         labels: list[int] = []
+        clips: list[bytes] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            for png, label in read_split(files).as_numpy_iterator():
+            for png, label, clip in read_split(files).as_numpy_iterator():
                 file.write(png)
                 lengths.append(len(png))
                 labels.append(label)
-        self.labels = np.array(labels, np.int64)
+                clips.append(clip)
+        self.labels, self.clips = np.array(labels, np.int64), np.array(clips, np.bytes_)
         self._ends = np.cumsum(lengths, dtype=np.int64)
         self._file = path.open("rb", buffering=0)
 
@@ -145,6 +152,7 @@ class Features:
       store: holds the features of all views.
       positions: int64 [examples], where they are in it.
       labels: int64 [examples].
+      clips: bytes [examples], the clip of each.
       end: the layer that they come from.
       shape: of the features of one view.
     """
@@ -152,6 +160,7 @@ class Features:
     store: FeatureStore
     positions: np.ndarray
     labels: np.ndarray
+    clips: np.ndarray
     end: str
     shape: tuple[int, ...]
 
@@ -182,7 +191,8 @@ class Part:
 
     def __init__(self, whole: Examples, members: np.ndarray) -> None:
         self._whole, self._members = whole, members
-        self.labels, self.end = whole.labels[members], whole.end
+        self.labels, self.clips = whole.labels[members], whole.clips[members]
+        self.end = whole.end
 
     def batches(self, chosen: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         """Batches as those of the whole."""

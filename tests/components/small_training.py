@@ -49,6 +49,7 @@ def write(path: Path, labels: list[int]) -> str:
             png = tf.io.encode_png(pixels).numpy()
             example.features.feature[features.IMAGE].bytes_list.value.append(png)
             example.features.feature[features.LABEL].int64_list.value.append(label)
+            example.features.feature[features.CLIP].bytes_list.value.append(b"%d" % (index // 2))
             writer.write(example.SerializeToString())
     return str(path)
 

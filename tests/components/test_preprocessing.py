@@ -125,7 +125,7 @@ def _transform(
 def test_preprocessing_fn_stores_the_fitted_pixels_without_loss(tmp_path: Path) -> None:
     jpeg = _encoded(_noise(90, 120), "JPEG")
     rows = [
-        {features.IMAGE: jpeg, features.POSTURE: posture, **MEASURED}
+        {features.IMAGE: jpeg, features.POSTURE: posture, features.CLIP: b"a", **MEASURED}
         for posture in (b"Lying", b"Unknown")
     ]
     config = {"image_size": 32, "fit": "stretch"}
@@ -134,7 +134,8 @@ def test_preprocessing_fn_stores_the_fitted_pixels_without_loss(tmp_path: Path) 
     for output in outputs:
         np.testing.assert_array_equal(tf.io.decode_png(output[features.IMAGE]), expected)
     assert [output[features.LABEL] for output in outputs] == [2, -1]
-    assert set(outputs[0]) == {features.IMAGE, features.LABEL, *features.QUALITIES}
+    assert [output[features.CLIP] for output in outputs] == [b"a", b"a"]
+    assert set(outputs[0]) == {features.IMAGE, features.LABEL, features.CLIP, *features.QUALITIES}
 
 
 def _qualities(rows: list[dict[str, Any]], folder: Path) -> dict[str, list[str]]:

@@ -38,6 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             png = tf.io.encode_png(np.full((SIZE, SIZE, 3), 10 * index, np.uint8)).numpy()
             example.features.feature[features.IMAGE].bytes_list.value.append(png)
             example.features.feature[features.LABEL].int64_list.value.append(label)
+            example.features.feature[features.CLIP].bytes_list.value.append(b"%d" % (index // 2))
             writer.write(example.SerializeToString())
     return [path]
 
@@ -130,6 +131,7 @@ def test_a_part_has_its_own_examples_only(pictures: Pictures) -> None:
     members = np.array([3, 12, 19])
     part = Part(pictures, members)
     assert part.labels.tolist() == [0, 1, 2]
+    assert part.clips.tolist() == [b"%d" % (member // 2) for member in members]
     assert sorted(_order(_epoch(part))) == members.tolist()
 
 

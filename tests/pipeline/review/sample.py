@@ -387,6 +387,7 @@ def _calibration(images: list[dict[str, str]]) -> Calibration:
         error_before=0.067,
         error_after=0.041,
         images=514,
+        clips=121,
     )
     return Calibration(bins, 0.042, coverage, fitted)
 
