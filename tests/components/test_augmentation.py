@@ -64,3 +64,30 @@ def test_some_pictures_are_grayscale() -> None:
     means = [augment(REDDISH, _seed(number), 1.0).numpy().mean((0, 1)) for number in range(60)]
     gray = sum(np.ptp(mean) < 6 for mean in means)
     assert 2 <= gray <= 20
+
+
+def test_light_that_does_not_change_leaves_all_colours_as_they_are() -> None:
+    picture = tf.cast(PICTURE, tf.float32) / 255
+    np.testing.assert_allclose(augmentation._relight(picture, 0.0, _seed(3)), picture, atol=1e-5)
+
+
+def test_other_colours_leave_gray_gray() -> None:
+    gray = tf.tile(tf.cast(PICTURE[..., :1], tf.float32) / 255, [1, 1, 3])
+    for number in range(20):
+        view = augmentation._relight(gray, 1.0, _seed(number)).numpy()
+        np.testing.assert_allclose(view, view[..., :1].repeat(3, axis=2), atol=1e-5)
+        assert view.min() >= 0 and view.max() <= 1
+
+
+def test_a_grayscale_view_has_the_luma_of_its_picture() -> None:
+    picture = tf.cast(REDDISH, tf.float32) / 255
+    luma = tf.image.rgb_to_grayscale(picture).numpy().ravel()
+    found = 0
+    for number in range(60):
+        view = augmentation._relight(picture, 1.0, _seed(number)).numpy()
+        if np.ptp(view, axis=2).max() < 1e-5:
+            found += 1
+            # Light, contrast and tones keep the order of the pixels.
+            tones = view[..., 0].ravel()[np.argsort(luma)]
+            assert np.diff(tones).min() > -1e-3
+    assert 2 <= found <= 20
