@@ -22,6 +22,8 @@ TEMPERATURE_SPREAD: Final = 0.25
 # One-sided normal quantile of the Wilson bound: 75 %. See `choose_threshold`.
 WILSON_QUANTILE: Final = 0.674
 
+DRAWS: Final = 500  # for `calibration_error_by_chance`
+
 Floats = npt.NDArray[np.floating[Any]]
 Clips = npt.NDArray[Any]  # any names that can be sorted
 
@@ -204,6 +206,25 @@ def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_
         return None
     gaps = np.bincount(bin_of(confidence), weights=correct - confidence, minlength=BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def calibration_error_by_chance(confidence: Floats, clips: Clips) -> float:
+    """The expected calibration error of a model whose confidence is just right.
+
+    With few clips it is far from 0: whether they are right is drawn, by a parametric
+    bootstrap (Davison and Hinkley 1997, section 2.2), for all frames of a clip together.
+
+    Args:
+      confidence: [images], 0 to 1.
+      clips: [images], the clip of each.
+
+    Returns:
+      The mean over `DRAWS` draws; 0 without images.
+    """
+    names, clip = np.unique(clips, return_inverse=True)
+    luck = np.random.default_rng(0).random((DRAWS, len(names)))
+    errors = [expected_calibration_error(confidence, draw[clip] < confidence) for draw in luck]
+    return float(np.mean([error or 0.0 for error in errors]))
 
 
 def _confidence(logits: Floats, temperature: float) -> Floats:

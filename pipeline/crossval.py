@@ -19,7 +19,7 @@ from pipeline import base_weights, config, launch
 from pipeline.config import NO_WEIGHTS, PipelineConfig
 
 if TYPE_CHECKING:
-    from components.crossval import Cell
+    from components.crossval.cells import Cell
 
 DEFAULT_RECIPES: Final = ("default", "original", "plain", "logistic")
 
@@ -109,7 +109,7 @@ def _check(chosen: PipelineConfig, recipes: Sequence[str]) -> None:
     # By their file: importing them would take half a minute before the first word.
     click.echo("Loading TensorFlow; this takes some ten seconds.", err=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from components.crossval import RECIPES
+    from components.crossval.trials import RECIPES
 
     for name in recipes:
         if name not in RECIPES:
@@ -119,7 +119,9 @@ def _check(chosen: PipelineConfig, recipes: Sequence[str]) -> None:
 def _run(
     chosen: PipelineConfig, recipes: Sequence[str], folds: int, seeds: int, keep_test_out: bool
 ) -> None:
-    from components import crossval as validation
+    from components.crossval import cells as summary
+    from components.crossval.pool import read_pool
+    from components.crossval.trials import FROZEN_LAYERS, TRAININGS, Trials
     from components.example_gen import SHARD_PATTERN, is_test_clip
     from pipeline.pipeline import trainer_settings
     from pipeline.worker import Progress as Steps
@@ -137,9 +139,11 @@ def _run(
         console=Console(stderr=True),
     )
     with bars, tempfile.TemporaryDirectory(dir=folder) as scratch:
-        frozen = bars.add_task("frozen layers", total=None, visible=False)
-        trained = bars.add_task("trainings", total=None)
-        pool = validation.read_pool(
+        tasks = {
+            FROZEN_LAYERS: bars.add_task(FROZEN_LAYERS, total=None, visible=False),
+            TRAININGS: bars.add_task(TRAININGS, total=None),
+        }
+        pool = read_pool(
             shards,
             chosen.selection,
             chosen.image_size,
@@ -147,23 +151,22 @@ def _run(
             Path(scratch),
             lambda clip: keep_test_out and is_test_clip(clip, chosen.splits.model_dump()),
         )
-        trials = validation.Trials(
+        trials = Trials(
             pool,
             trainer_settings(chosen),
             chosen.feature_cache_dir,
             folder,
-            code_digest("components.crossval"),
-            lambda done, total: bars.update(frozen, completed=done, total=total, visible=True),
+            code_digest("components.crossval.trials"),
         )
-        cells = list(
-            validation.cross_validate(
-                trials,
-                pool,
-                list(recipes),
-                folds,
-                seeds,
-                lambda done, total: bars.update(trained, completed=done, total=total),
-            )
+        cells = summary.cross_validate(
+            trials,
+            pool,
+            recipes,
+            folds,
+            seeds,
+            lambda what, done, total: bars.update(
+                tasks[what], completed=done, total=total, visible=True
+            ),
         )
     (folder / "crossval.json").write_text(
         json.dumps(
@@ -183,9 +186,20 @@ def _run(
 
 def _table(cells: Sequence["Cell"], images: int, seeds: int) -> Table:
     table = Table(
-        *("recipe", "held out", "accuracy", "95 % interval", "spread", "calibration error"),
+        *(
+            "recipe",
+            "held out",
+            "accuracy",
+            "95 % interval",
+            "spread",
+            "calibration error",
+            "by chance",
+        ),
         title=f"{images:,} images; mean over {seeds} seed{'s' if seeds > 1 else ''}",
-        caption="Intervals: bootstrap over clips. Spread: lowest to highest seed.",
+        caption=(
+            "Intervals: bootstrap over clips. Spread: lowest to highest seed."
+            " By chance: what a model with just the right confidence has on so few clips."
+        ),
     )
     for cell in cells:
         table.add_row(
@@ -195,5 +209,6 @@ def _table(cells: Sequence["Cell"], images: int, seeds: int) -> Table:
             f"{cell.low:.3f} to {cell.high:.3f}",
             f"{min(cell.accuracies):.3f} to {max(cell.accuracies):.3f}",
             f"{cell.calibration_error:.3f}",
+            f"{cell.calibration_error_by_chance:.3f}",
         )
     return table

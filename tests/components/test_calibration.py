@@ -169,3 +169,14 @@ def test_few_right_answers_prove_little_and_many_prove_enough() -> None:
         assert (choice.threshold is not None) is found, (clips, frames)
     nobody = calibration.choose_threshold(confidence, ~correct, clip, 0.95)
     assert nobody == calibration.Choice(None, 0.0, None)
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_the_error_by_chance_is_that_of_a_coin_for_each_clip(frames: int) -> None:
+    clips = np.arange(400) // frames
+    # Mean absolute deviation of a share, by de Moivre: sqrt(2 p q / (pi n)).
+    expected = np.sqrt(2 * 0.7 * 0.3 / (np.pi * 400 / frames))
+    found = calibration.calibration_error_by_chance(np.full(400, 0.7), clips)
+    assert found == pytest.approx(expected, rel=0.1)
+    assert calibration.calibration_error_by_chance(np.ones(400), clips) == 0, "no luck in it"
+    assert calibration.calibration_error_by_chance(np.zeros(0), np.zeros(0)) == 0

@@ -1,12 +1,28 @@
 """Folds without leaks, and figures that sum up what was answered."""
 
+import errno
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import crossval
-from components.crossval import Pool, Split
+from components.crossval.cells import cell
+from components.crossval.pool import Pool, Split, clip_folds, tranche_folds
+from components.crossval.trials import (
+    FROZEN_LAYERS,
+    TRAININGS,
+    Report,
+    Trial,
+    Trials,
+    _hear,
+    _run_some,
+)
+from tests.components.small_training import SETTINGS
 
 
 def _pool(clips: list[int], labels: list[int], tranches: list[int]) -> Pool:
@@ -32,13 +48,13 @@ def pools(draw: st.DrawFn) -> Pool:
 def test_every_image_is_held_out_once_and_no_clip_is_on_two_sides(
     pool: Pool, folds: int, seed: int
 ) -> None:
-    for splits in (crossval.clip_folds(pool, folds, seed), crossval.tranche_folds(pool)):
+    for splits in (clip_folds(pool, folds, seed), tranche_folds(pool)):
         held_out = np.concatenate([split.held_out for split in splits])
         assert sorted(held_out) == list(range(len(pool.labels)))
         for split in splits:
             assert sorted([*split.train, *split.held_out]) == sorted(held_out)
             assert not set(pool.clips[split.train]) & set(pool.clips[split.held_out])
-    tranches = [set(pool.tranches[split.held_out]) for split in crossval.tranche_folds(pool)]
+    tranches = [set(pool.tranches[split.held_out]) for split in tranche_folds(pool)]
     assert tranches == [{"1"}, {"2"}, {"3"}]
 
 
@@ -48,7 +64,7 @@ def test_a_cell_counts_images_and_draws_clips() -> None:
     probabilities = np.tile(np.array([[0.6, 0.3, 0.1]], np.float32), (18, 1))
     probabilities[:9] = [0.1, 0.3, 0.6]
     split = Split("clips", np.array([], np.int64), np.arange(18))
-    found = crossval.cell("default", "clips", pool, [[(split, probabilities)]] * 2)
+    found = cell("default", "clips", pool, [[(split, probabilities)]] * 2)
     assert found.accuracies == [0.5, 0.5] and found.accuracy == 0.5
     assert found.calibration_error == pytest.approx(0.1, abs=1e-6)
     # One clip decides: without it all is right, with it two or three times most is wrong.
@@ -59,5 +75,36 @@ def test_seeds_are_averaged() -> None:
     pool = _pool([0, 1], [0, 1], [1, 2])
     split = Split("clips", np.array([], np.int64), np.arange(2))
     right, half = np.eye(3, dtype=np.float32)[[0, 1]], np.eye(3, dtype=np.float32)[[0, 0]]
-    found = crossval.cell("plain", "clips", pool, [[(split, right)], [(split, half)]])
+    found = cell("plain", "clips", pool, [[(split, right)], [(split, half)]])
     assert found.accuracies == [1.0, 0.5] and found.accuracy == 0.75
+
+
+class _Full(Trials):
+    """Trials whose second one finds no space on the disk."""
+
+    def run(self, trial: Trial, report: Report) -> None:
+        report(FROZEN_LAYERS, 1, 2)
+        if trial.seed:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A child's own way with Ctrl-C is not to stay."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_what_fails_in_a_child_is_told_to_its_parent(tmp_path: Path) -> None:
+    split = Split("clips", np.array([0]), np.array([1]))
+    trials = _Full(_pool([0, 1], [0, 1], [1, 2]), SETTINGS, tmp_path, tmp_path, "code")
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    _run_some(trials, [Trial("default", split, seed) for seed in range(3)], sender)
+    sender.close()
+    heard = []
+    while (words := _hear(receiver)) is not None:
+        heard.append(words)
+    assert heard[:-1] == [(FROZEN_LAYERS, 1, 2), (TRAININGS, 1, 1), (FROZEN_LAYERS, 1, 2)]
+    assert isinstance(heard[-1], OSError) and heard[-1].errno == errno.ENOSPC

@@ -1,14 +1,17 @@
 """The command on drawn tranches: every recipe trains, and finished trials are not run again."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
 import pytest
 
-from components.crossval import RECIPES
+from components.crossval.trials import RECIPES
 from components.tranches.demo import draw_tranches
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +78,41 @@ def test_every_recipe_gets_its_cells_and_finished_trials_are_kept(given: list[st
     again = _call(*given, *flags)
     assert again.stdout == first.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")} == trials
+
+
+def _children(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
+
+
+@pytest.mark.slow
+def test_a_killed_training_is_told_of_and_the_command_goes_on(given: list[str]) -> None:
+    # Draws of its own, so that nothing of it is finished.
+    flags = [*given, "--recipe", "head only", "--seeds", "2"]
+    folder = Path(given[5]) / "crossval"
+    before = len(list(folder.glob("*.npy")))
+    command = [sys.executable, "-W", "ignore", "-m", "pipeline.cli", "crossval", *flags]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:  # noqa: S603 (a command of ours)
+        deadline = time.monotonic() + 300
+        while len(list(folder.glob("*.npy"))) < before + 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        trainings = [
+            child
+            for child in _children(running.pid)
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+        assert len(trainings) == 1
+        os.kill(trainings[0], signal.SIGKILL)
+        assert running.stderr
+        said = running.stderr.read().replace("\n", " ")
+    assert running.returncode == 2 and "Traceback" not in said
+    assert "signal SIGKILL" in said and "goes on from the finished trainings" in said
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    assert before + 2 <= len(kept) < before + 10
+    again = _call(*flags)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(folder.glob("*.npy"))) == before + 10
 
 
 @pytest.mark.slow

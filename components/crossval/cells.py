@@ -1,0 +1,140 @@
+"""What recipes reach, summed up over folds and seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from components import calibration
+from components.crossval.pool import Pool, Split, clip_folds, tranche_folds
+from components.crossval.trials import Probabilities, Report, Trial, Trials, run_missing
+
+RESAMPLES: Final = 2000  # of the clips, for an interval
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a recipe reaches in one way of holding out.
+
+    Attributes:
+      recipe: its name.
+      held_out: `clips`, or `tranche N`.
+      accuracies: of each seed, over all held-out images.
+      calibration_errors: expected calibration error of each seed.
+      calibration_error_by_chance: what it would be, in the mean over the seeds, if confidence
+        were just right: that much is luck, with so few clips.
+      low: lower end of the 95 % interval of the mean accuracy.
+      high: its upper end.
+    """
+
+    recipe: str
+    held_out: str
+    accuracies: list[float]
+    calibration_errors: list[float]
+    calibration_error_by_chance: float
+    low: float
+    high: float
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over the seeds."""
+        return float(np.mean(self.accuracies))
+
+    @property
+    def calibration_error(self) -> float:
+        """The mean over the seeds."""
+        return float(np.mean(self.calibration_errors))
+
+
+def cell(
+    recipe: str,
+    held_out: str,
+    pool: Pool,
+    answers: list[list[tuple[Split, Probabilities]]],
+) -> Cell:
+    """Sums up what a recipe answered.
+
+    The interval is a bootstrap over clips, not images (Davison and Hinkley 1997, section
+    3.8): frames of one clip are right or wrong together.
+
+    Args:
+      recipe: its name.
+      held_out: which way.
+      pool: the images.
+      answers: for each seed, each split and the probabilities of its held-out images.
+    """
+    accuracies, errors, by_chance = [], [], []
+    hits = np.zeros(len(pool.labels))
+    seen = np.zeros(len(pool.labels))
+    for folds in answers:
+        members = np.concatenate([split.held_out for split, _ in folds])
+        probabilities = np.concatenate([found for _, found in folds])
+        correct = probabilities.argmax(1) == pool.labels[members]
+        accuracies.append(float(correct.mean()))
+        confidence = probabilities.max(1)
+        errors.append(calibration.expected_calibration_error(confidence, correct) or 0.0)
+        by_chance.append(calibration.calibration_error_by_chance(confidence, pool.clips[members]))
+        hits[members] += correct
+        seen[members] += 1
+    _, clip = np.unique(pool.clips, return_inverse=True)
+    clip_hits, clip_seen = np.bincount(clip, hits), np.bincount(clip, seen)
+    counted = np.flatnonzero(clip_seen)
+    drawn = np.random.default_rng(0).choice(counted, (RESAMPLES, len(counted)))
+    low, high = np.quantile(clip_hits[drawn].sum(1) / clip_seen[drawn].sum(1), [0.025, 0.975])
+    return Cell(
+        recipe,
+        held_out,
+        accuracies,
+        errors,
+        float(np.mean(by_chance)),
+        float(low),
+        float(high),
+    )
+
+
+def cross_validate(
+    trials: Trials,
+    pool: Pool,
+    recipes: Sequence[str],
+    folds: int,
+    seeds: int,
+    report: Report,
+) -> list[Cell]:
+    """Runs all trials, recipe by recipe, and sums them up.
+
+    Args:
+      trials: runs them.
+      pool: the images.
+      recipes: of `RECIPES`.
+      folds: of clips; 0 leaves this way out.
+      seeds: how often everything is repeated.
+      report: hears how far it is.
+
+    Returns:
+      A cell for each recipe and way of holding out.
+    """
+    by_tranche = tranche_folds(pool)
+    splits = [
+        [*(clip_folds(pool, folds, seed) if folds else []), *by_tranche] for seed in range(seeds)
+    ]
+    wanted = [
+        Trial(recipe, split, seed)
+        for recipe in recipes
+        for seed, of_seed in enumerate(splits)
+        for split in of_seed
+    ]
+    run_missing(trials, wanted, report)
+    cells = []
+    for recipe in recipes:
+        for name in dict.fromkeys(split.name for split in splits[0]):
+            answers = [
+                [
+                    (split, trials.answers(Trial(recipe, split, seed)))
+                    for split in of_seed
+                    if split.name == name
+                ]
+                for seed, of_seed in enumerate(splits)
+            ]
+            cells.append(cell(recipe, name, pool, answers))
+    return cells

@@ -1,0 +1,120 @@
+"""The images that are cross-validated on, and how they are held out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from sklearn.model_selection import StratifiedGroupKFold
+
+from components import preprocessing
+from schema import features
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All selected images, in one order.
+
+    Attributes:
+      files: TFRecords of pictures, labels and clips, as Transform writes them.
+      labels: int64 [images].
+      clips: the clip of each, str [images].
+      tranches: the tranche of each, str [images].
+    """
+
+    files: list[str]
+    labels: npt.NDArray[np.int64]
+    clips: npt.NDArray[np.str_]
+    tranches: npt.NDArray[np.str_]
+
+
+def read_pool(
+    shards: list[str],
+    selection: str,
+    size: int,
+    fit: str,
+    folder: Path,
+    is_left_out: Callable[[str], bool],
+) -> Pool:
+    """Decodes and fits the selected images of ingestion's TFRecords, as Transform does.
+
+    Args:
+      shards: gzipped TFRecords of all tranches.
+      selection: `labelled` or `single_person`.
+      size: side of the pictures, pixels.
+      fit: how they are brought to it (`preprocessing.fit_image`).
+      folder: where the pictures go.
+      is_left_out: says of a clip whether its images are left out.
+    """
+    columns = (
+        *(features.IMAGE, features.POSTURE, features.HOW_MANY, features.OCCLUDED),
+        *(features.CLIP, features.TRANCHE),
+    )
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in columns}
+
+    def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
+        example = tf.io.parse_single_example(record, spec)
+        png = preprocessing.compact(example.pop(features.IMAGE), size, fit)
+        label = preprocessing.label_of(example[features.POSTURE])
+        return {**example, features.IMAGE: png, features.LABEL: label}
+
+    labels, clips, tranches = [], [], []
+    path = folder / "pictures.tfrecord.gz"
+    rows = tf.data.TFRecordDataset(shards, "GZIP").map(
+        parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for row in rows.as_numpy_iterator():
+            posture, how_many, occluded, clip, tranche = (
+                row[name].decode() for name in columns[1:]
+            )
+            selected = features.is_selected(selection, posture, how_many, occluded)
+            if not selected or is_left_out(clip):
+                continue
+            example = tf.train.Example()
+            example.features.feature[features.IMAGE].bytes_list.value.append(row[features.IMAGE])
+            example.features.feature[features.LABEL].int64_list.value.append(row[features.LABEL])
+            example.features.feature[features.CLIP].bytes_list.value.append(row[features.CLIP])
+            writer.write(example.SerializeToString())
+            labels.append(row[features.LABEL])
+            clips.append(clip)
+            tranches.append(tranche)
+    return Pool([str(path)], np.array(labels, np.int64), np.array(clips), np.array(tranches))
+
+
+@dataclass(frozen=True)
+class Split:
+    """One training of a cross-validation.
+
+    Attributes:
+      name: which way of holding out, and what: `clips` or `tranche N`.
+      train: indices into the pool, int64.
+      held_out: the same.
+    """
+
+    name: str
+    train: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
+
+
+def clip_folds(pool: Pool, folds: int, seed: int) -> list[Split]:
+    """Folds of whole clips, with about the same shares of postures."""
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [
+        Split("clips", train, held_out)
+        for train, held_out in splitter.split(pool.labels, pool.labels, pool.clips)
+    ]
+
+
+def tranche_folds(pool: Pool) -> list[Split]:
+    """One whole tranche held out after another."""
+    return [
+        Split(
+            f"tranche {tranche}",
+            np.flatnonzero(pool.tranches != tranche),
+            np.flatnonzero(pool.tranches == tranche),
+        )
+        for tranche in sorted(set(pool.tranches.tolist()))
+    ]

@@ -1,0 +1,275 @@
+"""Trains recipes on parts of a pool, and keeps what they answered for the rest."""
+
+import hashlib
+import json
+import multiprocessing
+import signal
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from components import model, original_recipe, trainer
+from components.crossval.pool import Pool, Split
+from components.errors import InputError
+from components.frozen_features import FeatureCache
+from components.trainer import TrainerSettings
+from components.training_data import Examples, Features, Part, Pictures, evaluation_data
+
+# One clip in seven of those that are trained on decides when training stops, and the temperature.
+EVAL_PARTS: Final = 7
+# TensorFlow keeps some 150 MB of each training; a process of its own gives them back.
+TRIALS_PER_PROCESS: Final = 10
+
+# What each recipe changes in the settings of the run; an ablation changes one thing.
+VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "default": {},
+    # Two phases and no more: what the default has to beat.
+    "plain": {
+        "head_epochs": 6,
+        "head_learning_rate": 3e-4,
+        "fine_tune_epochs": 4,
+        "fine_tune_learning_rate": 1e-5,
+        "augmentation": 0.0,
+        "mixup": 0.0,
+    },
+    "without augmentation": {"augmentation": 0.0},
+    "without mixup": {"mixup": 0.0},
+    "without class weights": {"class_balance": "none"},
+    "head only": {"fine_tune_epochs": 0},
+}
+LOGISTIC: Final = "logistic"  # logistic regression on the frozen base's pooled output
+ORIGINAL: Final = "original"  # the students' script
+RECIPES: Final = (*VARIANTS, LOGISTIC, ORIGINAL)
+
+# What `run_missing` tells about.
+FROZEN_LAYERS: Final = "frozen layers"
+TRAININGS: Final = "trainings"
+
+Probabilities = npt.NDArray[np.float32]
+Report = Callable[[str, int, int], None]  # of what, how much is done, and of how much
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training.
+
+    Attributes:
+      recipe: one of `RECIPES`.
+      split: what is trained on, what is held out.
+      seed: of everything that is drawn.
+    """
+
+    recipe: str
+    split: Split
+    seed: int
+
+
+class Trials:
+    """Runs trials, and remembers what came out.
+
+    Args:
+      pool: the images.
+      settings: of the default recipe.
+      cache_root: folder of stored features.
+      folder: of finished trials; the same trial is not run again.
+      code: digest of the code that trains; another one runs all trials again.
+    """
+
+    def __init__(
+        self, pool: Pool, settings: TrainerSettings, cache_root: Path, folder: Path, code: str
+    ) -> None:
+        self._pool, self._settings, self._folder = pool, settings, folder
+        self._cache_root, self._code = cache_root, code
+        self._features: dict[tuple[int, float], dict[str, Features]] = {}
+
+    def path(self, trial: Trial) -> Path:
+        """Where the answers of a finished trial are."""
+        split = trial.split
+        settings = asdict(self._settings_of(trial))
+        identity = [trial.recipe, settings, split.train.tolist(), split.held_out.tolist()]
+        identity += [self._pool.labels.tolist(), self._code]
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
+        return self._folder / f"{digest}.npy"
+
+    def answers(self, trial: Trial) -> Probabilities:
+        """Calibrated probabilities of the held-out images of a finished trial, [images, 3]."""
+        return np.load(self.path(trial))
+
+    def run(self, trial: Trial, report: Report) -> None:
+        """Trains a recipe on one side of a split, and keeps its answers for the other.
+
+        Args:
+          trial: which one.
+          report: hears of the frozen layers.
+        """
+        settings, split = self._settings_of(trial), trial.split
+        keras.utils.set_random_seed(trial.seed)
+        parts = StratifiedGroupKFold(EVAL_PARTS, shuffle=True, random_state=trial.seed)
+        clips, labels = self._pool.clips[split.train], self._pool.labels[split.train]
+        train, evaluation = (split.train[side] for side in next(parts.split(labels, labels, clips)))
+        if trial.recipe == LOGISTIC:
+            found = self._logistic(settings, split, report)
+        elif trial.recipe == ORIGINAL:
+            found = self._original(settings, split)
+        else:
+            found = self._phases(settings, train, evaluation, split.held_out, report)
+        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+            np.save(file, found)
+        Path(file.name).rename(self.path(trial))
+        keras.backend.clear_session()
+
+    def _settings_of(self, trial: Trial) -> TrainerSettings:
+        return replace(self._settings, **VARIANTS.get(trial.recipe, {}), seed=trial.seed)
+
+    def _stored(
+        self, posture_model: keras.Model, settings: TrainerSettings, report: Report
+    ) -> dict[str, Features]:
+        views = settings.views_from(model.POOL)
+        ends = trainer.frozen_ends(posture_model, settings)
+        key = (views, settings.augmentation)
+        if key not in self._features or not ends <= set(self._features[key]):
+            cache = FeatureCache(
+                self._cache_root, posture_model, sorted(ends), views, settings.augmentation
+            )
+            self._features[key] = cache.features(
+                self._pool.files, lambda done, total: report(FROZEN_LAYERS, done, total)
+            )
+        return self._features[key]
+
+    def _phases(
+        self,
+        settings: TrainerSettings,
+        train: npt.NDArray[np.int64],
+        evaluation: npt.NDArray[np.int64],
+        held_out: npt.NDArray[np.int64],
+        report: Report,
+    ) -> Probabilities:
+        posture_model = model.build_model(
+            settings.image_size, settings.alpha, settings.base_weights
+        )
+        stored = self._stored(posture_model, settings, report)
+
+        def whole(end: str | None) -> Examples:
+            return stored[end] if end else self._pictures(settings)
+
+        def examples(end: str | None) -> tuple[Examples, Examples]:
+            return Part(whole(end), train), Part(whole(end), evaluation)
+
+        with tempfile.TemporaryDirectory() as folder:
+            trainer.fit(posture_model, settings, examples, Path(folder), Path(folder, "logs"))
+        end = model.frozen_end(posture_model)
+        trainer.calibrate(posture_model, Part(whole(end), evaluation), settings)
+        answering = model.after(posture_model, end)
+        return answering.predict(
+            evaluation_data(Part(whole(end), held_out), settings.batch_size), verbose=0
+        )
+
+    def _pictures(self, settings: TrainerSettings) -> Pictures:
+        path = Path(self._pool.files[0]).with_name("pictures")
+        return Pictures(self._pool.files, path, settings.image_size, settings.augmentation)
+
+    def _logistic(self, settings: TrainerSettings, split: Split, report: Report) -> Probabilities:
+        posture_model = model.build_model(
+            settings.image_size, settings.alpha, settings.base_weights
+        )
+        plain = replace(settings, augmentation=0.0, fine_tune_epochs=0)
+        stored = self._stored(posture_model, plain, report)[model.POOL]
+        pooled = stored.store.read(stored.positions, np.zeros(len(stored.labels), np.int64))
+        regression = make_pipeline(
+            StandardScaler(),
+            LogisticRegression(class_weight="balanced", max_iter=1000, random_state=settings.seed),
+        )
+        regression.fit(pooled[split.train].astype(np.float32), stored.labels[split.train])
+        return regression.predict_proba(pooled[split.held_out].astype(np.float32)).astype(
+            np.float32
+        )
+
+    def _original(self, settings: TrainerSettings, split: Split) -> Probabilities:
+        pictures = self._pictures(settings)
+        return original_recipe.train_and_predict(
+            Part(pictures, split.train),
+            Part(pictures, split.held_out),
+            settings.image_size,
+            settings.alpha,
+            settings.base_weights,
+            settings.seed,
+        )
+
+
+def run_missing(trials: Trials, wanted: Sequence[Trial], report: Report) -> None:
+    """Runs those trials that have not been run, some at a time in a process of their own.
+
+    Args:
+      trials: runs them.
+      wanted: which ones.
+      report: hears of the frozen layers and of the trainings.
+
+    Raises:
+      InputError: a process was ended from outside, or memory was short.
+    """
+    missing = [trial for trial in wanted if not trials.path(trial).exists()]
+    done = len(wanted) - len(missing)
+    report(TRAININGS, done, len(wanted))
+    context = multiprocessing.get_context("spawn")
+    for start in range(0, len(missing), TRIALS_PER_PROCESS):
+        some = missing[start : start + TRIALS_PER_PROCESS]
+        receiver, sender = context.Pipe(duplex=False)
+        # A daemon: it ends with this process, also if the user interrupts.
+        child = context.Process(target=_run_some, args=(trials, some, sender), daemon=True)
+        child.start()
+        sender.close()  # the child has its own; when that one closes there is no more to hear
+        with receiver:
+            while (heard := _hear(receiver)) is not None:
+                if isinstance(heard, Exception):
+                    raise heard
+                what, count, total = heard
+                if what == TRAININGS:
+                    done += count
+                    count, total = done, len(wanted)
+                report(what, count, total)
+        child.join()
+        if child.exitcode:
+            raise InputError(_why_ended(child.exitcode))
+
+
+def _hear(receiver: Connection) -> Any:
+    try:
+        return receiver.recv()
+    except EOFError:
+        return None
+
+
+def _why_ended(status: int) -> str:
+    if status > 0:
+        return f"A training failed with status {status}; what it said is above."
+    return (
+        f"A training was ended with signal {signal.Signals(-status).name}, as the kernel ends it"
+        " where memory is short; the same command goes on from the finished trainings."
+    )
+
+
+def _run_some(trials: Trials, some: Sequence[Trial], sender: Connection) -> None:
+    """What a child process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent tells the user, and ends it
+
+    def report(what: str, done: int, total: int) -> None:
+        sender.send((what, done, total))
+
+    for trial in some:
+        try:
+            trials.run(trial, report)
+        except (InputError, OSError, MemoryError) as error:
+            sender.send(error)
+            return
+        report(TRAININGS, 1, 1)
