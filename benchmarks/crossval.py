@@ -1,0 +1,69 @@
+"""How well the default recipe does on clips and tranches never seen, beside two simpler ones.
+
+    python -m benchmarks.crossval [--data ../shared/data] [--seeds 5] [--folder output] [--json F]
+
+Runs `lookdeep crossval`, which prints the table. Finished trainings stay in the folder: the
+same command goes on from there.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from benchmarks import goals, stages
+from benchmarks.goals import Goal
+from components import processes
+
+DEFAULT: Final = "default"
+SIMPLER: Final = ("logistic", "plain")
+LEAST_ACCURACY: Final = {"clips": 0.95, "tranche 1": 0.90, "tranche 2": 0.94, "tranche 3": 0.98}
+MOST_CALIBRATION_ERROR: Final = {"clips": 0.04, **dict.fromkeys(list(LEAST_ACCURACY)[1:], 0.06)}
+
+
+def judge(cells: Sequence[dict[str, Any]]) -> Iterator[Goal]:
+    """Compares means over the seeds with the goals, and with the simpler recipes.
+
+    Args:
+      cells: of `crossval.json`.
+    """
+    found = {(cell["recipe"], cell["held_out"]): cell for cell in cells}
+    for way, least in LEAST_ACCURACY.items():
+        cell = found[DEFAULT, way]
+        accuracy = fmean(cell["accuracies"])
+        yield Goal.at_least(f"accuracy, {way}", round(accuracy, 3), least)
+        for recipe in SIMPLER:
+            more = accuracy - fmean(found[recipe, way]["accuracies"])
+            yield Goal.at_least(f"accuracy less that of {recipe}, {way}", round(more, 3), 0)
+        error = fmean(cell["calibration_errors"])
+        most = MOST_CALIBRATION_ERROR[way]
+        yield Goal.at_most(f"calibration error, {way}", round(error, 3), most)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table and the goals."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path("output"), help="keeps the trainings")
+    parser.add_argument("--json", type=Path, help="file for the goals")
+    given = parser.parse_args(arguments)
+    data = given.data.resolve()
+    command = [*processes.python("pipeline.cli"), "crossval", "--seeds", str(given.seeds)]
+    command += ["--data-root", str(data / "tranches"), "--output-root", str(given.folder)]
+    command += ["--base-weights", str(stages.weights(data))]
+    for recipe in (DEFAULT, *SIMPLER):
+        command += ["--recipe", recipe]
+    ended = subprocess.run(command, env=processes.environment())  # noqa: S603 (a command of ours)
+    if ended.returncode:
+        sys.exit(ended.returncode)
+    found = json.loads((given.folder / "crossval" / "crossval.json").read_text(encoding="utf-8"))
+    goals.write(given.json, "crossval", list(judge(found["cells"])))
+
+
+if __name__ == "__main__":
+    main()
