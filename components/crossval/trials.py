@@ -98,7 +98,7 @@ class Trials:
         split = trial.split
         settings = asdict(self._settings_of(trial))
         identity = [trial.recipe, settings, split.train.tolist(), split.held_out.tolist()]
-        identity += [self._pool.labels.tolist(), self._code]
+        identity += [self._pool.labels.tolist(), self._pool.clips.tolist(), self._code]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
         return self._folder / f"{digest}.npy"
 
