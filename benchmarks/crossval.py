@@ -38,7 +38,7 @@ def judge(cells: Sequence[dict[str, Any]]) -> Iterator[Goal]:
         yield Goal.at_least(f"accuracy, {way}", round(accuracy, 3), least)
         for recipe in SIMPLER:
             more = accuracy - fmean(found[recipe, way]["accuracies"])
-            yield Goal.at_least(f"accuracy less that of {recipe}, {way}", round(more, 3), 0)
+            yield Goal.at_least(f"accuracy less that of {recipe}, {way}", more, 0)
         error = fmean(cell["calibration_errors"])
         most = MOST_CALIBRATION_ERROR[way]
         yield Goal.at_most(f"calibration error, {way}", round(error, 3), most)
