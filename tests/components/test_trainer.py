@@ -107,7 +107,14 @@ def test_training_exports_all_signatures_and_leaves_only_weights(
 def test_stored_features_train_as_pictures_do(
     transformed: Path, transform_graph: Path, tmp_path: Path, base_weights: str
 ) -> None:
-    given = replace(SETTINGS, base_weights=base_weights, head_epochs=2, fine_tune_epochs=2)
+    # At a small rate: a few steps at a large one make anything of the last digit of a feature.
+    given = replace(
+        SETTINGS,
+        base_weights=base_weights,
+        head_epochs=2,
+        head_learning_rate=1e-4,
+        fine_tune_epochs=2,
+    )
     losses, probabilities = [], []
     for cached in (True, False):
         out = tmp_path / str(cached)
@@ -121,8 +128,8 @@ def test_stored_features_train_as_pictures_do(
         trained = keras.models.load_model(out / "run" / "model.keras")
         probabilities.append(trained(np.full((1, 32, 32, 3), 90.0, np.float32)).numpy())
     # float16 keeps three digits of a feature, and training makes more of the difference.
-    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-2)
-    np.testing.assert_allclose(probabilities[0], probabilities[1], atol=2e-2)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)
+    np.testing.assert_allclose(probabilities[0], probabilities[1], atol=2e-3)
 
 
 @pytest.mark.slow
