@@ -6,9 +6,8 @@ Draws calibrated confidences of three classes, right with just that probability,
 true accuracy and coverage of every threshold are known. On so many eval images as a row says
 the threshold is chosen, by the accuracy counted there (quantile 0) and by the lower Wilson
 bound at other quantiles. Two figures tell whether to trust it: how often the true accuracy is
-below what was wanted, by more than a point, and how much coverage is left. Frames of one clip
-are alike: a clip of 4 is one image drawn 4 times, the hardest case. What comes of it if each
-frame were taken for a clip of its own is the baseline.
+below what was wanted, by more than a point, and how much coverage is left. Runs of images of one
+clip are alike: a clip of 4 frames counts as one image drawn 4 times, the hardest case.
 """
 
 import argparse
@@ -36,24 +35,9 @@ def confidences(rng: np.random.Generator, images: int, accuracy: float) -> np.nd
 
 
 def measure(
-    size: int,
-    frames: int,
-    clips_known: bool,
-    accuracy: float,
-    quantile: float,
-    wanted: float,
-    draws: int,
+    size: int, frames: int, accuracy: float, quantile: float, wanted: float, draws: int
 ) -> tuple[float, float, float]:
     """Chooses thresholds on many eval splits.
-
-    Args:
-      size: images of an eval split.
-      frames: images of a clip.
-      clips_known: whether the choice knows which frames are of one clip.
-      accuracy: of the model.
-      quantile: of the bound.
-      wanted: accuracy of the sure answers.
-      draws: eval splits.
 
     Returns:
       The share of thresholds whose true accuracy misses what is wanted by over a point, the
@@ -62,17 +46,12 @@ def measure(
     rng = np.random.default_rng(0)
     population = np.sort(confidences(rng, POPULATION, accuracy))
     true_accuracy = population[::-1].cumsum()[::-1] / np.arange(POPULATION, 0, -1)
-    clips = np.arange(size // frames * frames) // (frames if clips_known else 1)
     missed = covered = none = 0.0
     for _ in range(draws):
         confidence = rng.choice(population, size // frames)
         correct = rng.random(len(confidence)) < confidence
         choice = calibration.choose_threshold(
-            np.repeat(confidence, frames),
-            np.repeat(correct, frames),
-            clips,
-            wanted,
-            quantile,
+            np.repeat(confidence, frames), np.repeat(correct, frames), wanted, quantile
         )
         if choice.threshold is None:
             none += 1
@@ -89,19 +68,16 @@ def main() -> None:
     parser.add_argument("--wanted", type=float, default=0.95, help="wanted accuracy")
     parser.add_argument("--draws", type=int, default=2000, help="eval splits drawn for a row")
     arguments = parser.parse_args()
-    table = Table(
-        *("Accuracy", "Eval images", "Frames a clip", "Clips", "Bound"),
-        *("Missed", "Coverage", "None"),
-    )
+    table = Table("Accuracy", "Eval images", "Frames a clip", "Bound", "Missed", "Coverage", "None")
     for accuracy in (0.85, 0.92):
         for size in SIZES:
-            for frames, clips_known in ((1, True), (4, False), (4, True)):
-                case = (size, frames, clips_known, accuracy)
-                clips = "known" if clips_known else "ignored"
+            for frames in (1, 4):
                 for name, quantile in QUANTILES.items():
-                    found = measure(*case, quantile, arguments.wanted, arguments.draws)
-                    row = (f"{figure:.2f}" for figure in found)
-                    table.add_row(f"{accuracy:.2f}", f"{size:,}", str(frames), clips, name, *row)
+                    missed, covered, none = measure(
+                        size, frames, accuracy, quantile, arguments.wanted, arguments.draws
+                    )
+                    row = (f"{missed:.2f}", f"{covered:.2f}", f"{none:.2f}")
+                    table.add_row(f"{accuracy:.2f}", f"{size:,}", str(frames), name, *row)
     Console().print(table)
 
 

@@ -1,8 +1,5 @@
 """Probabilities that can be trusted, and from which confidence on an answer counts as sure.
 
-Frames of one clip are right or wrong together: what is chosen on few clips must not
-count their frames as so many independent images.
-
 Imports neither TensorFlow nor TFX: Trainer, Evaluator and the review share it.
 """
 
@@ -80,7 +77,7 @@ def calibrate(
     temperature = fit_temperature(logits, labels, clips)
     before, after = (_confidence(logits, each) for each in (1.0, temperature))
     return Calibration(
-        **asdict(choose_threshold(after, correct, clips, wanted_accuracy)),
+        **asdict(choose_threshold(after, correct, wanted_accuracy)),
         temperature=temperature,
         wanted_accuracy=wanted_accuracy,
         error_before=expected_calibration_error(before, correct),
@@ -136,7 +133,6 @@ def fit_temperature(
 def choose_threshold(
     confidence: Floats,
     correct: npt.NDArray[np.bool_],
-    clips: Clips,
     wanted_accuracy: float,
     quantile: float = WILSON_QUANTILE,
 ) -> Choice:
@@ -148,14 +144,12 @@ def choose_threshold(
     chosen by the count on 100 images, it missed what was wanted by over a point in a third
     of the draws of `benchmarks/unsure_threshold.py`; with the bound at 75 % in a sixth, for
     7 points of coverage. At 95 % no threshold at all was found in a third: 51 right answers
-    of 51 do not prove an accuracy of 0.95. Images count for the bound by what they are
-    worth as a sample of clips: 500 of them in clips of 4 missed in 28 % of the draws as 500
-    clips, in 16 % as what they are.
+    of 51 do not prove an accuracy of 0.95. Frames of a clip count as so many images: 500 of
+    them in clips of 4 missed in 28 % of the draws.
 
     Args:
       confidence: [images], of the answers; NaN is never sure.
       correct: [images], whether the answers are right.
-      clips: [images], the clip of each.
       wanted_accuracy: among the sure answers, 0 to 1.
       quantile: of the normal distribution, how far the bound lies below; 0 for the count.
 
@@ -169,8 +163,7 @@ def choose_threshold(
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     last = last[np.isfinite(ranked[last])]
     hits, accepted = np.cumsum(correct[order])[last], last + 1
-    worth = _worth(clips[order])[last]
-    reached = np.flatnonzero(_least_accuracy(hits / accepted, worth, quantile) >= wanted_accuracy)
+    reached = np.flatnonzero(_least_accuracy(hits, accepted, quantile) >= wanted_accuracy)
     if not len(reached):
         return Choice(None, 0.0, None)
     chosen = reached[-1]
@@ -235,21 +228,11 @@ def _confidence(logits: Floats, temperature: float) -> Floats:
     return shares.max(axis=1)
 
 
-def _worth(clips: Clips) -> Floats:
-    """How many independent images the first one, two, three ... are worth.
-
-    Effective sample size (Kish, "Survey Sampling", 1965), frames of a clip being right or
-    wrong together: the square of the number of frames, by the sum of the squares of each clip's.
-    """
-    by_clip = np.argsort(clips, kind="stable")
-    _, first, frames = np.unique(clips[by_clip], return_index=True, return_counts=True)
-    earlier = np.empty(len(clips), np.int64)  # frames of the same clip before this one
-    earlier[by_clip] = np.arange(len(clips)) - np.repeat(first, frames)
-    return np.arange(1, len(clips) + 1) ** 2 / np.cumsum(2 * earlier + 1)
-
-
-def _least_accuracy(share: Floats, images: Floats, quantile: float) -> Floats:
+def _least_accuracy(
+    hits: npt.NDArray[np.int64], images: npt.NDArray[np.int64], quantile: float
+) -> Floats:
     """The lower bound of Wilson, "Probable Inference", JASA 1927, for shares of `images`."""
     squared = quantile**2
+    share = hits / images
     spread = quantile * np.sqrt(share * (1 - share) / images + squared / (4 * images**2))
     return (share + squared / (2 * images) - spread) / (1 + squared / images)

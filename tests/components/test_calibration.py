@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.optimize
 import scipy.special
 import scipy.stats
 from hypothesis import given, settings
@@ -111,33 +110,23 @@ CONFIDENCES = st.one_of(st.sampled_from([0.4, 0.6, 0.9, 1.0]), st.floats(0.375, 
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(CONFIDENCES, st.booleans(), st.integers(0, 8)), max_size=60),
+    st.lists(st.tuples(CONFIDENCES, st.booleans()), max_size=60),
     st.floats(0, 1),
     st.sampled_from([0.0, calibration.WILSON_QUANTILE]),
 )
 def test_the_threshold_is_the_lowest_that_reaches_what_is_wanted(
-    rows: list[tuple[float, bool, int]], wanted: float, quantile: float
+    rows: list[tuple[float, bool]], wanted: float, quantile: float
 ) -> None:
     confidence = np.array([row[0] for row in rows], np.float64)
     correct = np.array([row[1] for row in rows], bool)
-    clips = np.array([row[2] for row in rows], np.int64)
-    choice = calibration.choose_threshold(confidence, correct, clips, wanted, quantile)
+    choice = calibration.choose_threshold(confidence, correct, wanted, quantile)
 
     def proven(threshold: float) -> float:
-        sure = confidence >= threshold
-        frames = np.bincount(clips[sure])
-        worth = sure.sum() ** 2 / (frames**2).sum()
-        # Where the bound of Wilson's interval lies: the one at which the share is `quantile` off.
-        share = correct[sure].mean()
-
-        def off(true: float) -> float:
-            return float(share - true - quantile * np.sqrt(true * (1 - true) / worth))
-
-        return (
-            float(scipy.optimize.brentq(off, 0, min(share, 1 - 1e-9)))
-            if quantile and share
-            else float(share)
-        )
+        sure = correct[confidence >= threshold]
+        if not quantile:
+            return float(sure.mean())
+        test = scipy.stats.binomtest(int(sure.sum()), len(sure))
+        return test.proportion_ci(2 * scipy.stats.norm.cdf(quantile) - 1, "wilson").low
 
     for lower in confidence[confidence < (choice.threshold or np.inf)]:
         assert proven(lower) < wanted + 1e-9  # it rounds
@@ -155,19 +144,17 @@ def test_the_threshold_is_the_lowest_that_reaches_what_is_wanted(
 @given(st.lists(st.tuples(st.floats(width=32), st.booleans()), max_size=30), st.floats(0, 1))
 def test_wild_confidences_do_no_harm(rows: list[tuple[float, bool]], wanted: float) -> None:
     confidence = np.array([row[0] for row in rows], np.float64)
-    correct, clips = np.array([row[1] for row in rows], bool), np.arange(len(rows)) // 2
-    choice = calibration.choose_threshold(confidence, correct, clips, wanted)
+    choice = calibration.choose_threshold(confidence, np.array([row[1] for row in rows]), wanted)
     assert 0 <= choice.coverage <= (~np.isnan(confidence)).mean() if rows else choice.coverage == 0
     assert choice.threshold is None or np.isfinite(choice.threshold)
 
 
 def test_few_right_answers_prove_little_and_many_prove_enough() -> None:
-    for clips, frames, found in ((5, 1, False), (9, 1, True), (5, 20, False), (9, 20, True)):
-        confidence = np.linspace(0.8, 0.9, clips * frames)
-        correct, clip = np.ones(len(confidence), bool), np.arange(len(confidence)) % clips
-        choice = calibration.choose_threshold(confidence, correct, clip, 0.95)
-        assert (choice.threshold is not None) is found, (clips, frames)
-    nobody = calibration.choose_threshold(confidence, ~correct, clip, 0.95)
+    for images, found in ((5, False), (9, True)):
+        confidence, correct = np.linspace(0.8, 0.9, images), np.ones(images, bool)
+        choice = calibration.choose_threshold(confidence, correct, 0.95)
+        assert (choice.threshold is not None) is found, images
+    nobody = calibration.choose_threshold(confidence, ~correct, 0.95)
     assert nobody == calibration.Choice(None, 0.0, None)
 
 
