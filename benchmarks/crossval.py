@@ -35,13 +35,13 @@ def judge(cells: Sequence[dict[str, Any]]) -> Iterator[Goal]:
     for way, least in LEAST_ACCURACY.items():
         cell = found[DEFAULT, way]
         accuracy = fmean(cell["accuracies"])
-        yield Goal.at_least(f"accuracy, {way}", round(accuracy, 3), least)
+        yield Goal.at_least(f"accuracy, {way}", accuracy, least)
         for recipe in SIMPLER:
             more = accuracy - fmean(found[recipe, way]["accuracies"])
             yield Goal.at_least(f"accuracy less that of {recipe}, {way}", more, 0)
         error = fmean(cell["calibration_errors"])
         most = MOST_CALIBRATION_ERROR[way]
-        yield Goal.at_most(f"calibration error, {way}", round(error, 3), most)
+        yield Goal.at_most(f"calibration error, {way}", error, most)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -104,8 +104,8 @@ def _relight(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
     saturation = tf.where(draws[5] < GRAYSCALE_SHARE * strength, 0.0, saturation)
     angle = 2 * math.pi * HUE * hue
     turn = saturation * tf.stack([[tf.cos(angle), -tf.sin(angle)], [tf.sin(angle), tf.cos(angle)]])
-    gray = tf.constant(_GRAY)[tf.newaxis]
-    colours = tf.ones([3, 1]) @ gray + tf.constant(_FROM_CHROMA) @ turn @ tf.constant(_TO_CHROMA)
+    # Each row gives one channel: the grey of a colour, and its share of the rest.
+    colours = _GRAY + tf.constant(_FROM_CHROMA) @ turn @ tf.constant(_TO_CHROMA)
     contrast = 1 + contrast * CONTRAST
     mean = tf.reduce_mean(picture, axis=(0, 1))
     offset = light * BRIGHTNESS + (1 - contrast) * tf.linalg.matvec(colours, mean)

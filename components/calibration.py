@@ -18,7 +18,6 @@ TEMPERATURES: Final = (0.1, 10.0)
 TEMPERATURE_SPREAD: Final = 0.25
 # One-sided normal quantile of the Wilson bound: 75 %. See `choose_threshold`.
 WILSON_QUANTILE: Final = 0.674
-
 DRAWS: Final = 500  # for `calibration_error_by_chance`
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -131,15 +131,9 @@ class FeatureCache:
             if any(key not in store for store in stores.values()):
                 missing.setdefault(key, index)
         self._fill(stores, files, missing, report)
+        columns = np.array(labels, np.int64), np.array(clips, np.bytes_)
         return {
-            end: Features(
-                store,
-                store.positions(keys),
-                np.array(labels, np.int64),
-                np.array(clips, np.bytes_),
-                end,
-                shapes[end],
-            )
+            end: Features(store, store.positions(keys), *columns, end, shapes[end])
             for end, store in stores.items()
         }
 

@@ -119,7 +119,7 @@ def _check(chosen: PipelineConfig, recipes: Sequence[str]) -> None:
 def _run(
     chosen: PipelineConfig, recipes: Sequence[str], folds: int, seeds: int, keep_test_out: bool
 ) -> None:
-    from components.crossval import cells as summary
+    from components.crossval.cells import cross_validate
     from components.crossval.pool import read_pool
     from components.crossval.trials import FROZEN_LAYERS, TRAININGS, Trials
     from components.example_gen import SHARD_PATTERN, is_test_clip
@@ -158,7 +158,7 @@ def _run(
             folder,
             code_digest("components.crossval.trials"),
         )
-        cells = summary.cross_validate(
+        cells = cross_validate(
             trials,
             pool,
             recipes,

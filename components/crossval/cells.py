@@ -107,7 +107,7 @@ def cross_validate(
       trials: runs them.
       pool: the images.
       recipes: of `RECIPES`.
-      folds: of clips; 0 leaves this way out.
+      folds: of clips.
       seeds: how often everything is repeated.
       report: hears how far it is.
 
@@ -115,9 +115,7 @@ def cross_validate(
       A cell for each recipe and way of holding out.
     """
     by_tranche = tranche_folds(pool)
-    splits = [
-        [*(clip_folds(pool, folds, seed) if folds else []), *by_tranche] for seed in range(seeds)
-    ]
+    splits = [[*clip_folds(pool, folds, seed), *by_tranche] for seed in range(seeds)]
     wanted = [
         Trial(recipe, split, seed)
         for recipe in recipes

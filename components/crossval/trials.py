@@ -115,15 +115,12 @@ class Trials:
         """
         settings, split = self._settings_of(trial), trial.split
         keras.utils.set_random_seed(trial.seed)
-        parts = StratifiedGroupKFold(EVAL_PARTS, shuffle=True, random_state=trial.seed)
-        clips, labels = self._pool.clips[split.train], self._pool.labels[split.train]
-        train, evaluation = (split.train[side] for side in next(parts.split(labels, labels, clips)))
         if trial.recipe == LOGISTIC:
             found = self._logistic(settings, split, report)
         elif trial.recipe == ORIGINAL:
             found = self._original(settings, split)
         else:
-            found = self._phases(settings, train, evaluation, split.held_out, report)
+            found = self._phases(settings, split, report)
         with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
             np.save(file, found)
         Path(file.name).rename(self.path(trial))
@@ -147,14 +144,10 @@ class Trials:
             )
         return self._features[key]
 
-    def _phases(
-        self,
-        settings: TrainerSettings,
-        train: npt.NDArray[np.int64],
-        evaluation: npt.NDArray[np.int64],
-        held_out: npt.NDArray[np.int64],
-        report: Report,
-    ) -> Probabilities:
+    def _phases(self, settings: TrainerSettings, split: Split, report: Report) -> Probabilities:
+        parts = StratifiedGroupKFold(EVAL_PARTS, shuffle=True, random_state=settings.seed)
+        clips, labels = self._pool.clips[split.train], self._pool.labels[split.train]
+        train, evaluation = (split.train[side] for side in next(parts.split(labels, labels, clips)))
         posture_model = model.build_model(
             settings.image_size, settings.alpha, settings.base_weights
         )
@@ -172,7 +165,7 @@ class Trials:
         trainer.calibrate(posture_model, Part(whole(end), evaluation), settings)
         answering = model.after(posture_model, end)
         return answering.predict(
-            evaluation_data(Part(whole(end), held_out), settings.batch_size), verbose=0
+            evaluation_data(Part(whole(end), split.held_out), settings.batch_size), verbose=0
         )
 
     def _pictures(self, settings: TrainerSettings) -> Pictures:
@@ -216,28 +209,26 @@ def run_missing(trials: Trials, wanted: Sequence[Trial], report: Report) -> None
       report: hears of the frozen layers and of the trainings.
 
     Raises:
-      InputError: a process was ended from outside, or memory was short.
+      InputError: a process was ended from outside, or failed.
+      OSError, MemoryError: as a trial raised it.
     """
     missing = [trial for trial in wanted if not trials.path(trial).exists()]
-    done = len(wanted) - len(missing)
-    report(TRAININGS, done, len(wanted))
+    finished = len(wanted) - len(missing)
+    report(TRAININGS, finished, len(wanted))
     context = multiprocessing.get_context("spawn")
     for start in range(0, len(missing), TRIALS_PER_PROCESS):
         some = missing[start : start + TRIALS_PER_PROCESS]
         receiver, sender = context.Pipe(duplex=False)
+        given = (trials, some, finished + start, len(wanted), sender)
         # A daemon: it ends with this process, also if the user interrupts.
-        child = context.Process(target=_run_some, args=(trials, some, sender), daemon=True)
+        child = context.Process(target=_run_some, args=given, daemon=True)
         child.start()
         sender.close()  # the child has its own; when that one closes there is no more to hear
         with receiver:
             while (heard := _hear(receiver)) is not None:
                 if isinstance(heard, Exception):
                     raise heard
-                what, count, total = heard
-                if what == TRAININGS:
-                    done += count
-                    count, total = done, len(wanted)
-                report(what, count, total)
+                report(*heard)
         child.join()
         if child.exitcode:
             raise InputError(_why_ended(child.exitcode))
@@ -259,17 +250,19 @@ def _why_ended(status: int) -> str:
     )
 
 
-def _run_some(trials: Trials, some: Sequence[Trial], sender: Connection) -> None:
-    """What a child process does."""
+def _run_some(
+    trials: Trials, some: Sequence[Trial], finished: int, total: int, sender: Connection
+) -> None:
+    """What a child process does; so many trials of all are finished when it begins."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent tells the user, and ends it
 
-    def report(what: str, done: int, total: int) -> None:
-        sender.send((what, done, total))
+    def report(*words: str | int) -> None:
+        sender.send(words)
 
-    for trial in some:
+    for number, trial in enumerate(some, start=finished + 1):
         try:
             trials.run(trial, report)
         except (InputError, OSError, MemoryError) as error:
             sender.send(error)
             return
-        report(TRAININGS, 1, 1)
+        report(TRAININGS, number, total)

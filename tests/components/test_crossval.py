@@ -101,10 +101,10 @@ def test_what_fails_in_a_child_is_told_to_its_parent(tmp_path: Path) -> None:
     split = Split("clips", np.array([0]), np.array([1]))
     trials = _Full(_pool([0, 1], [0, 1], [1, 2]), SETTINGS, tmp_path, tmp_path, "code")
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    _run_some(trials, [Trial("default", split, seed) for seed in range(3)], sender)
+    _run_some(trials, [Trial("default", split, seed) for seed in range(3)], 4, 7, sender)
     sender.close()
     heard = []
     while (words := _hear(receiver)) is not None:
         heard.append(words)
-    assert heard[:-1] == [(FROZEN_LAYERS, 1, 2), (TRAININGS, 1, 1), (FROZEN_LAYERS, 1, 2)]
+    assert heard[:-1] == [(FROZEN_LAYERS, 1, 2), (TRAININGS, 5, 7), (FROZEN_LAYERS, 1, 2)]
     assert isinstance(heard[-1], OSError) and heard[-1].errno == errno.ENOSPC

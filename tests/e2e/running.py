@@ -137,6 +137,11 @@ class Command:
         return [*self._within, sys.executable, *map(str, arguments)]
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def write_toml(path: Path, settings: Mapping[str, Any]) -> None:
     """Writes a settings file; a setting that is a dict becomes a table."""
     tables = {name: value for name, value in settings.items() if isinstance(value, dict)}

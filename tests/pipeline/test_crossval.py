@@ -13,6 +13,7 @@ import pytest
 
 from components.crossval.trials import RECIPES
 from components.tranches.demo import draw_tranches
+from tests.e2e.running import children
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """
@@ -80,11 +81,6 @@ def test_every_recipe_gets_its_cells_and_finished_trials_are_kept(given: list[st
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")} == trials
 
 
-def _children(pid: int) -> list[int]:
-    threads = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for thread in threads for child in thread.read_text().split()]
-
-
 @pytest.mark.slow
 def test_a_killed_training_is_told_of_and_the_command_goes_on(given: list[str]) -> None:
     # Draws of its own, so that nothing of it is finished.
@@ -98,7 +94,7 @@ def test_a_killed_training_is_told_of_and_the_command_goes_on(given: list[str]) 
             time.sleep(0.2)
         trainings = [
             child
-            for child in _children(running.pid)
+            for child in children(running.pid)
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
         ]
         assert len(trainings) == 1

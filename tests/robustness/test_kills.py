@@ -14,7 +14,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.lineage import sqlite
-from tests.e2e.running import ANEW, SETTINGS, Command, Ended
+from tests.e2e.running import ANEW, SETTINGS, Command, Ended, children
 
 # In the order of a run. The first ones come before the pipeline.
 STEPS = (
@@ -24,11 +24,6 @@ STEPS = (
 )
 SOME_STEPS = ("TFRecords", "Transform", "Trainer", "Evaluator", "Pusher")
 LONGEST = 400.0  # seconds that a step may let wait for it
-
-
-def _children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class Killed:
@@ -56,7 +51,7 @@ class Killed:
             time.sleep(0.01)
         time.sleep(delay)
         running = self._process.poll() is None
-        workers = _children(self._process.pid) if running else []
+        workers = children(self._process.pid) if running else []
         if power:
             for pid in workers:
                 os.killpg(pid, signal.SIGKILL)
@@ -127,7 +122,7 @@ def test_ctrl_c_ends_all_of_it_and_says_so_in_a_line(tranches: Path, tmp_path: P
     for line in process.stdout:
         if line.startswith("TrancheExampleGen: running"):
             break
-    workers = _children(process.pid)
+    workers = children(process.pid)
     assert workers
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
