@@ -392,8 +392,8 @@ class Phase:
     name: str
     epochs: int  # that were run
     most_epochs: int  # that were allowed
-    learning_rate: float  # at its start
-    best_epoch: int  # the one whose weights were kept; `Epoch.number`
+    learning_rate: float  # the highest of it
+    kept_epoch: int  # the one whose weights were kept; `Epoch.number`
 
 
 @dataclass(frozen=True)

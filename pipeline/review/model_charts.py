@@ -199,7 +199,7 @@ def training(course: Training) -> list[vega.Chart]:
 
 
 def _curves(training: Training, key: str, title: str, axis: alt.Axis) -> vega.Drawn:
-    kept = {phase.best_epoch for phase in training.phases}
+    kept = {phase.kept_epoch for phase in training.phases}
     rows = [
         {
             "epoch": epoch.number,

@@ -181,7 +181,7 @@ def _training(training: Training) -> dict[str, Table]:
     return {
         "phases": Table(
             "Phases of the training",
-            ["Phase", "Epochs", "At most", "Stopped early", "First learning rate", "Best epoch"],
+            ["Phase", "Epochs", "At most", "Stopped early", "Highest rate", "Weights of epoch"],
             [
                 [
                     phase.name,
@@ -189,7 +189,7 @@ def _training(training: Training) -> dict[str, Table]:
                     formats.count(phase.most_epochs),
                     "Yes" if phase.epochs < phase.most_epochs else "No",
                     formats.rate(phase.learning_rate),
-                    formats.count(phase.best_epoch),
+                    formats.count(phase.kept_epoch),
                 ]
                 for phase in training.phases
             ],

@@ -43,13 +43,16 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
             for number, row in enumerate(rows, start=len(epochs) + 1)
         ]
         epochs += own
+        most = history["settings"][f"{name}_epochs"]
+        # As `components.trainer.train_phase` has it.
+        kept = own[-1] if len(own) == most else min(own, key=lambda epoch: epoch.eval_loss)
         phases.append(
             Phase(
                 name=name,
                 epochs=len(own),
-                most_epochs=history["settings"][f"{name}_epochs"],
+                most_epochs=most,
                 learning_rate=history["settings"][f"{name}_learning_rate"],
-                best_epoch=min(own, key=lambda epoch: epoch.eval_loss).number,
+                kept_epoch=kept.number,
             )
         )
     weights = history["class_weights"]
