@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import signal
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
@@ -21,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from components import model, original_recipe, trainer
 from components.crossval.pool import Pool, Split
-from components.errors import InputError
+from components.errors import InputError, memory_was_short
 from components.frozen_features import FeatureCache
 from components.trainer import TrainerSettings
 from components.training_data import Examples, Features, Part, Pictures, evaluation_data
@@ -209,8 +210,8 @@ def run_missing(trials: Trials, wanted: Sequence[Trial], report: Report) -> None
       report: hears of the frozen layers and of the trainings.
 
     Raises:
-      InputError: a process was ended from outside, or failed.
-      OSError, MemoryError: as a trial raised it.
+      InputError: a process was ended from outside, failed, or was short of memory.
+      OSError: as a trial raised it.
     """
     missing = [trial for trial in wanted if not trials.path(trial).exists()]
     finished = len(wanted) - len(missing)
@@ -262,7 +263,13 @@ def _run_some(
     for number, trial in enumerate(some, start=finished + 1):
         try:
             trials.run(trial, report)
-        except (InputError, OSError, MemoryError) as error:
+        except (InputError, OSError) as error:
             sender.send(error)
+            return
+        except Exception as error:
+            words = "".join(traceback.format_exception_only(error)).strip()
+            if not (sentence := memory_was_short(words)):
+                raise
+            sender.send(InputError(sentence))
             return
         report(TRAININGS, number, total)
