@@ -84,6 +84,7 @@ def transform_graph(jpegs: Sequence[bytes], config: PipelineConfig, folder: Path
     rows = [
         {
             features.IMAGE: [jpeg],
+            features.CLIP: [b"clip"],
             features.POSTURE: [features.POSTURES[index % len(features.POSTURES)].encode()],
             features.WIDTH: [640],
             features.HEIGHT: [480],

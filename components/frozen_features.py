@@ -24,8 +24,8 @@ from components.training_data import Features, Pictures, decode, read_split, vie
 
 # Pictures that go through the frozen layers at once: about 500 MB at 320 px.
 BATCH_SIZE: Final = 16
-# Sets of features that are kept beside those of this training: of the one before.
-OTHERS_KEPT: Final = 1
+# Folders that are kept beside one that is used: a training uses two, and so did the one before.
+OTHERS_KEPT: Final = 3
 
 
 class FreshFeatures:
@@ -40,7 +40,7 @@ class FreshFeatures:
     def __init__(self, pictures: Pictures, posture_model: keras.Model, end: str) -> None:
         self._pictures, self.end = pictures, end
         self.labels, self.clips = pictures.labels, pictures.clips
-        self._frozen = model.up_to(posture_model, [end])
+        self._frozen = model.for_answers(model.up_to(posture_model, [end]))
 
     def batches(self, chosen: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         """Batches of (float32 [batch, *shape of the layer's output], int64 [batch])."""
@@ -167,7 +167,7 @@ class FeatureCache:
             .batch(together * self.views)
             .prefetch(2)
         )
-        frozen = tf.function(model.up_to(self.posture_model, list(stores)), reduce_retracing=True)
+        frozen = model.for_answers(model.up_to(self.posture_model, list(stores)))
         waiting = list(missing)
         for done, pictures in enumerate(batches):
             fresh = waiting[done * together : (done + 1) * together]

@@ -1,9 +1,10 @@
 """The posture model: MobileNetV2 with a dense head, and what of it is trained when."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import keras
+import tensorflow as tf
 
 from schema import features
 
@@ -171,6 +172,30 @@ def after(model: keras.Model, end: str | None, last: str = PROBABILITIES) -> ker
     for name in names[names.index(POOL) + 1 : names.index(last) + 1]:
         x = model.get_layer(name)(x)
     return keras.Model(inputs, x)
+
+
+def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
+    """A model in inference mode as one graph, in which its weights are constants.
+
+    TensorFlow then folds batch norm into the convolutions, which takes a quarter of the time
+    away. What the model learns afterwards, the graph does not know.
+
+    Args:
+      model: whole, or from `up_to`.
+
+    Returns:
+      A function of what the model takes, to what it gives.
+    """
+    trainable = [variable.numpy() for variable in model.trainable_variables]
+    others = [variable.numpy() for variable in model.non_trainable_variables]
+
+    @tf.function(reduce_retracing=True)
+    def answer(inputs: tf.Tensor) -> Any:
+        weights = ([tf.constant(each) for each in part] for part in (trainable, others))
+        outputs, _ = model.stateless_call(*weights, inputs, training=False)
+        return outputs
+
+    return answer
 
 
 def set_temperature(model: keras.Model, temperature: float) -> None:

@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import preprocessing
+from components.model import for_answers
 from schema import features
 
 # Pictures of a request that are in memory at once, and how many of them are decoded at once:
@@ -47,7 +48,7 @@ class ServingModule(tf.Module):
         threshold: float | None,
     ) -> None:
         super().__init__()
-        self.model = model
+        self._answer = for_answers(model)
         self.transform = transform.transform_features_layer()
         self._raw_spec = transform.raw_feature_spec()
         self._ingest_size = ingest_size
@@ -100,7 +101,7 @@ class ServingModule(tf.Module):
         )[:count]
         refused = rows == last
         pictures = tf.cast(tf.gather(pictures, rows), tf.float32)
-        probabilities = self.model(pictures, training=False)
+        probabilities = self._answer(pictures)
         return tf.where(refused[:, tf.newaxis], 0.0, probabilities), refused
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -160,7 +161,7 @@ class ServingModule(tf.Module):
         """
         encoded = tf.reshape(self._parse(examples, features.IMAGE)[features.IMAGE], [-1])
         pictures = tf.map_fn(self._stored, encoded, fn_output_signature=self._square)
-        probabilities = self.model(tf.cast(pictures, tf.float32), training=False)
+        probabilities = self._answer(tf.cast(pictures, tf.float32))
         confidence = tf.reduce_max(probabilities, axis=-1)
         return {"probabilities": probabilities, features.UNSURE: self._unsure(confidence)}
 

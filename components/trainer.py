@@ -133,19 +133,23 @@ class Splits:
         self._settings, self._folder, self._model = settings, folder, posture_model
         self._stage = stage
         ends = frozen_ends(posture_model, settings)
-        self._cache = None
+        self._caches: dict[str, FeatureCache] = {}
         if ends and settings.feature_cache:
-            views = settings.views_from(model.POOL)
             cache_root = Path(fn_args.custom_config["cache_root"])
-            self._cache = FeatureCache(
-                cache_root, posture_model, sorted(ends), views, settings.augmentation
-            )
+            # Eval is seen as it is.
+            views = {"train": settings.views_from(model.POOL), "eval": 1}
+            self._caches = {
+                name: FeatureCache(
+                    cache_root, posture_model, sorted(ends), views[name], settings.augmentation
+                )
+                for name in self._files
+            }
 
     def __call__(self, end: str | None) -> tuple[Examples, Examples]:
         """Gives training and eval split to a phase that may start from layer `end`."""
         if end is None:
             return self._pictures
-        if self._cache is None:
+        if not self._caches:
             train, evaluation = (
                 FreshFeatures(pictures, self._model, end) for pictures in self._pictures
             )
@@ -155,12 +159,12 @@ class Splits:
 
     @cached_property
     def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
-        assert self._cache  # noqa: S101 (for the type checker)
-
         def report(done: int, total: int) -> None:
             progress.emit("progress", stage=self._stage, done=done, total=total)
 
-        train, evaluation = (self._cache.features(files, report) for files in self._files.values())
+        train, evaluation = (
+            self._caches[name].features(files, report) for name, files in self._files.items()
+        )
         return train, evaluation
 
     @cached_property

@@ -128,6 +128,9 @@ def test_up_to_and_after_make_the_whole_again(frozen_layers: int) -> None:
     np.testing.assert_allclose(rest(halves[end], training=False), whole, atol=1e-6)
     pooled = model.after(posture, model.POOL)(halves[model.POOL], training=False)
     np.testing.assert_allclose(pooled, whole, atol=1e-6)
+    answered = model.for_answers(model.up_to(posture, [end, model.POOL]))(pictures)
+    for name, half in halves.items():
+        np.testing.assert_allclose(answered[name], half, rtol=1e-4, atol=1e-4)
     # All that is trained is in the second half.
     trained = {id(variable) for variable in rest.trainable_variables}
     assert trained == {id(variable) for variable in posture.trainable_variables}

@@ -175,20 +175,24 @@ def test_only_what_is_missing_is_computed(
 def test_other_weights_are_another_cache_and_old_ones_go(
     files: list[str], posture_model: keras.Model, tmp_path: Path
 ) -> None:
-    folders = [FeatureCache(tmp_path, posture_model, [model.POOL], n, 1.0).folder for n in (1, 2)]
     other = model.build_model(SIZE, 0.35, "none")
-    folders.append(FeatureCache(tmp_path, other, [model.POOL], 2, 1.0).folder)
-    assert len(set(folders)) == 3
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folders[1:]}
+    folders = [
+        FeatureCache(tmp_path, each, [model.POOL], views, 1.0).folder
+        for each, views in ((posture_model, 1), (posture_model, 2), (other, 1), (other, 2))
+    ]
+    assert set(tmp_path.iterdir()) == set(folders) and len(set(folders)) == 4
+    folders.append(FeatureCache(tmp_path, other, [model.POOL], 3, 1.0).folder)
+    assert set(tmp_path.iterdir()) == set(folders[1:])
 
 
 def test_features_of_this_training_stay_also_after_the_clock_was_set_back(
     files: list[str], posture_model: keras.Model, tmp_path: Path
 ) -> None:
-    for views in (1, 2):
+    folders = []
+    for views in (1, 2, 3, 4):
         tomorrow = time.time() + 86_400 + views
-        folder = FeatureCache(tmp_path, posture_model, [model.POOL], views, 1.0).folder
-        os.utime(folder, (tomorrow, tomorrow))
-    cache = FeatureCache(tmp_path, posture_model, [model.POOL], 3, 1.0)
+        folders.append(FeatureCache(tmp_path, posture_model, [model.POOL], views, 1.0).folder)
+        os.utime(folders[-1], (tomorrow, tomorrow))
+    cache = FeatureCache(tmp_path, posture_model, [model.POOL], 5, 1.0)
     assert len(cache.features(files, lambda done, total: None)[model.POOL].labels) == len(LABELS)
-    assert set(tmp_path.iterdir()) == {folder, cache.folder}
+    assert set(tmp_path.iterdir()) == {*folders[1:], cache.folder}
