@@ -81,7 +81,7 @@ def photos(data: Path, count: int) -> list[bytes]:
 
 def transform_graph(jpegs: Sequence[bytes], config: PipelineConfig, folder: Path) -> Path:
     """Runs the real Transform over a few pictures, since the export has its graph inside."""
-    rows = [
+    rows: list[dict[str, list[Any]]] = [
         {
             features.IMAGE: [jpeg],
             features.CLIP: [b"clip"],

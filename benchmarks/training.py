@@ -18,18 +18,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import stages
 from benchmarks.costs import peak_memory
 from benchmarks.goals import Goal, write
-from components.tranches.master import build_master
+from components.tranches.master import MASTER_NAME
 from components.tranches.tfrecords import write_tfrecords
 from pipeline.config import PipelineConfig, load
+
+if TYPE_CHECKING:
+    from components.crossval.pool import Pool
 
 
 class Ours(NamedTuple):
@@ -62,18 +65,17 @@ OURS: Final = {
 }
 
 
-def _pictures(folder: Path, count: int, size: int) -> Any:
-    """The first pictures of the ingested photos, as Transform stores them."""
-    from components import crossval
+def _pictures(folder: Path, size: int) -> "Pool":
+    """The ingested photos, as Transform stores them."""
+    from components.crossval.pool import read_pool
     from components.example_gen import SHARD_PATTERN
 
     shards = sorted(map(str, (folder / "tfrecords").glob(SHARD_PATTERN)))
     scratch = Path(tempfile.mkdtemp(dir=folder))
-    pool = crossval.read_pool(shards, "labelled", size, "stretch", scratch, lambda clip: False)
-    return replace(pool, labels=pool.labels[:count])
+    return read_pool(shards, "labelled", size, "stretch", scratch, lambda clip: False)
 
 
-def original(folder: Path, weights: Path, count: int) -> dict[str, float]:
+def original(folder: Path, weights: Path) -> dict[str, float]:
     """Ten epochs of the original's loop: seconds of the first one and of all."""
     import keras
     import numpy as np
@@ -82,13 +84,13 @@ def original(folder: Path, weights: Path, count: int) -> dict[str, float]:
     from components import original_recipe
     from components.training_data import CLASSES, decode, read_split
 
-    pool = _pictures(folder, count, ORIGINAL_SIZE)
+    pool = _pictures(folder, ORIGINAL_SIZE)
     built = original_recipe.build(ORIGINAL_SIZE, 1.0, str(weights))
     started = time.monotonic()
     images = np.stack(
         [
             decode(png, ORIGINAL_SIZE)[0].numpy() / np.float64(255)
-            for png, _, _ in read_split(pool.files).take(count)
+            for png, _, _ in read_split(pool.files)
         ]
     )
     marks: list[float] = []
@@ -112,7 +114,7 @@ def original(folder: Path, weights: Path, count: int) -> dict[str, float]:
     }
 
 
-def ours(folder: Path, weights: Path, count: int, training: Ours) -> dict[str, float]:
+def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
     """A training in two phases: seconds of the frozen layers, and of all."""
     import keras
     import numpy as np
@@ -133,7 +135,7 @@ def ours(folder: Path, weights: Path, count: int, training: Ours) -> dict[str, f
         early_stopping_patience=1000,
     )
     settings = trainer_settings(chosen)
-    pool = _pictures(folder, count, size)
+    pool = _pictures(folder, size)
     posture_model = model.build_model(size, 1.0, str(weights))
     ends = sorted(trainer.frozen_ends(posture_model, settings))
     views = settings.views_from(model.POOL)
@@ -144,7 +146,7 @@ def ours(folder: Path, weights: Path, count: int, training: Ours) -> dict[str, f
         pool.files, lambda done, total: None
     )
     computed = time.monotonic()
-    members = np.arange(count)
+    members = np.arange(len(pool.labels))
 
     def examples(end: str | None) -> tuple[Examples, Examples]:
         assert end  # noqa: S101 (for the type checker)
@@ -163,12 +165,9 @@ def ours(folder: Path, weights: Path, count: int, training: Ours) -> dict[str, f
     }
 
 
-def measure(row: str, folder: Path, weights: Path, count: int) -> None:
+def measure(row: str, folder: Path, weights: Path) -> None:
     """Does one training in this process and prints its figures as JSON."""
-    if row == ORIGINAL:
-        figures = original(folder, weights, count)
-    else:
-        figures = ours(folder, weights, count, OURS[row])
+    figures = original(folder, weights) if row == ORIGINAL else ours(folder, weights, OURS[row])
     print(json.dumps(figures))
 
 
@@ -180,10 +179,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--measure", nargs=2, metavar=("ROW", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    (weights,) = (given.data.resolve() / "weights").glob("*.h5")
+    data = given.data.resolve()
+    weights = stages.weights(data)
     if given.measure:
         row, folder = given.measure
-        measure(row, Path(folder), weights, given.images)
+        measure(row, Path(folder), weights)
         return
     table = Table(
         "training",
@@ -195,11 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     rate: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        master = build_master(given.data.resolve() / "tranches", Path(scratch, "photos")).master
-        write_tfrecords(master, Path(scratch, "tfrecords"), size=512)
+        folder = Path(scratch)
+        photos = stages.linked_tranches(data, folder, given.images) / MASTER_NAME
+        write_tfrecords(photos, folder / "tfrecords", size=_DEFAULT.ingest_size)
         for row in (ORIGINAL, *OURS):
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.training"]
-            command += ["--data", str(given.data), "--images", str(given.images)]
+            command += ["--data", str(data)]
             done = subprocess.run(  # noqa: S603 (a command of ours)
                 [*command, "--measure", row, scratch],
                 check=True,

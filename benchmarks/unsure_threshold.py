@@ -58,7 +58,7 @@ def measure(
             continue
         place = np.searchsorted(population, choice.threshold)
         missed += true_accuracy[place] < wanted - 0.01
-        covered += 1 - place / POPULATION
+        covered += 1 - float(place) / POPULATION
     return missed / draws, covered / draws, none / draws
 
 
