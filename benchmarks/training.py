@@ -1,6 +1,6 @@
 """Training as the original's loop does it, against ours, on the same pictures.
 
-    python -m benchmarks.training [--data ../shared/data] [--images 300] [--json FILE]
+    python -m benchmarks.training [--data ../shared/data] [--images 597] [--json FILE]
 
 Each row is a process of its own. The original's loop (components/original_recipe.py)
 holds all pictures, of 224 pixels, in memory as float64 and trains everything from layer
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, or prints the table of what it measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--images", type=int, default=597)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--measure", nargs=2, metavar=("ROW", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
