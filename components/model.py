@@ -188,8 +188,10 @@ def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction
     """
     trainable = [variable.numpy() for variable in model.trainable_variables]
     others = [variable.numpy() for variable in model.non_trainable_variables]
+    (given,) = model.inputs
 
-    @tf.function(reduce_retracing=True)
+    # One graph for all callers: a second one would hold the weights again.
+    @tf.function(input_signature=[tf.TensorSpec(given.shape, given.dtype)])
     def answer(inputs: tf.Tensor) -> Any:
         weights = ([tf.constant(each) for each in part] for part in (trainable, others))
         outputs, _ = model.stateless_call(*weights, inputs, training=False)
