@@ -172,6 +172,7 @@ def _convert(source: Source) -> tuple[list[Model], list[str]]:
     import numpy as np
     import tensorflow as tf
 
+    from components.model import for_answers
     from components.tflite import check, convert, pictures
 
     cores = len(os.sched_getaffinity(0))
@@ -197,7 +198,7 @@ def _convert(source: Source) -> tuple[list[Model], list[str]]:
         )
     picture = np.full((source.size, source.size, 3), 127, np.uint8)
     # The network of the SavedModel, as TensorFlow runs it.
-    network = tf.function(lambda batch: keras_model(batch, training=False))
+    network = for_answers(keras_model)
     batch = tf.constant(picture[np.newaxis], tf.float32)
     saved = [path for path in source.saved_model.rglob("*") if path.is_file()]
     models = [

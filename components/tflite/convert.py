@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.model import for_answers
 from components.tflite import equalize
 
 Picture = npt.NDArray[np.uint8]
@@ -64,15 +65,11 @@ def _converter(model: keras.Model, dtype: tf.DType) -> Any:
     TensorFlow 2.16, and the process with it (tensorflow/tensorflow issue 63987).
     """
     size = int(model.input_shape[1])
-    trainable = [variable.numpy() for variable in model.trainable_variables]
-    others = [variable.numpy() for variable in model.non_trainable_variables]
+    answer = for_answers(model)
 
     @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], dtype, name="picture")])
     def network(picture: tf.Tensor) -> dict[str, tf.Tensor]:
-        weights = map(tf.constant, trainable), map(tf.constant, others)
-        pictures = tf.cast(picture, tf.float32)
-        probabilities, _ = model.stateless_call(*map(list, weights), pictures, training=False)
-        return {"probabilities": probabilities}
+        return {"probabilities": answer(tf.cast(picture, tf.float32))}
 
     holder = tf.Module()
     holder.network = network

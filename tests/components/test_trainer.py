@@ -120,6 +120,7 @@ def test_stored_features_train_as_pictures_do(
         out = tmp_path / str(cached)
         settings = replace(given, feature_cache=cached)
         trainer.run_fn(fn_args(transformed, transform_graph, out, settings, out / "backup"))
+        assert bool(list(out.glob("features/*/*/rows"))) == cached
         # Three views of what is trained on, and eval as it is; float16.
         sizes = {path.stat().st_size for path in out.glob(f"features/*/{model.POOL}/rows")}
         assert sizes == ({20 * 3 * 1280 * 2, 4 * 1280 * 2} if cached else set())
