@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 import tensorflow as tf
 
-from components import augmentation
+from components import augmentation, records
 from components.feature_store import FeatureStore
 from schema import features
 
@@ -62,7 +62,7 @@ def read_split(files: Sequence[str]) -> tf.data.Dataset:
         example = tf.io.parse_single_example(record, spec)
         return example[features.IMAGE], example[features.LABEL], example[features.CLIP]
 
-    return tf.data.TFRecordDataset(files, "GZIP").map(parse)
+    return records.read(files).map(parse)
 
 
 def decode(png: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -314,4 +314,5 @@ def _mixed(
 def _counted(data: tf.data.Dataset, examples: Examples, batch_size: int) -> tf.data.Dataset:
     """Says how long an epoch is, which Keras wants to know, and reads ahead."""
     steps = math.ceil(len(examples.labels) / batch_size)
-    return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+    counted = data.apply(tf.data.experimental.assert_cardinality(steps))
+    return records.without_autotuner(counted.prefetch(2))

@@ -24,6 +24,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from components import records
 from components.serving_check import pictures, probe
 from schema import features
 
@@ -111,7 +112,7 @@ def sample_examples(split_uris: Sequence[str], count: int) -> list[bytes]:
     files = sorted(file for uri in split_uris for file in tf.io.gfile.glob(f"{uri}/*"))
     chance = random.Random(SAMPLE_SEED)  # noqa: S311 (a sample, no secret)
     drawn: list[bytes] = []
-    for seen, record in enumerate(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()):
+    for seen, record in enumerate(records.read(files).as_numpy_iterator()):
         if seen < count:
             drawn.append(record)
         elif (position := chance.randrange(seen + 1)) < count:

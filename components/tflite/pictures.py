@@ -5,6 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from components import preprocessing
+from components.records import read
 from schema import features
 
 
@@ -19,7 +20,7 @@ def stored(examples: Path, split: str) -> tf.data.Dataset:
       Serialized tf.Examples, string scalars, in the files' order.
     """
     files = sorted(map(str, (examples / f"Split-{split}").glob("*")))
-    return tf.data.TFRecordDataset(files, "GZIP")
+    return read(files)
 
 
 def evenly(records: tf.data.Dataset, total: int, count: int) -> tf.data.Dataset:

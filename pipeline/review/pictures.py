@@ -153,12 +153,13 @@ def _stored(choice: Choice, split_folder: Path) -> Iterator[tuple[int, bytes]]:
     # In here: both take seconds to import, and `choose` does without.
     import tensorflow as tf
 
+    from components import records
     from components.example_gen import FILE_PREFIX
 
     names = choice.rows.loc[choice.shown, [features.TRANCHE, features.FILE_NAME]]
     wanted = {tuple(map(str.encode, key)): row for row, *key in names.itertuples()}
     files = sorted(map(str, split_folder.glob(f"{FILE_PREFIX}*")))
-    for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+    for record in records.read(files).as_numpy_iterator():
         content = tf.train.Example.FromString(record).features.feature
         tranche, name, image = (
             content[column].bytes_list.value[0]

@@ -20,6 +20,7 @@ from components.training_data import (
     Pictures,
     Sampling,
     evaluation_data,
+    read_split,
     training_data,
 )
 from schema import features
@@ -101,6 +102,16 @@ def test_oversampling_balances_the_training_split_only(pictures: Pictures) -> No
         targets.argmax(1) for _, targets in evaluation_data(pictures, 3).as_numpy_iterator()
     ]
     assert np.concatenate(held_back).tolist() == LABELS
+
+
+def test_no_dataset_ends_later_than_its_last_element(files: list[str], pictures: Pictures) -> None:
+    """With the autotuner it may, by as long as it took: `components.records` says why."""
+    for data in (
+        read_split(files),
+        training_data(pictures, SAMPLING),
+        evaluation_data(pictures, 4),
+    ):
+        assert data.options().autotune.enabled is False
 
 
 def test_each_class_has_its_weight(pictures: Pictures) -> None:
