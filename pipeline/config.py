@@ -72,7 +72,7 @@ class PipelineConfig(BaseModel):
     early_stopping_patience: int = Field(10, ge=1)
     class_balance: Literal["weights", "oversample", "none"] = "weights"
     augmentation: float = Field(1.0, ge=0, le=1)  # strength of training views; 0 leaves them plain
-    views: int = Field(8, ge=1, le=64)  # augmented views of a picture, where layers are frozen
+    views: int = Field(4, ge=1, le=64)  # augmented views of a picture, where layers are frozen
     mixup: float = Field(0.3, ge=0, le=4)  # mixes training examples; 0 mixes none
     feature_cache: bool = True  # keeps what the frozen layers make of them
     tuning_minutes: float = Field(0, ge=0)  # searches learning rates and mixup; 0 does not
