@@ -27,16 +27,19 @@ _SINGLE_VALUES: Final = (
     "coverage",
     "selective_accuracy",
 )
-# None where the slice is too small, there is no baseline, or the run is from before them.
-_NOT_ALWAYS_THERE: Final = (
-    "coverage",
-    "selective_accuracy",
+# Ends of 95 % intervals, by the names that `components.clip_intervals` gives them; TFX is not
+# imported for these names.
+_BOUNDS: Final = (
     "accuracy_low",
     "accuracy_high",
-    "baseline_accuracy",
-    "accuracy_difference",
     "accuracy_difference_low",
     "accuracy_difference_high",
+)
+# None where there is no baseline, the run is from before them, or they are not defined.
+_NOT_ALWAYS_THERE: Final = (
+    *("coverage", "selective_accuracy"),
+    *("baseline_accuracy", "accuracy_difference"),
+    *_BOUNDS,
 )
 _VALUES_BY_CLASS: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
 _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"
@@ -72,15 +75,14 @@ def read_slices(evaluation_uri: str) -> dict[SliceKey, dict[str, Any]]:
         `cross_entropy` (nats), and for each class `precision/Sitting`,
         `recall/Sitting`, `f1/Sitting`: float, or None where they are not defined (a
         class that does not occur);
-      - `accuracy_low` and `accuracy_high`, the 95 % confidence bounds: None in slices
-        too small for them, and where all images are right or all wrong; too narrow
-        everywhere, since the frames of a clip are alike;
+      - `accuracy_low` and `accuracy_high`, the 95 % confidence bounds
+        (`components.clip_intervals`);
       - `confusion_matrix`, counts as [actual][predicted] in the order of
         `features.POSTURES`;
       - `baseline_accuracy`, and `accuracy_difference`, the candidate's accuracy less
         the baseline's, with the bounds `accuracy_difference_low` and
-        `accuracy_difference_high`: None without a baseline, the bounds also in slices
-        too small for them;
+        `accuracy_difference_high`: None without a baseline, the bounds also with fewer
+        than two clips and where both models are right and wrong on the same images;
       - `coverage`, the share of images that the model is not unsure about, and
         `selective_accuracy`, the accuracy among those: None if it is unsure of all; both
         None for a model that does not say so.
@@ -200,9 +202,12 @@ def _slice_metrics(message: Any) -> dict[str, Any]:
     metrics: dict[str, Any] = dict.fromkeys(_NOT_ALWAYS_THERE)
     for item in message.metric_keys_and_values:
         name = item.key.name
+        if name in _BOUNDS:
+            metrics[name] = _number(item.value)
         if item.key.is_diff or item.key.model_name == _BASELINE:
             if name == "accuracy":
-                metrics |= _comparison(item)
+                difference = "accuracy_difference" if item.key.is_diff else "baseline_accuracy"
+                metrics[difference] = _number(item.value)
             continue
         if name == _CONFUSION_MATRIX:
             metrics["confusion_matrix"] = _confusion_matrix(item.value)
@@ -211,34 +216,8 @@ def _slice_metrics(message: Any) -> dict[str, Any]:
             metrics[f"{_VALUES_BY_CLASS[name]}/{posture}"] = _number(item.value)
         elif name in _SINGLE_VALUES:
             metrics[name] = _number(item.value)
-        if name == "accuracy":
-            metrics["accuracy_low"], metrics["accuracy_high"] = _bounds(item, 0.0, 1.0)
     metrics["example_count"] = round(metrics["example_count"])
     return metrics
-
-
-def _comparison(item: Any) -> dict[str, float | None]:
-    if not item.key.is_diff:
-        return {"baseline_accuracy": _number(item.value)}
-    low, high = _bounds(item, -1.0, 1.0)
-    return {
-        "accuracy_difference": _number(item.value),
-        "accuracy_difference_low": low,
-        "accuracy_difference_high": high,
-    }
-
-
-def _bounds(item: Any, least: float, most: float) -> tuple[float | None, float | None]:
-    if not item.HasField("confidence_interval"):
-        return None, None
-    low = _number(item.confidence_interval.lower_bound)
-    high = _number(item.confidence_interval.upper_bound)
-    # Where all images are right, leaving some out changes nothing: the jackknife finds no
-    # width, which would read as certainty.
-    if low is None or high is None or math.isclose(low, high, abs_tol=1e-9):
-        return None, None
-    # The interval is symmetric by construction and may leave the range.
-    return max(low, least), min(high, most)
 
 
 def _confusion_matrix(value: Any) -> list[list[int]]:

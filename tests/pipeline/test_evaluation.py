@@ -16,6 +16,7 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 from tfx_bsl.coders import batch_util
 
+from components.clip_intervals import accuracy_interval, difference_interval
 from pipeline.config import PipelineConfig
 from pipeline.evaluation import BATCH_SIZE, eval_config
 from pipeline.evaluation_result import read_metrics, refusals
@@ -33,6 +34,7 @@ class Cases(NamedTuple):
     tranches: np.ndarray
     occluded: np.ndarray
     brightness: np.ndarray
+    clips: np.ndarray
 
     @property
     def predicted(self) -> np.ndarray:
@@ -63,7 +65,8 @@ def draw_cases(images: int = IMAGES, seed: int = 7) -> Cases:
     occluded[wrong] = features.UNKNOWN_OCCLUSION
     # Whole numbers: no image lies on a cut point by rounding.
     brightness = rng.integers(0, 256, images).astype(np.float32)
-    return Cases(labels, placed.astype(np.float32), tranches, occluded, brightness)
+    clips = np.array([f"clip {index // 3}" for index in range(images)])
+    return Cases(labels, placed.astype(np.float32), tranches, occluded, brightness, clips)
 
 
 def write_examples(cases: Cases, uri: Path) -> standard_artifacts.Examples:
@@ -80,7 +83,7 @@ def write_examples(cases: Cases, uri: Path) -> standard_artifacts.Examples:
 
     options = tf.io.TFRecordOptions(compression_type="GZIP")
     with tf.io.TFRecordWriter(str(folder / "data.gz"), options) as writer:
-        for label, row, tranche, occluded, brightness in zip(*cases, strict=True):
+        for label, row, tranche, occluded, brightness, clip in zip(*cases, strict=True):
             feature = {
                 features.IMAGE: tf.train.Feature(
                     bytes_list=tf.train.BytesList(value=[row.tobytes()])
@@ -90,6 +93,7 @@ def write_examples(cases: Cases, uri: Path) -> standard_artifacts.Examples:
                 ),
                 features.POSTURE: text(features.POSTURES[label]),
                 features.OCCLUDED: text(occluded),
+                features.CLIP: text(clip),
                 features.HOW_MANY: text("One"),
                 features.PERSON_TYPE: text("Patient"),
                 features.BRIGHTNESS: tf.train.Feature(
@@ -188,14 +192,9 @@ def evaluate(
     model: standard_artifacts.Model,
     uri: Path,
     baseline: standard_artifacts.Model | None = None,
-    intervals: bool = False,
 ) -> tuple[bool, str]:
-    """Runs the Evaluator's executor; returns whether it blessed, and the evaluation's folder.
-
-    Confidence intervals take most of the time: only the run for the figures has them.
-    """
+    """Runs the Evaluator's executor; returns whether it blessed, and the evaluation's folder."""
     judged_by = eval_config(config)
-    judged_by.options.compute_confidence_intervals.value = intervals
     result, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
     result.uri, blessing.uri = str(uri / "evaluation"), str(uri / "blessing")
     inputs: dict[str, list[Any]] = {"examples": [examples], "model": [model]}
@@ -252,7 +251,7 @@ def run(
     """An evaluation in which only tranche 3 misses its floor."""
     config = PipelineConfig(data_root=Path("."), accuracy_floor=0.7, tranche_accuracy_floor=0.75)
     folder = tmp_path_factory.mktemp("run")
-    blessed, uri = evaluate(config, examples, model, folder, intervals=True)
+    blessed, uri = evaluate(config, examples, model, folder)
     return Run(cases, blessed, uri, read_metrics(uri))
 
 
@@ -272,6 +271,12 @@ CONDITIONS: dict[str, Callable[[Cases], np.ndarray]] = {
     "size=usual": lambda cases: np.ones(len(cases.labels), bool),
     "tranche=2, primary_posture=Sitting": lambda cases: (cases.tranches == 2) & (cases.labels == 0),
 }
+
+
+def _by_clip(cases: Cases, where: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The images of each clip in a slice, and the sum of their values."""
+    _, clip = np.unique(cases.clips[where], return_inverse=True)
+    return np.bincount(clip).astype(float), np.bincount(clip, values[where])
 
 
 @pytest.mark.parametrize("slice_name", CONDITIONS)
@@ -319,21 +324,12 @@ def test_every_slice_is_there_in_a_readable_order(run: Run) -> None:
     assert len(names) == 1 + 3 + 4 + 1 + 1 + 3 + 9 + 5
 
 
-def test_confidence_bounds_hold_the_accuracy(run: Run) -> None:
-    for name, metrics in run.metrics.items():
-        if metrics["example_count"] < 20:
-            continue
-        if metrics["accuracy"] in (0, 1):
-            assert metrics["accuracy_low"] is None, f"{name}: no width is no certainty"
-            continue
-        low, accuracy, high = (metrics[k] for k in ("accuracy_low", "accuracy", "accuracy_high"))
-        assert 0 <= low <= accuracy + 1e-6, name
-        assert accuracy - 1e-6 <= high <= 1, name
-    overall = run.metrics["overall"]
-    # 1.96 standard errors of a proportion; the jackknife's own noise is below half of it.
-    half = 1.96 * np.sqrt(overall["accuracy"] * (1 - overall["accuracy"]) / IMAGES)
-    assert (overall["accuracy_high"] - overall["accuracy_low"]) / 2 == pytest.approx(half, rel=0.5)
-    assert run.metrics["primary_occluded=Unknown / Watermark"]["accuracy_low"] is None
+@pytest.mark.parametrize("slice_name", CONDITIONS)
+def test_bounds_are_those_of_the_slices_clips(run: Run, slice_name: str) -> None:
+    found = run.metrics[slice_name]
+    right = run.cases.predicted == run.cases.labels
+    expected = accuracy_interval(*_by_clip(run.cases, CONDITIONS[slice_name](run.cases), right))
+    assert (found["accuracy_low"], found["accuracy_high"]) == pytest.approx(expected)
 
 
 def test_a_tranche_below_its_floor_refuses_and_postures_do_not(run: Run) -> None:
@@ -421,9 +417,7 @@ def compared(
     """Metrics beside a baseline that is worse and thinks more images dark."""
     folder = tmp_path_factory.mktemp("compared")
     baseline = export_model(folder / "baseline", shift=1, dark_below=200.0)
-    _, uri = evaluate(
-        PipelineConfig(data_root=Path(".")), examples, model, folder, baseline, intervals=True
-    )
+    _, uri = evaluate(PipelineConfig(data_root=Path(".")), examples, model, folder, baseline)
     return read_metrics(uri)
 
 
@@ -438,23 +432,23 @@ def test_slices_by_quality_are_the_candidates_for_both_models(
         assert found["baseline_accuracy"] == pytest.approx(moved)
 
 
-def test_differences_to_the_baseline_have_bounds(
+def test_differences_to_the_baseline_have_the_bounds_of_the_clips(
     cases: Cases, run: Run, compared: dict[str, dict[str, Any]]
 ) -> None:
     assert set(compared) == set(run.metrics)
-    for found in compared.values():
+    moved = (cases.predicted + 1) % 3 == cases.labels
+    gained = (cases.predicted == cases.labels).astype(float) - moved
+    for name, found in compared.items():
         difference = found["accuracy"] - found["baseline_accuracy"]
         assert found["accuracy_difference"] == pytest.approx(difference)
-        if found["accuracy_difference_low"] is not None:
-            assert found["accuracy_difference_low"] <= difference + 1e-6
-            assert found["accuracy_difference_high"] >= difference - 1e-6
-    overall = compared["overall"]
-    # 1.96 standard errors of a mean of paired differences.
-    moved = (cases.predicted + 1) % 3 == cases.labels
-    paired = (cases.predicted == cases.labels).astype(int) - moved
-    half = 1.96 * paired.std() / np.sqrt(IMAGES)
-    width = overall["accuracy_difference_high"] - overall["accuracy_difference_low"]
-    assert width / 2 == pytest.approx(half, rel=0.5)
+        # The candidate's own do not change beside a baseline.
+        for end in ("accuracy_low", "accuracy_high"):
+            assert found[end] == run.metrics[name][end]
+        if name in CONDITIONS:
+            bounds = found["accuracy_difference_low"], found["accuracy_difference_high"]
+            expected = difference_interval(*_by_clip(cases, CONDITIONS[name](cases), gained))
+            numbers = tuple(np.nan if end is None else end for end in bounds)
+            assert numbers == pytest.approx(expected, nan_ok=True)
     assert compared["primary_occluded=Unknown / Watermark"]["accuracy_difference_low"] is None
 
 
