@@ -197,7 +197,8 @@ def _table(cells: Sequence["Cell"], images: int, seeds: int) -> Table:
         ),
         title=f"{images:,} images; mean over {seeds} seed{'s' if seeds > 1 else ''}",
         caption=(
-            "Intervals: bootstrap over clips. Spread: lowest to highest seed."
+            "Intervals count the frames of a clip as right or wrong together."
+            " Spread: lowest to highest seed."
             " By chance: what a model with just the right confidence has on so few clips."
         ),
     )

@@ -16,7 +16,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
-from components import clip_intervals, posture_metrics
+from components import posture_metrics
 from pipeline.config import PipelineConfig
 from schema import features
 
@@ -94,7 +94,7 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
                 metrics=[
                     _metric("ExampleCount"),
                     _own_metric(posture_metrics.Accuracy, overall, each_tranche),
-                    _own_metric(clip_intervals.AccuracyInterval),
+                    _own_metric(posture_metrics.AccuracyInterval),
                     _own_metric(posture_metrics.Coverage, coverage),
                     _own_metric(posture_metrics.SelectiveAccuracy),
                     _own_metric(posture_metrics.MacroF1),
@@ -119,8 +119,7 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
         ],
         options=config_pb2.Options(
             include_default_metrics=BoolValue(value=False),
-            # TFMA's take images as independent, which the frames of a clip are not: see
-            # `clip_intervals`.
+            # TFMA's take images as independent, which the frames of a clip are not.
             compute_confidence_intervals=BoolValue(value=False),
         ),
     )

@@ -27,8 +27,8 @@ _SINGLE_VALUES: Final = (
     "coverage",
     "selective_accuracy",
 )
-# Ends of 95 % intervals, by the names that `components.clip_intervals` gives them; TFX is not
-# imported for these names.
+# Ends of 95 % intervals, by the names that `components.posture_metrics` gives them, which would
+# import TFX.
 _BOUNDS: Final = (
     "accuracy_low",
     "accuracy_high",

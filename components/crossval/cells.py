@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from components import calibration
+from components.clip_intervals import accuracy_interval
 from components.crossval.pool import Pool, Split, clip_folds, tranche_folds
 from components.crossval.trials import Probabilities, Report, Trial, Trials, run_missing
-
-RESAMPLES: Final = 2000  # of the clips, for an interval
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Cell:
       calibration_errors: expected calibration error of each seed.
       calibration_error_by_chance: what it would be, in the mean over the seeds, if confidence
         were just right: that much is luck, with so few clips.
-      low: lower end of the 95 % interval of the mean accuracy.
+      low: lower end of the 95 % interval of the mean accuracy, `clip_intervals`.
       high: its upper end.
     """
 
@@ -55,9 +53,6 @@ def cell(
 ) -> Cell:
     """Sums up what a recipe answered.
 
-    The interval is a bootstrap over clips, not images (Davison and Hinkley 1997, section
-    3.8): frames of one clip are right or wrong together.
-
     Args:
       recipe: its name.
       held_out: which way.
@@ -79,18 +74,9 @@ def cell(
         seen[members] += 1
     _, clip = np.unique(pool.clips, return_inverse=True)
     clip_hits, clip_seen = np.bincount(clip, hits), np.bincount(clip, seen)
-    counted = np.flatnonzero(clip_seen)
-    drawn = np.random.default_rng(0).choice(counted, (RESAMPLES, len(counted)))
-    low, high = np.quantile(clip_hits[drawn].sum(1) / clip_seen[drawn].sum(1), [0.025, 0.975])
-    return Cell(
-        recipe,
-        held_out,
-        accuracies,
-        errors,
-        float(np.mean(by_chance)),
-        float(low),
-        float(high),
-    )
+    asked = clip_seen > 0
+    low, high = accuracy_interval(clip_seen[asked], clip_hits[asked])
+    return Cell(recipe, held_out, accuracies, errors, float(np.mean(by_chance)), low, high)
 
 
 def cross_validate(
