@@ -95,7 +95,8 @@ def crossval(
         settings, data_root=data_root, output_root=output_root, base_weights=base_weights
     )
     _check(chosen, recipes)
-    with launch.output_folder(chosen):
+    # A closed terminal or a `kill` would else leave the training to itself.
+    with launch.signals_interrupt(), launch.output_folder(chosen):
         _run(chosen, recipes, folds, seeds, keep_test_out)
 
 

@@ -224,7 +224,7 @@ def _run(job: Job, console: Console) -> int:
     log, record = job.config.log_path(job.run_id), job.config.record_path
     view = RunView(console)
     try:
-        with _signals_interrupt(), view:
+        with signals_interrupt(), view:
             status = supervise(WORKER, job, log, view.handle)
     except KeyboardInterrupt as stop:
         reason = str(stop) or "The user stopped the run."
@@ -244,7 +244,7 @@ def _unfinished(job: Job, view: RunView, reason: str) -> Outcome:
 
 
 @contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def signals_interrupt() -> Iterator[None]:
     """Lets a closed terminal or a `kill` end the run as Ctrl-C does."""
 
     def interrupt(number: int, frame: object) -> None:

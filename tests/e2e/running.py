@@ -165,7 +165,7 @@ def accuracies_on_the_page(ended: Ended) -> int:
         columns = [column for column, _ in key]
         if columns not in ([], [features.TRANCHE]):
             continue
-        accuracy = value[""][""]["accuracy"]["boundedValue"]["value"]
+        accuracy = value[""][""]["accuracy"]["doubleValue"]
         # Its row, and what comes after it.
         after = text[text.index(f"Tranche {key[0][1]} ") :] if columns else text
         assert plain(formats.percent(accuracy)) in after, key

@@ -97,7 +97,7 @@ def test_record_says_what_tfma_found(first: Ended) -> None:
     (evaluation,) = (first.out / "artifacts" / "Evaluator" / "evaluation").iterdir()
     result = tfma.load_eval_result(str(evaluation))
     tfma_accuracy = {
-        dict(key).get(features.TRANCHE): value[""][""]["accuracy"]["boundedValue"]["value"]
+        dict(key).get(features.TRANCHE): value[""][""]["accuracy"]["doubleValue"]
         for key, value in result.slicing_metrics
         if [name for name, _ in key] in ([], [features.TRANCHE])
     }

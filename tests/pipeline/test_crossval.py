@@ -82,33 +82,57 @@ def test_every_recipe_gets_its_cells_and_finished_trials_are_kept(given: list[st
 
 
 @pytest.mark.slow
-def test_a_killed_training_is_told_of_and_the_command_goes_on(given: list[str]) -> None:
+def test_who_ends_a_training_or_the_command_loses_what_was_not_finished(given: list[str]) -> None:
     # Draws of its own, so that nothing of it is finished.
     flags = [*given, "--recipe", "head only", "--seeds", "2"]
     folder = Path(given[5]) / "crossval"
-    before = len(list(folder.glob("*.npy")))
+    before = set(folder.glob("*.npy"))
+
+    status, said = _ended_in_the_middle(flags, folder, of_the_training=signal.SIGKILL)
+    assert status == 2 and "Traceback" not in said
+    assert "signal SIGKILL" in said and "goes on from the finished trainings" in said
+    first = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    assert len(before) + 2 <= len(first) < len(before) + 10
+
+    status, said = _ended_in_the_middle(flags, folder, of_the_command=signal.SIGTERM)
+    assert status == 130 and "Traceback" not in said
+
+    again = _call(*flags)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    assert len(list(folder.glob("*.npy"))) == len(before) + 10
+
+
+def _ended_in_the_middle(
+    flags: list[str],
+    folder: Path,
+    of_the_training: signal.Signals | None = None,
+    of_the_command: signal.Signals | None = None,
+) -> tuple[int, str]:
+    """Sends one of them a signal after two trainings; returns exit status and stderr.
+
+    No process of the command is left then.
+    """
+    done = len(list(folder.glob("*.npy"))) + 2
     command = [sys.executable, "-W", "ignore", "-m", "pipeline.cli", "crossval", *flags]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:  # noqa: S603 (a command of ours)
         deadline = time.monotonic() + 300
-        while len(list(folder.glob("*.npy"))) < before + 2 and time.monotonic() < deadline:
+        while len(list(folder.glob("*.npy"))) < done and time.monotonic() < deadline:
             time.sleep(0.2)
-        trainings = [
+        (training,) = [
             child
             for child in children(running.pid)
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
         ]
-        assert len(trainings) == 1
-        os.kill(trainings[0], signal.SIGKILL)
+        if of_the_training:
+            os.kill(training, of_the_training)
+        if of_the_command:
+            running.send_signal(of_the_command)
         assert running.stderr
         said = running.stderr.read().replace("\n", " ")
-    assert running.returncode == 2 and "Traceback" not in said
-    assert "signal SIGKILL" in said and "goes on from the finished trainings" in said
-    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
-    assert before + 2 <= len(kept) < before + 10
-    again = _call(*flags)
-    assert again.returncode == 0, again.stderr
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert len(list(folder.glob("*.npy"))) == before + 10
+    # Stderr has ended, which the training has, too: it is not there any more.
+    assert not Path(f"/proc/{training}").exists()
+    return running.returncode, said
 
 
 @pytest.mark.slow
