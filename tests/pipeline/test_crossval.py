@@ -1,4 +1,4 @@
-"""The command on drawn tranches: every recipe trains, and finished trials are not run again."""
+"""The command on drawn tranches: recipes train, and finished trials are not run again."""
 
 import json
 import os
@@ -62,8 +62,8 @@ def test_without_weights_there_is_nothing_to_compare(given: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_every_recipe_gets_its_cells_and_finished_trials_are_kept(given: list[str]) -> None:
-    recipes = ["default", "plain", "logistic", "original"]
+def test_each_kind_of_recipe_gets_its_cells_and_finished_trials_are_kept(given: list[str]) -> None:
+    recipes = ["default", "logistic", "original"]
     flags = [flag for name in recipes for flag in ("--recipe", name)]
     first = _call(*given, *flags)
     assert first.returncode == 0, first.stderr
