@@ -127,7 +127,7 @@ def test_a_node_lost_in_transform_costs_a_retry_not_the_run(
 def test_a_time_limit_in_training_requeues_the_job(
     cluster: Cluster, tranches: Path, tmp_path: Path
 ) -> None:
-    epochs = 120
+    epochs = 100
     job = cluster.submit(
         tmp_path / "out",
         tranches,
