@@ -17,10 +17,6 @@ PYTHON := $(shell for p in python3.11 python3 python; do \
 # The shell reads them from the environment, so that paths may hold spaces and quotes.
 export DATA OUT WEIGHTS CONFIG
 
-# Two tests at once: most wait for one core, or for the imports of another process. Those of a
-# file share what it has prepared.
-SIDE_BY_SIDE := -n 2 --dist loadfile
-
 .PHONY: help run cluster-run test test-cluster test-robustness setup check clean
 
 help:
@@ -47,8 +43,10 @@ cluster-run: setup
 test-cluster: setup
 	.ci/cluster
 
+# Two at once: most wait for one core, or for the imports of another process. Those of a file
+# share what it has prepared.
 test: setup
-	.venv/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not cluster and not robustness_full'
+	.venv/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not cluster and not robustness_full'
 
 test-robustness: setup
 	.venv/bin/python -m pytest tests/robustness

@@ -162,7 +162,7 @@ def choose_threshold(
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     last = last[np.isfinite(ranked[last])]
     hits, accepted = np.cumsum(correct[order])[last], last + 1
-    reached = np.flatnonzero(_least_accuracy(hits, accepted, quantile) >= wanted_accuracy)
+    reached = np.flatnonzero(wilson_bound(hits, accepted, quantile) >= wanted_accuracy)
     if not len(reached):
         return Choice(None, 0.0, None)
     chosen = reached[-1]
@@ -171,6 +171,22 @@ def choose_threshold(
         coverage=float(accepted[chosen] / len(confidence)),
         selective_accuracy=float(hits[chosen] / accepted[chosen]),
     )
+
+
+def wilson_bound(hits: npt.NDArray[Any], images: npt.NDArray[Any], quantile: float) -> Floats:
+    """The lower bound of shares: Wilson, "Probable Inference", JASA 1927.
+
+    The upper one is 1 less the lower bound of the misses' share.
+
+    Args:
+      hits: numbers, any shape.
+      images: of how many each is the share, above 0, the same shape.
+      quantile: of the normal distribution, how far the bound lies below; 0 for the share.
+    """
+    squared = quantile**2
+    share = hits / images
+    spread = quantile * np.sqrt(share * (1 - share) / images + squared / (4 * images**2))
+    return (share + squared / (2 * images) - spread) / (1 + squared / images)
 
 
 def bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
@@ -225,13 +241,3 @@ def _confidence(logits: Floats, temperature: float) -> Floats:
 
     shares = special.softmax(logits.astype(np.float32) / np.float32(temperature), axis=1)
     return shares.max(axis=1)
-
-
-def _least_accuracy(
-    hits: npt.NDArray[np.int64], images: npt.NDArray[np.int64], quantile: float
-) -> Floats:
-    """The lower bound of Wilson, "Probable Inference", JASA 1927, for shares of `images`."""
-    squared = quantile**2
-    share = hits / images
-    spread = quantile * np.sqrt(share * (1 - share) / images + squared / (4 * images**2))
-    return (share + squared / (2 * images) - spread) / (1 + squared / images)

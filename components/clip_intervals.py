@@ -6,7 +6,14 @@ Imports neither TensorFlow nor TFX: Evaluator and cross-validation share it.
 import math
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
+
+from components.calibration import wilson_bound
+
+# What the ends of both intervals are called in the Evaluator's results.
+ACCURACY_ENDS: Final = ("accuracy_low", "accuracy_high")
+DIFFERENCE_ENDS: Final = ("accuracy_difference_low", "accuracy_difference_high")
 
 QUANTILE: Final = 1.959964  # of the normal distribution: 95 %, two-sided
 
@@ -17,7 +24,7 @@ Counts = npt.NDArray[Any]  # numbers, one a clip
 def accuracy_interval(images: Counts, right: Counts) -> Interval:
     """The 95 % interval of an accuracy, of the counts of clips.
 
-    Wilson, "Probable Inference", JASA 1927, for as many images as the clips are worth if the
+    Wilson's (`calibration.wilson_bound`), for as many images as the clips are worth if the
     frames of each are all right or all wrong: (sum of sizes)^2 / (sum of squared sizes),
     Kish's effective sample size ("Survey Sampling", 1965, section 8.2, with an intraclass
     correlation of 1). Where frames differ, the interval is wider than it had to be.
@@ -32,13 +39,10 @@ def accuracy_interval(images: Counts, right: Counts) -> Interval:
     """
     if not len(images):
         return math.nan, math.nan
-    share = right.sum() / images.sum()
     worth = images.sum() ** 2 / (images**2).sum()
-    squared = QUANTILE**2
-    middle = share + squared / (2 * worth)
-    spread = QUANTILE * math.sqrt(share * (1 - share) / worth + squared / (4 * worth**2))
-    scale = 1 + squared / worth
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    hits = worth * right.sum() / images.sum()
+    low, below_high = wilson_bound(np.array([hits, worth - hits]), np.full(2, worth), QUANTILE)
+    return max(0.0, float(low)), min(1.0, 1 - float(below_high))
 
 
 def difference_interval(images: Counts, gained: Counts) -> Interval:

@@ -29,12 +29,7 @@ EXPECTED_CALIBRATION_ERROR: Final = "expected_calibration_error"
 MACRO_F1: Final = "macro_f1"
 COVERAGE: Final = "coverage"
 SELECTIVE_ACCURACY: Final = "selective_accuracy"
-# The results of this one have names of their own; the last two are there with a baseline only.
 ACCURACY_INTERVAL: Final = "accuracy_interval"
-ACCURACY_LOW: Final = "accuracy_low"
-ACCURACY_HIGH: Final = "accuracy_high"
-DIFFERENCE_LOW: Final = "accuracy_difference_low"
-DIFFERENCE_HIGH: Final = "accuracy_difference_high"
 
 SMALLEST_PROBABILITY: Final = 1e-7  # as Keras: the logarithm of 0 would swallow every other image
 
@@ -112,7 +107,7 @@ class AccuracyInterval(metric_types.Metric):
     """The 95 % intervals of the candidate's accuracy, and of what it gains on the baseline."""
 
     def __init__(self, name: str = ACCURACY_INTERVAL) -> None:
-        """Takes a name; the results have names of their own, see above."""
+        """Takes a name; the results are called as `clip_intervals` says."""
         super().__init__(_interval_computations, name=name)
 
 
@@ -307,13 +302,12 @@ def _interval_computations(
     baseline = model_util.get_baseline_model_spec(eval_config)
     baseline_name = baseline.name if baseline else None
     (candidate_name,) = (name for name in model_names if name != baseline_name)
-    names = [(ACCURACY_LOW, False), (ACCURACY_HIGH, False)]
+    keys = [metric_types.MetricKey(end, candidate_name) for end in clip_intervals.ACCURACY_ENDS]
     if baseline_name is not None:
-        names += [(DIFFERENCE_LOW, True), (DIFFERENCE_HIGH, True)]
-    keys = [
-        metric_types.MetricKey(name=each, model_name=candidate_name, is_diff=is_difference)
-        for each, is_difference in names
-    ]
+        keys += [
+            metric_types.MetricKey(end, candidate_name, is_diff=True)
+            for end in clip_intervals.DIFFERENCE_ENDS
+        ]
     return [
         metric_types.MetricComputation(
             keys=keys,

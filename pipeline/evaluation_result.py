@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
+from components.clip_intervals import ACCURACY_ENDS, DIFFERENCE_ENDS
 from schema import features
 
 OVERALL: Final = "overall"
@@ -27,19 +28,14 @@ _SINGLE_VALUES: Final = (
     "coverage",
     "selective_accuracy",
 )
-# Ends of 95 % intervals, by the names that `components.posture_metrics` gives them, which would
-# import TFX.
-_BOUNDS: Final = (
-    "accuracy_low",
-    "accuracy_high",
-    "accuracy_difference_low",
-    "accuracy_difference_high",
-)
+_ENDS: Final = (*ACCURACY_ENDS, *DIFFERENCE_ENDS)
 # None where there is no baseline, the run is from before them, or they are not defined.
 _NOT_ALWAYS_THERE: Final = (
-    *("coverage", "selective_accuracy"),
-    *("baseline_accuracy", "accuracy_difference"),
-    *_BOUNDS,
+    "coverage",
+    "selective_accuracy",
+    "baseline_accuracy",
+    "accuracy_difference",
+    *_ENDS,
 )
 _VALUES_BY_CLASS: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
 _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"
@@ -202,7 +198,7 @@ def _slice_metrics(message: Any) -> dict[str, Any]:
     metrics: dict[str, Any] = dict.fromkeys(_NOT_ALWAYS_THERE)
     for item in message.metric_keys_and_values:
         name = item.key.name
-        if name in _BOUNDS:
+        if name in _ENDS:
             metrics[name] = _number(item.value)
         if item.key.is_diff or item.key.model_name == _BASELINE:
             if name == "accuracy":
