@@ -329,7 +329,10 @@ def test_bounds_are_those_of_the_slices_clips(run: Run, slice_name: str) -> None
     found = run.metrics[slice_name]
     right = run.cases.predicted == run.cases.labels
     expected = accuracy_interval(*_by_clip(run.cases, CONDITIONS[slice_name](run.cases), right))
-    assert (found["accuracy_low"], found["accuracy_high"]) == pytest.approx(expected)
+    low, high = found["accuracy_low"], found["accuracy_high"]
+    assert (low, high) == pytest.approx(expected)
+    assert 0 <= low <= found["accuracy"] + 1e-6
+    assert found["accuracy"] - 1e-6 <= high <= 1
 
 
 def test_a_tranche_below_its_floor_refuses_and_postures_do_not(run: Run) -> None:
@@ -449,6 +452,9 @@ def test_differences_to_the_baseline_have_the_bounds_of_the_clips(
             expected = difference_interval(*_by_clip(cases, CONDITIONS[name](cases), gained))
             numbers = tuple(np.nan if end is None else end for end in bounds)
             assert numbers == pytest.approx(expected, nan_ok=True)
+        if found["accuracy_difference_low"] is not None:
+            assert found["accuracy_difference_low"] <= difference + 1e-6
+            assert found["accuracy_difference_high"] >= difference - 1e-6
     assert compared["primary_occluded=Unknown / Watermark"]["accuracy_difference_low"] is None
 
 
