@@ -95,9 +95,12 @@ def crossval(
         settings, data_root=data_root, output_root=output_root, base_weights=base_weights
     )
     _check(chosen, recipes)
-    # A closed terminal or a `kill` would else leave the training to itself.
-    with launch.signals_interrupt(), launch.output_folder(chosen):
-        _run(chosen, recipes, folds, seeds, keep_test_out)
+    try:
+        # A closed terminal or a `kill` would else leave the training to itself.
+        with launch.signals_interrupt(), launch.output_folder(chosen):
+            _run(chosen, recipes, folds, seeds, keep_test_out)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(launch.STOPPED) from None
 
 
 def _check(chosen: PipelineConfig, recipes: Sequence[str]) -> None:
