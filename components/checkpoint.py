@@ -43,9 +43,8 @@ class Checkpoint(keras.callbacks.Callback):
         return (self._folder / _FINISHED).exists()
 
     def restore(self, trained: keras.Model) -> None:
-        """Gives a compiled model the state of the last epoch, if there is one."""
+        """Gives a model whose optimizer is built the state of the last epoch, if there is one."""
         if last := self._last():
-            trained.optimizer.build(trained.trainable_variables)
             trained.load_weights(last / _WEIGHTS)
 
     def restore_best(self, trained: keras.Model) -> None:

@@ -191,7 +191,7 @@ def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction
     (given,) = model.inputs
 
     # One graph for all callers: a second one would hold the weights again.
-    @tf.function(input_signature=[tf.TensorSpec(given.shape, given.dtype)])
+    @tf.function(input_signature=[tf.TensorSpec(given.shape, given.dtype)], autograph=False)
     def answer(inputs: tf.Tensor) -> Any:
         weights = ([tf.constant(each) for each in part] for part in (trainable, others))
         outputs, _ = model.stateless_call(*weights, inputs, training=False)

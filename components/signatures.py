@@ -10,6 +10,7 @@ no more memory than `CHUNK` pictures do.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 import keras
@@ -27,7 +28,7 @@ DECODED_AT_ONCE: Final = 4
 
 
 class ServingModule(tf.Module):
-    """What is saved: the Keras model, the Transform graph, and the signatures.
+    """What is saved: the model's and Transform's graphs, as the signatures call them.
 
     Args:
       model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, 3].
@@ -49,7 +50,10 @@ class ServingModule(tf.Module):
     ) -> None:
         super().__init__()
         self._answer = for_answers(model)
-        self.transform = transform.transform_features_layer()
+        layer = transform.transform_features_layer()
+        # Not as an attribute, as which Keras would trace it once more: there are no variables and
+        # no tables in its graph that had to be saved apart (TensorFlow refuses if there are).
+        self._transform: Callable[[dict[str, tf.Tensor]], Any] = lambda columns: layer(columns)
         self._raw_spec = transform.raw_feature_spec()
         self._ingest_size = ingest_size
         self._image_size = image_size
@@ -104,7 +108,9 @@ class ServingModule(tf.Module):
         probabilities = self._answer(pictures)
         return tf.where(refused[:, tf.newaxis], 0.0, probabilities), refused
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False
+    )
     def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded pictures (JPEG, PNG, BMP, first frame of a GIF; any size) to answers.
 
@@ -148,7 +154,9 @@ class ServingModule(tf.Module):
             features.REFUSED: refused,
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False
+    )
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized tf.Examples as in the TFRecords, string [batch], to probabilities.
 
@@ -165,7 +173,9 @@ class ServingModule(tf.Module):
         confidence = tf.reduce_max(probabilities, axis=-1)
         return {"probabilities": probabilities, features.UNSURE: self._unsure(confidence)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False
+    )
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized tf.Examples, string [batch], to what the Evaluator judges and slices by.
 
@@ -174,7 +184,7 @@ class ServingModule(tf.Module):
           `schema.features.QUALITIES`. No picture is decoded.
         """
         columns = (features.POSTURE, features.WIDTH, features.HEIGHT, *features.MEASURES)
-        transformed = self.transform(self._parse(examples, *columns))
+        transformed = self._transform(self._parse(examples, *columns))
         return {name: transformed[name] for name in (features.LABEL, *features.QUALITIES)}
 
     def signatures(self) -> dict[str, Any]:

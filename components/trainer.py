@@ -303,9 +303,11 @@ def train_phase(
             )
         ),
         loss="categorical_crossentropy",
-        metrics=["accuracy"],
+        metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
         jit_compile=False,  # XLA on CPU trains this model ten times slower
     )
+    # Keras would make the optimizer's variables in the first step, and then trace it once more.
+    trained.optimizer.build(trained.trainable_variables)
     checkpoint.restore(trained)
     if not checkpoint.is_finished:
         trained.fit(
