@@ -1,9 +1,11 @@
 """The posture model: MobileNetV2 with a dense head, and what of it is trained when."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from schema import features
@@ -177,8 +179,8 @@ def after(model: keras.Model, end: str | None, last: str = PROBABILITIES) -> ker
 def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
     """A model in inference mode as one graph, in which its weights are constants.
 
-    TensorFlow then folds batch norm into the convolutions, which takes a quarter of the time
-    away. What the model learns afterwards, the graph does not know.
+    Batch norm is folded into the convolutions, which takes a third of the time away. What the
+    model learns afterwards, the graph does not know.
 
     Args:
       model: whole, or from `up_to`.
@@ -186,8 +188,11 @@ def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction
     Returns:
       A function of what the model takes, to what it gives.
     """
-    trainable = [variable.numpy() for variable in model.trainable_variables]
-    others = [variable.numpy() for variable in model.non_trainable_variables]
+    folded = _folded(model)
+    trainable, others = (
+        [folded.get(id(variable), variable.numpy()) for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    )
     (given,) = model.inputs
 
     # One graph for all callers: a second one would hold the weights again.
@@ -198,6 +203,40 @@ def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction
         return outputs
 
     return answer
+
+
+def _folded(model: keras.Model) -> dict[int, np.ndarray]:
+    """Variables' values where a convolution does the scaling of the batch norm after it.
+
+    After Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference", section 3.2. The norm is left with adding, which
+    TensorFlow makes a part of the convolution; it folds scales itself, but not into depthwise
+    convolutions.
+
+    Returns:
+      New values by the variable's id, of kernels and of batch norms.
+    """
+    values: dict[int, np.ndarray] = {}
+    for before, norm in pairwise(model.layers):
+        if isinstance(norm, keras.Model):
+            values |= _folded(norm)
+        if not _only_convolves(before) or not isinstance(norm, keras.layers.BatchNormalization):
+            continue
+        gamma, beta, mean, variance = norm.get_weights()
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        # A depthwise kernel is [height, width, channels, 1].
+        depthwise = isinstance(before, keras.layers.DepthwiseConv2D)
+        values[id(before.kernel)] = before.kernel.numpy() * (scale[:, None] if depthwise else scale)
+        values[id(norm.gamma)] = np.ones_like(gamma)
+        values[id(norm.beta)] = beta - mean * scale
+        values[id(norm.moving_mean)] = np.zeros_like(mean)
+        values[id(norm.moving_variance)] = np.full_like(variance, 1 - norm.epsilon)
+    return values
+
+
+def _only_convolves(layer: keras.Layer) -> bool:
+    convolution = isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D))
+    return convolution and not layer.use_bias and layer.activation is keras.activations.linear
 
 
 def set_temperature(model: keras.Model, temperature: float) -> None:

@@ -109,6 +109,36 @@ def test_from_scratch_batch_norm_adapts_within_few_steps() -> None:
     assert np.abs(norms[0].moving_mean.numpy() - before).max() > 0
 
 
+def test_answers_are_the_same_with_batch_norm_folded_in() -> None:
+    posture = model.build_model(32, 0.35, "none")
+    random = np.random.default_rng(4)
+    for layer in posture.get_layer(model.BASE).layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            gamma, variance = random.uniform(0.5, 2, shape), random.uniform(0.02, 0.3, shape)
+            beta, mean = random.normal(0, 0.3, (2, *shape))
+            layer.set_weights([gamma, beta, mean, variance])
+    weights = [each.copy() for each in posture.get_weights()]
+    pictures = random.uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+    expected = posture(pictures, training=False)
+    assert np.ptp(expected, axis=0).max() > 0.01, "all pictures look the same to the model"
+    np.testing.assert_allclose(model.for_answers(posture)(pictures), expected, atol=1e-4)
+    for own, before in zip(posture.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(own, before)
+
+
+def test_what_cannot_be_folded_in_stays_as_it_is() -> None:
+    random = np.random.default_rng(5)
+    for options in ({"activation": "relu"}, {"bias_initializer": "ones"}):
+        layers = [keras.layers.Conv2D(4, 3, **options), keras.layers.BatchNormalization()]
+        convolving = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+        gamma, beta, mean, variance = random.uniform(0.5, 2, (4, 4))
+        layers[1].set_weights([gamma, beta, mean, variance])
+        pictures = random.normal(0, 1, (2, 8, 8, 3)).astype(np.float32)
+        expected = convolving(pictures, training=False)
+        np.testing.assert_allclose(model.for_answers(convolving)(pictures), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("frozen_layers", [0, 50, 98, 100, 110, 154])
 def test_up_to_and_after_make_the_whole_again(frozen_layers: int) -> None:
     posture = model.build_model(32, 0.35, "none")
