@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,18 @@ def environment() -> dict[str, str]:
     others = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     path = os.pathsep.join(dict.fromkeys([str(_ROOT), *others]))
     return {**os.environ, "PYTHONPATH": path}
+
+
+def hush_libraries() -> None:
+    """Keeps from the terminal what libraries say of the machine and of one another.
+
+    In this process and in those that it starts, unless the user asked to hear it. Call it
+    before TensorFlow is imported. What fails raises all the same.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it at import
+    if not sys.warnoptions:
+        os.environ["PYTHONWARNINGS"] = "ignore"
+        warnings.simplefilter("ignore")
 
 
 class _Lossy(io.FileIO):

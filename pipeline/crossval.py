@@ -1,7 +1,6 @@
 """The command `lookdeep crossval`: how well recipes do on clips and tranches never seen."""
 
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from components import processes
 from components.code_digest import code_digest
 from components.errors import InputError
 from pipeline import base_weights, config, launch
@@ -112,7 +112,7 @@ def _check(chosen: PipelineConfig, recipes: Sequence[str]) -> None:
     base_weights.check(chosen)
     # By their file: importing them would take half a minute before the first word.
     click.echo("Loading TensorFlow; this takes some ten seconds.", err=True)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    processes.hush_libraries()
     from components.crossval.trials import RECIPES
 
     for name in recipes:

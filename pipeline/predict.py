@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components import processes
 from components.errors import InputError
 from components.tranches.archive import printable
 from pipeline.cli import output_root_option
@@ -160,9 +161,7 @@ def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unrea
 
 
 def _load(folder: Path) -> Any:
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it at import
+    processes.hush_libraries()
     import tensorflow as tf
 
     try:

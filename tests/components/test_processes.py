@@ -37,6 +37,32 @@ def test_a_failure_is_reported_on_a_disk_without_space_for_its_log(tmp_path: Pat
     assert "division by zero" in said.read_text()
 
 
+LOADING = """
+import sys
+from components import processes
+
+processes.hush_libraries()
+import tfx
+from tensorflow_model_analysis import api
+
+print("This is heard.", file=sys.stderr)
+"""
+
+
+def test_libraries_do_not_speak_to_the_user() -> None:
+    silent = {name: value for name, value in os.environ.items() if "WARNINGS" not in name}
+    silent.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run(  # noqa: S603 (a command of ours)
+        [sys.executable, "-P", "-c", LOADING],
+        env=silent | {"PYTHONPATH": processes.environment()["PYTHONPATH"]},
+        check=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    assert done.stderr == "This is heard.\n"
+
+
 PATH = "from components import processes; print(processes.environment()['PYTHONPATH'])"
 
 
