@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import os
 import sys
 import warnings
@@ -36,10 +37,11 @@ def environment() -> dict[str, str]:
 def hush_libraries() -> None:
     """Keeps from the terminal what libraries say of the machine and of one another.
 
-    In this process and in those that it starts, unless the user asked to hear it. Call it
-    before TensorFlow is imported. What fails raises all the same.
+    In this process and, but for Python's loggers, in those that it starts, unless the user
+    asked to hear it. Call it before TensorFlow is imported. What fails raises all the same.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it at import
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if not sys.warnoptions:
         os.environ["PYTHONWARNINGS"] = "ignore"
         warnings.simplefilter("ignore")

@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from components import model, original_recipe, trainer
+from components import model, original_recipe, processes, trainer
 from components.crossval.pool import Pool, Split
 from components.errors import InputError, memory_was_short
 from components.frozen_features import FeatureCache
@@ -256,6 +256,7 @@ def _run_some(
 ) -> None:
     """What a child process does; so many trials of all are finished when it begins."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent tells the user, and ends it
+    processes.hush_libraries()
 
     def report(*words: str | int) -> None:
         sender.send(words)
