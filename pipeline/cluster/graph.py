@@ -1,10 +1,9 @@
 """What a job will run: the components of its pipeline, what each waits for, and where it runs."""
 
-import os
-import warnings
 from dataclasses import dataclass
 from typing import Final
 
+from components import processes
 from pipeline.cluster import engines
 from pipeline.cluster.settings import ClusterSettings
 from pipeline.config import PipelineConfig
@@ -47,17 +46,16 @@ def steps(config: PipelineConfig, cluster: ClusterSettings) -> list[Step]:
     Returns:
       The components, in the order in which they run.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it at import
-    with warnings.catch_warnings(action="ignore"):  # libraries' about one another
-        # Not above: of cluster_runner.py's commands, the others are there at once.
-        from tfx.dsl.compiler import compiler
-        from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
+    processes.hush_libraries()
+    # Not above: of cluster_runner.py's commands, the others are there at once.
+    from tfx.dsl.compiler import compiler
+    from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
-        from pipeline.worker import build_pipeline
+    from pipeline.worker import build_pipeline
 
-        # The graph is the same wherever metadata are, and this needs no password.
-        config = config.model_copy(update={"metadata": None})
-        compiled = compiler.Compiler().compile(build_pipeline(config, engines.beam_args(cluster)))
+    # The graph is the same wherever metadata are, and this needs no password.
+    config = config.model_copy(update={"metadata": None})
+    compiled = compiler.Compiler().compile(build_pipeline(config, engines.beam_args(cluster)))
     deployment = pipeline_pb2.IntermediateDeploymentConfig()
     compiled.deployment_config.Unpack(deployment)
     beam = executable_spec_pb2.BeamExecutableSpec.DESCRIPTOR
