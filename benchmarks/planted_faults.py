@@ -5,8 +5,8 @@
 In one tranche, Lying and Sitting are swapped in a tenth of the clips with one of them, and 20
 images are added under new clip names, each a slightly cropped, brighter, recompressed copy of
 another. Then the whole pipeline runs as `lookdeep run` does, without its floors, and the page's
-sections 5 and 6 are searched. Without --data-root, the demo is drawn; that takes ten minutes on
-2 cores.
+sections 5 and 6 are searched. Without --data-root, the demo is drawn; that takes seven minutes
+on 2 cores.
 """
 
 import argparse
