@@ -1,10 +1,11 @@
 """Fixtures that every test may use."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.missing import missing
 
 if TYPE_CHECKING:  # most tests need neither, and they take long to import
     from tests.e2e.running import Command, Ended
@@ -20,10 +21,7 @@ def shared_data() -> Path:
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if folder.is_dir():
         return folder
-    message = f"the real data are not there: expected the folder {folder}"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
+    missing(f"the real data are not there: expected the folder {folder}")
 
 
 @pytest.fixture(scope="session")

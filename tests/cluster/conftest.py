@@ -18,6 +18,7 @@ from tests.cluster.database import MariaDB
 from tests.cluster.hosts import Hosts
 from tests.cluster.slurm import ROOT, Slurm, wait_for
 from tests.e2e.running import SETTINGS, write_toml
+from tests.missing import missing
 
 THREE_NODES: dict[str, Any] = {
     "engine": "srun", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 6, "time_limit": "30:00"
@@ -161,12 +162,8 @@ def gone(job: Job, seconds: float = 30) -> dict[int, str]:
 def _needs(*programs: str) -> None:
     """Skips, or fails in CI, where a program is not installed, or the user is not root."""
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    missing = [name for name in programs if shutil.which(name, path=path) is None]
+    absent = [name for name in programs if shutil.which(name, path=path) is None]
     if os.geteuid() != 0:
-        missing.append("the rights of root, for network namespaces")
-    if not missing:
-        return
-    message = f"the cluster's tests need {', '.join(missing)}; `make test-cluster` installs it"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
+        absent.append("the rights of root, for network namespaces")
+    if absent:
+        missing(f"the cluster's tests need {', '.join(absent)}; `make test-cluster` installs it")

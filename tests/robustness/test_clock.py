@@ -10,6 +10,7 @@ from pipeline.config import PipelineConfig
 from pipeline.lineage import Lineage
 from pipeline.review import snapshot
 from tests.e2e.running import ANEW, SETTINGS, Command, Ended
+from tests.missing import missing
 
 # Long ago, and the same second for both runs.
 SET_BACK = "@2026-01-02 03:04:05"
@@ -21,7 +22,7 @@ def test_a_clock_that_was_set_back_changes_nothing_but_times(
     first: Ended, tranches: Path, tmp_path: Path, tried: Callable[[str, int], None]
 ) -> None:
     if shutil.which("faketime") is None:
-        pytest.skip("there is no faketime to set a process's clock (Debian: apt install faketime)")
+        missing("there is no faketime to set a process's clock (Debian: apt install faketime)")
     assert first.status == 0, first.text
     early = Command(tmp_path, "env", "NO_FAKE_STAT=1", "faketime", "-f", SET_BACK)
     more = SETTINGS | {"scratch_epochs": 3, "max_accuracy_drop": 1.0}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import ANEW, SETTINGS, Command, Ended
+from tests.missing import missing
 
 # Blanks, quotes, both letters that Turkish has and English has not, two scripts.
 ODD = "g\u0131r g\u0130r 'n' \"güzel\" 照片"
@@ -21,7 +22,7 @@ def turkish(tmp_path: Path) -> list[str]:
     folder.mkdir()
     compiler = shutil.which("localedef")
     if compiler is None or not Path("/usr/share/i18n/locales/tr_TR").exists():
-        pytest.skip("there are no sources of locales (Debian: apt install locales)")
+        missing("there are no sources of locales (Debian: apt install locales)")
     place = folder / "tr_TR.UTF-8"
     subprocess.run([compiler, "-i", "tr_TR", "-f", "UTF-8", str(place)], check=True)  # noqa: S603 (the system's own command)
     return [f"LOCPATH={folder}", "LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8"]
