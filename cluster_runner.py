@@ -19,9 +19,9 @@ from typing import Any
 import click
 
 from components.errors import InputError
-from pipeline import cli
 from pipeline.cluster import batch, engines, graph, shared_folder, slurm
 from pipeline.cluster import settings as cluster_settings
+from pipeline.commands import cli
 
 _FOLDER = "cluster"  # in the output folder: settings, output and notes of jobs
 
@@ -68,10 +68,10 @@ def submit(
     dry_run: bool,
 ) -> None:
     """Submit a run as one batch job, and print the job's number."""
-    from components.tranches import layout
-    from pipeline import base_weights as weights
+    from components.ingest import layout
     from pipeline.cluster.flink import jars
     from pipeline.cluster.job import JobSettings
+    from pipeline.process import base_weights as weights
 
     config, cluster = cluster_settings.load(
         toml, data_root=data_root, output_root=output_root, base_weights=base_weights

@@ -28,7 +28,7 @@ def decoding(config: PipelineConfig) -> Callable[[], None]:
     """Reads, decodes and fits the original pictures in tf.data."""
     import tensorflow as tf
 
-    from components.preprocessing import decode_image, fit_image
+    from components.examples.preprocessing import decode_image, fit_image
 
     paths = [str(path) for path in _originals(config)]
 
@@ -52,7 +52,7 @@ def ingestion(config: PipelineConfig) -> Callable[[], None]:
     from PIL import Image, ImageOps
     from scipy import ndimage
 
-    from components.tranches.images import JPEG_QUALITY, JPEG_SUBSAMPLING
+    from components.ingest.images import JPEG_QUALITY, JPEG_SUBSAMPLING
 
     paths = _originals(config)
 
@@ -74,7 +74,7 @@ def transform(config: PipelineConfig) -> Callable[[], None]:
     """Decodes, fits and encodes the pictures of the splits that Transform materialises."""
     import tensorflow as tf
 
-    from components.preprocessing import PNG_COMPRESSION, decode_image, fit_image
+    from components.examples.preprocessing import PNG_COMPRESSION, decode_image, fit_image
 
     def picture(record: tf.Tensor) -> tf.Tensor:
         image = fit_image(decode_image(_parse(record)), config.image_size, config.fit)
@@ -92,8 +92,8 @@ def evaluator(config: PipelineConfig) -> Callable[[], None]:
     """Decodes and fits the pictures of the test split, and asks the model."""
     import tensorflow as tf
 
-    from components.model import load
-    from components.preprocessing import decode_image, fit_image
+    from components.examples.preprocessing import decode_image, fit_image
+    from components.training.model import load
     from pipeline.evaluation import BATCH_SIZE
 
     (saved,) = (config.pipeline_root / "Trainer" / "model_run").glob("*/model.keras")

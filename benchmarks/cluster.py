@@ -15,8 +15,9 @@ from pathlib import Path
 import click
 
 from components.errors import InputError
-from pipeline import cli, record
 from pipeline.cluster import slurm
+from pipeline.commands import cli
+from pipeline.runs import record
 
 _BEAM_STAGES = (
     "TrancheExampleGen", "ImageTable", "StatisticsGen", "Transform", "Predictor", "Evaluator"

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="file for the goals")
     given = parser.parse_args(arguments)
     data = given.data.resolve()
-    command = [*processes.python("pipeline.cli"), "crossval", "--seeds", str(given.seeds)]
+    command = [*processes.python("pipeline.commands.cli"), "crossval", "--seeds", str(given.seeds)]
     command += ["--data-root", str(data / "tranches"), "--output-root", str(given.folder)]
     command += ["--base-weights", str(stages.weights(data))]
     for recipe in (DEFAULT, *SIMPLER):

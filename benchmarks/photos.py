@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from components.tranches import layout
+from components.ingest import layout
 from schema import features
 
 TRANCHES: Final = 3
@@ -25,7 +25,7 @@ def link_photos(source: Path, folder: Path, count: int) -> Path:
 
     Args:
       source: a master table, with the pictures that it names beside it.
-      folder: becomes a data root (`components.tranches.layout`), with a master table in it.
+      folder: becomes a data root (`components.ingest.layout`), with a master table in it.
       count: pictures in all, a third of them in each tranche. A few come from all over the
         table, so that all postures are among them.
 

@@ -23,8 +23,10 @@ from rich.table import Table
 
 from benchmarks import bare, costs, goals, stages
 from benchmarks.goals import Goal
-from pipeline import beam, launch, outcome, record, worker
+from pipeline import beam
 from pipeline.config import PipelineConfig, load
+from pipeline.process import launcher, worker
+from pipeline.runs import outcome, record
 
 TRAINER: Final = "Trainer"
 MOST_TIMES_BARE: Final = 2.0
@@ -80,10 +82,10 @@ def run(name: str, config: PipelineConfig) -> tuple[dict[str, Step], float]:
     job = worker.Job(run_id=name, config=config, started=time.time(), beam_args=beam.local_args())
     watch, began = Watch(), time.monotonic()
     log = config.log_path(job.run_id)
-    status = launch.supervise(launch.WORKER, job, log, watch.handle)
+    status = launcher.supervise(launcher.WORKER, job, log, watch.handle)
     seconds = time.monotonic() - began
     result = record.read(config.record_path)
-    assert status == 0 and result, launch.last_words(log)  # noqa: S101 (a figure of what did not run is none)
+    assert status == 0 and result, launcher.last_words(log)  # noqa: S101 (a figure of what did not run is none)
     stages.assert_all_ran(result)
     return watch.steps, seconds
 

@@ -29,12 +29,13 @@ from PIL import Image, ImageEnhance
 from rich.console import Console
 from rich.table import Table
 
-from components.example_gen import split_of_clip
-from components.tranches import layout
-from components.tranches.demo import draw_tranches
-from components.tranches.labels import clip_of
+from components.demo.tranches import draw_tranches
+from components.examples.example_gen import split_of_clip
+from components.ingest import layout
+from components.ingest.labels import clip_of
 from pipeline.config import Splits
-from pipeline.review import collect, snapshot
+from pipeline.review import collect
+from pipeline.runs import snapshot
 from schema import features
 
 FAULTY_TRANCHE: Final = "2"

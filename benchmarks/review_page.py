@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.photos import link_photos
-from components.tranches.master import build_master
-from components.tranches.tfrecords import write_tfrecords
+from components.ingest.master import build_master
+from components.ingest.tfrecords import write_tfrecords
 from pipeline import beam
 from pipeline.config import PipelineConfig, Splits
-from pipeline.review import snapshot
+from pipeline.runs import snapshot
 from schema import features
 
 RUN: Final = "benchmark"
@@ -33,8 +33,8 @@ RUN: Final = "benchmark"
 
 def run(data: Path, out: Path, images: int) -> PipelineConfig:
     """Runs the pipeline, and with it draws the page once."""
-    from pipeline import outcome
-    from pipeline.worker import build_pipeline, run_pipeline
+    from pipeline.process.worker import build_pipeline, run_pipeline
+    from pipeline.runs import outcome
 
     config = PipelineConfig(
         data_root=data / "tranches",
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         config = run(given.data.resolve(), Path(scratch), given.images)
         imports = seconds("-c", "import pipeline.review.build")
-        drawn = seconds("-m", "pipeline.cli", "review", RUN, "--output-root", scratch)
+        drawn = seconds("-m", "pipeline.commands.cli", "review", RUN, "--output-root", scratch)
         page = snapshot.page_path(config.output_root, RUN)
         from pipeline.review import collect
 

@@ -21,8 +21,10 @@ from rich.table import Table
 
 from benchmarks import costs, goals, stages
 from benchmarks.goals import Goal
-from pipeline import beam, launch, metadata_file, record, seals, worker
+from pipeline import beam
 from pipeline.config import PipelineConfig
+from pipeline.process import launcher, worker
+from pipeline.runs import metadata_file, record, seals
 
 MOST_SHARE: Final = 3.0  # per cent
 
@@ -65,7 +67,7 @@ class Watch:
 
 def run(config: PipelineConfig) -> None:
     """Does what a run does, in this process."""
-    with launch.output_folder(config):
+    with launcher.output_folder(config):
         metadata_file.check(config.metadata_path)
         job = worker.Job(
             run_id="cold", config=config, started=time.time(), beam_args=beam.local_args()

@@ -36,8 +36,9 @@ from rich.table import Table
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 
 from benchmarks import goals
-from components import model, preprocessing, signatures
-from components.tflite import check, convert
+from components.examples import preprocessing
+from components.serving.tflite import check, convert
+from components.training import model, signatures
 from pipeline.config import PipelineConfig
 from schema import features
 

@@ -16,9 +16,9 @@ from typing import Final
 from benchmarks import costs
 from benchmarks.costs import Cost
 from benchmarks.photos import link_photos
-from components.tranches.master import build_master
+from components.ingest.master import build_master
 from pipeline.config import PipelineConfig, load
-from pipeline.record import Outcome
+from pipeline.runs.record import Outcome
 
 IMPORTS: Final = "imports alone"
 INGESTION: Final = "ingestion"
@@ -110,7 +110,8 @@ def run(stage: str, config: PipelineConfig) -> None:
       stage: one of `STAGES`; all before it have run.
       config: the settings.
     """
-    from pipeline import beam, worker
+    from pipeline import beam
+    from pipeline.process import worker
 
     if stage == INGESTION:
         worker.ingest(config, worker.Progress())
@@ -121,8 +122,7 @@ def run(stage: str, config: PipelineConfig) -> None:
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.pipeline import RunOptions
 
-    from pipeline import outcome
-    from pipeline.review import snapshot
+    from pipeline.runs import outcome, snapshot
 
     if stage == outcome.REVIEW:
         nodes = [node.id for node in pipeline.components if node.id != stage]

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import special
 
-from components import calibration
+from components.training import calibration
 
 SIZES: Final = (60, 500, 5000)
 TRUTHS: Final = (0.7, 1.0, 1.5, 3.0)

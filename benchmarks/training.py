@@ -2,7 +2,7 @@
 
     python -m benchmarks.training [--data ../shared/data] [--images 597] [--json FILE]
 
-Each row is a process of its own. The original's loop (components/original_recipe.py)
+Each row is a process of its own. The original's loop (components/training/original_recipe.py)
 holds all pictures, of 224 pixels, in memory as float64 and trains everything from layer
 100 on for ten epochs. Ours trains ten epochs on the same pictures, six of the head and
 four of the open layers, and its default number of epochs on pictures of 224 pixels and
@@ -27,8 +27,8 @@ from rich.table import Table
 from benchmarks import stages
 from benchmarks.costs import peak_memory
 from benchmarks.goals import Goal, write
-from components.tranches.master import MASTER_NAME
-from components.tranches.tfrecords import write_tfrecords
+from components.ingest.master import MASTER_NAME
+from components.ingest.tfrecords import write_tfrecords
 from pipeline.config import PipelineConfig, load
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ OURS: Final = {
 def _pictures(folder: Path, size: int) -> "Pool":
     """The ingested photos, as Transform stores them."""
     from components.crossval.pool import read_pool
-    from components.example_gen import SHARD_PATTERN
+    from components.examples.example_gen import SHARD_PATTERN
 
     shards = sorted(map(str, (folder / "tfrecords").glob(SHARD_PATTERN)))
     scratch = Path(tempfile.mkdtemp(dir=folder))
@@ -81,8 +81,8 @@ def original(folder: Path, weights: Path) -> dict[str, float]:
     import numpy as np
     import tensorflow as tf
 
-    from components import original_recipe
-    from components.training_data import CLASSES, decode, read_split
+    from components.training import original_recipe
+    from components.training.training_data import CLASSES, decode, read_split
 
     pool = _pictures(folder, ORIGINAL_SIZE)
     built = original_recipe.build(ORIGINAL_SIZE, 1.0, str(weights))
@@ -120,9 +120,9 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
     import keras
     import numpy as np
 
-    from components import model, trainer
-    from components.frozen_features import FeatureCache
-    from components.training_data import Examples, Part
+    from components.training import model, trainer
+    from components.training.frozen_features import FeatureCache
+    from components.training.training_data import Examples, Part
     from pipeline.pipeline import trainer_settings
 
     size, head_epochs, fine_tune_epochs = training

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from components import calibration
+from components.training import calibration
 
 SIZES: Final = (50, 100, 200, 500, 2000)
 QUANTILES: Final = {"none": 0.0, "75 %": 0.674, "90 %": 1.282, "95 %": 1.645}

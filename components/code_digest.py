@@ -37,7 +37,7 @@ def code_digest(*modules: str) -> str:
     """Hashes modules and all of the project's modules that they import.
 
     Args:
-      *modules: dotted names, for example `components.trainer`.
+      *modules: dotted names, for example `components.training.trainer`.
 
     Returns:
       A SHA-256 in hexadecimal.

@@ -1,6 +1,6 @@
 """Events from the process that works to the process that shows progress.
 
-`pipeline/launch.py` starts the worker with a pipe and names its descriptor in
+`pipeline/process/launcher.py` starts the worker with a pipe and names its descriptor in
 the environment. Without it (a component under test, a Beam worker on another
 host) events go nowhere.
 """

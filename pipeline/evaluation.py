@@ -16,7 +16,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
-from components import posture_metrics
+from components.judging import posture_metrics
 from pipeline.config import PipelineConfig
 from schema import features
 

@@ -23,21 +23,21 @@ from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 import schema
-from components.baseline import LatestOtherBlessedModel
 from components.code_digest import code_digest
-from components.curated_schema import CuratedSchema
-from components.example_gen import TrancheExampleGen
-from components.image_table import ImageTable
-from components.predictor import Predictor
-from components.pusher import Pusher
-from components.serving_check.component import ServingCheck
-from components.statistics_gen import StatisticsGen
-from components.trainer import TrainerSettings
-from components.validation_gate import ValidationGate
-from pipeline import lineage
+from components.examples.curated_schema import CuratedSchema
+from components.examples.example_gen import TrancheExampleGen
+from components.examples.image_table import ImageTable
+from components.examples.statistics_gen import StatisticsGen
+from components.examples.validation_gate import ValidationGate
+from components.judging.baseline import LatestOtherBlessedModel
+from components.judging.predictor import Predictor
+from components.judging.serving_check.component import ServingCheck
+from components.serving.pusher import Pusher
+from components.training.trainer import TrainerSettings
 from pipeline.config import PipelineConfig
 from pipeline.evaluation import BATCH_SIZE, eval_config
 from pipeline.review.component import ReviewPage
+from pipeline.runs import lineage
 from schema import features
 
 
@@ -56,19 +56,21 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         input_base=str(config.tfrecords_dir),
         shares=config.splits.model_dump(),
         selection=config.selection,
-        code_digest=code_digest("components.example_gen"),
+        code_digest=code_digest("components.examples.example_gen"),
     )
     examples = example_gen.outputs["examples"]
 
     # Statistics of each split, over all and by tranche.
     statistics_gen = StatisticsGen(
         examples=examples,
-        code_digest=code_digest("components.statistics_gen"),
+        code_digest=code_digest("components.examples.statistics_gen"),
     )
     statistics = statistics_gen.outputs["statistics"]
 
     # What is known of every image but its pixels, for the review; also of refused data.
-    image_table = ImageTable(examples=examples, code_digest=code_digest("components.image_table"))
+    image_table = ImageTable(
+        examples=examples, code_digest=code_digest("components.examples.image_table")
+    )
 
     # The inferred schema, for people to compare with the curated one.
     schema_gen = SchemaGen(statistics=statistics)
@@ -87,7 +89,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         anomalies=example_validator.outputs["anomalies"],
         schema=contract,
         max_label_drift=config.max_label_drift,
-        code_digest=code_digest("components.validation_gate"),
+        code_digest=code_digest("components.examples.validation_gate"),
     )
     passed = validation_gate.outputs["verdict"].future()[0].property("passed") == 1
 
@@ -96,7 +98,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         transform = Transform(
             examples=examples,
             schema=contract,
-            preprocessing_fn="components.preprocessing.preprocessing_fn",
+            preprocessing_fn="components.examples.preprocessing.preprocessing_fn",
             splits_config=transform_pb2.SplitsConfig(
                 analyze=[features.TRAIN], transform=[features.TRAIN, features.EVAL]
             ),
@@ -105,7 +107,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             custom_config={
                 "image_size": config.image_size,
                 "fit": config.fit,
-                "code_digest": code_digest("components.preprocessing"),
+                "code_digest": code_digest("components.examples.preprocessing"),
             },
         )
 
@@ -127,11 +129,11 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         if config.tuning_minutes:
             tuners = [
                 Tuner(
-                    tuner_fn="components.tuner.tuner_fn",
+                    tuner_fn="components.training.tuner.tuner_fn",
                     custom_config=training_config
                     | {
                         "minutes": config.tuning_minutes,
-                        "code_digest": code_digest("components.tuner"),
+                        "code_digest": code_digest("components.training.tuner"),
                     },
                     **training,
                 )
@@ -139,12 +141,12 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
 
         # Trains in phases and exports the model with its signatures.
         trainer = Trainer(
-            run_fn="components.trainer.run_fn",
+            run_fn="components.training.trainer.run_fn",
             hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
             custom_config=training_config
             | {
                 "backup_root": str(config.pipeline_root / "training_backup"),
-                "code_digest": code_digest("components.trainer"),
+                "code_digest": code_digest("components.training.trainer"),
             },
             **training,
         )
@@ -174,7 +176,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         serving_check = ServingCheck(
             model=model,
             examples=examples,
-            code_digest=code_digest("components.serving_check.executor"),
+            code_digest=code_digest("components.judging.serving_check.executor"),
         )
 
         # What the model says of each test image, for the review; also if nobody blessed it.
@@ -182,7 +184,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             examples=examples,
             model=model,
             batch_size=BATCH_SIZE,
-            code_digest=code_digest("components.predictor"),
+            code_digest=code_digest("components.judging.predictor"),
         )
 
         # Pushes a model that both have blessed, as a whole or not at all.

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.missing import missing
+from tests.support.missing import missing
 
 if TYPE_CHECKING:  # most tests need neither, and they take long to import
-    from tests.e2e.running import Command, Ended
+    from tests.support.running import Command, Ended
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def command(tmp_path_factory: pytest.TempPathFactory) -> "Command":
     """The command line."""
-    from tests.e2e.running import Command
+    from tests.support.running import Command
 
     return Command(tmp_path_factory.mktemp("settings"))
 
@@ -35,7 +35,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> "Command":
 @pytest.fixture(scope="session")
 def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small drawn tranches."""
-    from components.tranches.demo import draw_tranches
+    from components.demo.tranches import draw_tranches
 
     folder = tmp_path_factory.mktemp("tranches")
     draw_tranches(folder, clips=120, seed=3)
@@ -45,7 +45,7 @@ def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def first(command: "Command", tranches: Path, tmp_path_factory: pytest.TempPathFactory) -> "Ended":
     """A whole run on them; other tests run again on its output folder."""
-    from tests.e2e.running import SETTINGS
+    from tests.support.running import SETTINGS
 
     out = tmp_path_factory.mktemp("out")
     return command.run(out, "--data-root", str(tranches), **SETTINGS)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components import calibration
-from components.clip_intervals import accuracy_interval
 from components.crossval.pool import Pool, Split, clip_folds, tranche_folds
 from components.crossval.trials import Probabilities, Report, Trial, Trials, run_missing
+from components.intervals import accuracy_interval
+from components.training import calibration
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from components import preprocessing, records
+from components.examples import preprocessing, records
 from schema import features
 
 

@@ -20,12 +20,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from components import model, original_recipe, processes, trainer
+from components import processes
 from components.crossval.pool import Pool, Split
 from components.errors import InputError, memory_was_short
-from components.frozen_features import FeatureCache
-from components.trainer import TrainerSettings
-from components.training_data import Examples, Features, Part, Pictures, evaluation_data
+from components.training import model, original_recipe, trainer
+from components.training.frozen_features import FeatureCache
+from components.training.trainer import TrainerSettings
+from components.training.training_data import Examples, Features, Part, Pictures, evaluation_data
 
 # One clip in seven of those that are trained on decides when training stops, and the temperature.
 EVAL_PARTS: Final = 7

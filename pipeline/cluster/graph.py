@@ -51,7 +51,7 @@ def steps(config: PipelineConfig, cluster: ClusterSettings) -> list[Step]:
     from tfx.dsl.compiler import compiler
     from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
-    from pipeline.worker import build_pipeline
+    from pipeline.process.worker import build_pipeline
 
     # The graph is the same wherever metadata are, and this needs no password.
     config = config.model_copy(update={"metadata": None})

@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from components.errors import InputError
-from pipeline import cli, launch
 from pipeline.cluster import engines, slurm
 from pipeline.cluster.allocation import Allocation
 from pipeline.cluster.flink import jars
 from pipeline.cluster.flink.settings import FlinkJob
 from pipeline.cluster.settings import ClusterSettings
+from pipeline.commands import cli
 from pipeline.config import PipelineConfig
+from pipeline.process import launcher
 
 
 class JobSettings(BaseModel):
@@ -44,12 +45,12 @@ def run(settings: JobSettings, folder: Path, console: Console) -> int:
       console: where the output goes.
 
     Returns:
-      The exit status, see `pipeline.record.EXIT_STATUS`.
+      The exit status, see `pipeline.runs.record.EXIT_STATUS`.
     """
     cluster = settings.cluster
     args = engines.beam_args(cluster)
     if cluster.engine not in ("srun", "flink"):
-        return launch.launch(settings.config, console, args)
+        return launcher.launch(settings.config, console, args)
     allocation = Allocation.from_slurm(cluster.workers_per_node, folder / "lost-nodes")
     allocation.publish()
     if cluster.engine == "flink":
@@ -58,7 +59,7 @@ def run(settings: JobSettings, folder: Path, console: Console) -> int:
         FlinkJob.of(cluster, folder / "flink").publish()
     while True:
         healthy = allocation.healthy()
-        status = launch.launch(settings.config, console, args)
+        status = launcher.launch(settings.config, console, args)
         lost = sorted(set(healthy) - set(allocation.healthy()))
         all_lost = len(allocation.nodes) - len(allocation.healthy())
         if status == 0 or not lost or not allocation.healthy() or all_lost > cluster.node_losses:

@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from pipeline.privacy import owner_only
+from pipeline.process.privacy import owner_only
 from pipeline.review import collect, model_card, page, provenance
-from pipeline.review.snapshot import Snapshot, folder, page_path
+from pipeline.runs.snapshot import Snapshot, folder, page_path
 
 
 def build(snapshot: Snapshot, *, against: str | None = None, blur: bool = False) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from components import calibration
+from components.training import calibration
 from pipeline.review.contents import Calibration, CalibrationBin, CoveragePoint
 from schema import features
 
@@ -22,7 +22,7 @@ def calibrate(predictions: pd.DataFrame, fitted: calibration.Calibration | None)
     with accuracy in place of risk.
 
     Args:
-      predictions: a row an image, with the columns of `components.tables.PREDICTIONS`.
+      predictions: a row an image, with the columns of `components.examples.tables.PREDICTIONS`.
       fitted: what the Trainer fitted.
 
     Returns:

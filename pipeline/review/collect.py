@@ -6,11 +6,8 @@ from typing import Final
 import pandas as pd
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from components import tables
 from components.errors import InputError
-from pipeline import evaluation_result, outcome, record
-from pipeline.lineage import Artifact, Lineage, Outputs, has_database
-from pipeline.record import Outcome
+from components.examples import tables
 from pipeline.review import (
     calibration,
     data_summary,
@@ -24,7 +21,10 @@ from pipeline.review import (
     verdict,
 )
 from pipeline.review.contents import Baseline, Calibration, Pictures, Review, Slice, Training
-from pipeline.review.snapshot import Snapshot
+from pipeline.runs import evaluation_result, outcome, record
+from pipeline.runs.lineage import Artifact, Lineage, Outputs, has_database
+from pipeline.runs.record import Outcome
+from pipeline.runs.snapshot import Snapshot
 from schema import features
 
 # Slices below this many images are hidden at first: 1 image is 5 percentage points.

@@ -6,7 +6,8 @@ from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.artifact import Artifact, Property, PropertyType
 
-from pipeline.review import build, snapshot
+from pipeline.review import build
+from pipeline.runs import snapshot
 
 
 class Review(Artifact):

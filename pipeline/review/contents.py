@@ -8,8 +8,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from components import calibration
-from pipeline.record import Finding, Stage, Verdict
+from components.training import calibration
+from pipeline.runs.record import Finding, Stage, Verdict
 
 # --- 1 the verdict ------------------------------------------------------------------
 

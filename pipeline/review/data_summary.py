@@ -9,8 +9,8 @@ from typing import Final
 
 import pandas as pd
 
-from components import tables
-from components.tranches import master, tfrecords
+from components.examples import tables
+from components.ingest import master, tfrecords
 from pipeline.review import duplicates
 from pipeline.review.contents import Contradiction, Data, MeasureSummary, Reject
 from schema import features
@@ -29,7 +29,7 @@ def summarise(
     """Counts the data of a run.
 
     Args:
-      images: a row an image, with the columns of `components.tables.IMAGES`.
+      images: a row an image, with the columns of `components.examples.tables.IMAGES`.
       rejects: what is not in the data.
       contradictions: what contradicts itself.
     """
@@ -65,7 +65,7 @@ def read_rejects(data_dir: Path) -> list[Reject]:
     """Reads what ingestion left out, at the join and at the pictures.
 
     A name that a spreadsheet would run keeps the single quote that
-    `components.tranches.spreadsheet` put before it.
+    `components.ingest.spreadsheet` put before it.
 
     Args:
       data_dir: OUT/data.

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from components import tables
+from components.examples import tables
 from pipeline.review import hamming
 from pipeline.review.contents import NearDuplicate
 from schema import features
 
 # Measured on 597 photos in 147 clips of two public data sets, the hashes being those of
-# `components.tranches.images`. Of 200 copies each: recompressed at quality 60, at half size
+# `components.ingest.images`. Of 200 copies each: recompressed at quality 60, at half size
 # or not, all are within 2 bits; a fifth brighter, within 6; cropped by 2 % on each side, a
 # sixth brighter and recompressed, 84 % are within 6 and 99 % within 8. Frames of one clip
 # are 6 bits apart in the median, frames of two clips 30. Of pairs of two clips within 8, 23 were
@@ -32,7 +32,7 @@ def near_duplicates(images: pd.DataFrame) -> tuple[list[NearDuplicate], int, int
     """Finds pairs of images of different clips within `DISTANCE` bits. None is missed.
 
     Args:
-      images: a row an image, with the columns of `components.tables.IMAGES`.
+      images: a row an image, with the columns of `components.examples.tables.IMAGES`.
 
     Returns:
       For at most `MOST_SHOWN` pairs of clips the nearest pair of images, those across

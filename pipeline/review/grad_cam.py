@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
 
-from components import preprocessing
+from components.examples import preprocessing
 
 POOL: Final = "pool"
 # Evenly brighter towards one end, and told apart by colour-blind readers.
@@ -27,7 +27,7 @@ class GradCam:
     """Says which parts of a picture speak for the posture that the model takes it for.
 
     Args:
-      model: from `components.model.build_model`, trained.
+      model: from `components.training.model.build_model`, trained.
     """
 
     def __init__(self, model: keras.Model) -> None:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from pipeline import evaluation_result, outcome, status
-from pipeline.lineage import Lineage
-from pipeline.record import moment
-from pipeline.review import snapshot
+from pipeline.commands import status
 from pipeline.review.contents import PastRun
+from pipeline.runs import evaluation_result, outcome, snapshot
+from pipeline.runs.lineage import Lineage
+from pipeline.runs.record import moment
 from schema import features
 
 

@@ -53,7 +53,7 @@ def choose(predictions: pd.DataFrame) -> Choice:
     """Chooses what is shown; the same rows in any order give the same choice.
 
     Args:
-      predictions: a row an image, with the columns of `components.tables.PREDICTIONS`.
+      predictions: a row an image, with the columns of `components.examples.tables.PREDICTIONS`.
     """
     rows = predictions.sort_values([features.TRANCHE, features.FILE_NAME], ignore_index=True)
     probabilities = np.nan_to_num(rows[list(features.POSTURES)].to_numpy(np.float64))
@@ -133,7 +133,7 @@ def _draw(
     if not choice.shown:
         return
     # In here: TensorFlow takes seconds to import, and `choose` does without.
-    from components import model
+    from components.training import model
     from pipeline.review import grad_cam
 
     explain = None
@@ -153,8 +153,8 @@ def _stored(choice: Choice, split_folder: Path) -> Iterator[tuple[int, bytes]]:
     # In here: both take seconds to import, and `choose` does without.
     import tensorflow as tf
 
-    from components import records
-    from components.example_gen import FILE_PREFIX
+    from components.examples import records
+    from components.examples.example_gen import FILE_PREFIX
 
     names = choice.rows.loc[choice.shown, [features.TRANCHE, features.FILE_NAME]]
     wanted = {tuple(map(str.encode, key)): row for row, *key in names.itertuples()}

@@ -9,9 +9,9 @@ from typing import Any, Final
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Lineage, Outputs
 from pipeline.review import contents
-from pipeline.review.snapshot import Snapshot, folder
+from pipeline.runs.lineage import Lineage, Outputs
+from pipeline.runs.snapshot import Snapshot, folder
 
 SETTINGS_FILE: Final = "settings.toml"
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 from typing import Any, Final
 
-from pipeline.evaluation_result import SliceKey
 from pipeline.review.contents import Slice, SliceGroup
+from pipeline.runs.evaluation_result import SliceKey
 from schema import features
 
 # What the test split is cut by: title and note.

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.calibration import Calibration
+from components.training.calibration import Calibration
 from pipeline.review.contents import Epoch, Phase, Training
 from schema import features
 
@@ -44,7 +44,7 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
         ]
         epochs += own
         most = history["settings"][f"{name}_epochs"]
-        # As `components.trainer.train_phase` has it.
+        # As `components.training.trainer.train_phase` has it.
         kept = own[-1] if len(own) == most else min(own, key=lambda epoch: epoch.eval_loss)
         phases.append(
             Phase(

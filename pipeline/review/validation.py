@@ -7,9 +7,9 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.errors import InputError
-from pipeline.lineage import Artifact, Outputs
-from pipeline.record import Finding
 from pipeline.review.contents import Drift, SchemaRow, Validation
+from pipeline.runs.lineage import Artifact, Outputs
+from pipeline.runs.record import Finding
 
 MOST_VALUES: Final = 12  # that are named
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Outputs
-from pipeline.record import Outcome, moment
 from pipeline.review.contents import Baseline, Gate, RunFacts, Slice
-from pipeline.review.snapshot import Snapshot
+from pipeline.runs.lineage import Outputs
+from pipeline.runs.record import Outcome, moment
+from pipeline.runs.snapshot import Snapshot
 from schema import features
 
 # As the Evaluator's thresholds allow (`pipeline.evaluation`): differences of quotients round.

@@ -17,8 +17,8 @@ from tests.cluster import database, slurm
 from tests.cluster.database import MariaDB
 from tests.cluster.hosts import Hosts
 from tests.cluster.slurm import ROOT, Slurm, wait_for
-from tests.e2e.running import SETTINGS, write_toml
-from tests.missing import missing
+from tests.support.missing import missing
+from tests.support.running import SETTINGS, write_toml
 
 THREE_NODES: dict[str, Any] = {
     "engine": "srun", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 6, "time_limit": "30:00"

@@ -14,12 +14,12 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Artifact, Lineage
+from pipeline.runs.lineage import Artifact, Lineage
 from tests.cluster.conftest import THREE_NODES, Cluster, Job, gone
 from tests.cluster.database import PASSWORD, VARIABLE, MariaDB
 from tests.cluster.slurm import wait_for
 from tests.cluster.test_conformance import same
-from tests.e2e.running import SETTINGS, Command
+from tests.support.running import SETTINGS, Command
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -75,7 +75,8 @@ def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
     from tfx.components.evaluator.executor import Executor
     from tfx.types import standard_artifacts
 
-    from pipeline import beam, evaluation_result
+    from pipeline import beam
+    from pipeline.runs import evaluation_result
 
     lineage = Lineage(PipelineConfig(output_root=first.out))
     run = lineage.runs()[-1]
@@ -157,7 +158,7 @@ def test_a_job_that_lost_its_heart_or_was_cancelled_goes_on(
     job = cluster.submit(out, tranches, on_flink)
     job.reach("Transform: running")
     assert "TrancheExampleGen: cached" in job.said
-    _fails(job, "pipeline.worker")
+    _fails(job, "pipeline.process.worker")
     assert "The worker process ended with signal SIGKILL" in job.said
 
     moments = random.Random(5)  # noqa: S311 (drawn data, no secret)

@@ -14,7 +14,7 @@ from pipeline.cluster import engines
 from pipeline.cluster.settings import ClusterSettings
 from tests.cluster.conftest import Cluster
 from tests.cluster.flink import Flink
-from tests.e2e.running import ROOT
+from tests.support.running import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 

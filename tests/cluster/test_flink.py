@@ -9,7 +9,7 @@ import pytest
 from components.errors import InputError
 from pipeline.cluster.flink import configuration, jars, keeper
 from pipeline.cluster.flink.configuration import TaskMemory
-from tests.e2e.running import ROOT
+from tests.support.running import ROOT
 
 
 def test_missing_jars_are_said_with_what_to_do(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from components.example_gen import split_of_clip
-from pipeline import descent
+from components.examples.example_gen import split_of_clip
+from pipeline.runs import descent
 from schema import features
 from tests.cluster.database import PASSWORD, VARIABLE, MariaDB
 from tests.cluster.hosts import Hosts
-from tests.e2e.running import ROOT, SETTINGS, write_toml
+from tests.support.running import ROOT, SETTINGS, write_toml
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -41,7 +41,7 @@ class Person:
 
     def lookdeep(self, *arguments: object) -> str:
         """Runs `lookdeep`; returns what it printed."""
-        done = self.call("-m", "pipeline.cli", *arguments)
+        done = self.call("-m", "pipeline.commands.cli", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -88,7 +88,7 @@ def test_the_pushed_model_is_exported(people: tuple[Person, Person], tmp_path: P
 
 
 def test_a_wrong_password_is_said_in_a_sentence(people: tuple[Person, Person]) -> None:
-    done = people[0].call("-m", "pipeline.cli", "status", password="something else")  # noqa: S106 (no real password)
+    done = people[0].call("-m", "pipeline.commands.cli", "status", password="something else")  # noqa: S106 (no real password)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "see whether it runs, and takes this user and password" in done.stderr

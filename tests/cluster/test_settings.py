@@ -207,7 +207,8 @@ def test_a_password_is_kept_out_of_logs(password: str, caplog: pytest.LogCapture
 
 def test_the_local_path_imports_nothing_of_the_cluster() -> None:
     code = (
-        "import sys, local_runner, pipeline.launch, pipeline.worker, pipeline.pipeline;"
+        "import sys, local_runner;"
+        "import pipeline.process.launcher, pipeline.process.worker, pipeline.pipeline;"
         "print([name for name in sys.modules if name.startswith('pipeline.cluster')])"
     )
     done = subprocess.run(  # noqa: S603 (a command of ours)

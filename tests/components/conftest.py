@@ -11,9 +11,9 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 
-from components.preprocessing import preprocessing_fn
+from components.examples.preprocessing import preprocessing_fn
 from schema import features
-from tests.components.small_training import LABELS, write
+from tests.support.small_training import LABELS, write
 
 
 @pytest.fixture(scope="session")

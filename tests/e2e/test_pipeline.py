@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components import tables
+from components.examples import tables
 from schema import features
-from tests.e2e.running import SETTINGS, Command, Ended
+from tests.support.running import SETTINGS, Command, Ended
 
 COMPONENTS = [
     "TrancheExampleGen",
@@ -206,7 +206,7 @@ def test_predict_answers_for_the_pushed_model(first: Ended, command: Command) ->
     names = [_text(example, features.FILE_NAME) for example in _examples(first)[features.TEST][:2]]
     images = [next((first.out / "data" / "images").rglob(name)) for name in names]
     asked = command.call(
-        "-m", "pipeline.cli", "predict", *images, "--output-root", first.out, "--json",
+        "-m", "pipeline.commands.cli", "predict", *images, "--output-root", first.out, "--json",
         out=first.out,
     )  # fmt: skip
     answers = [json.loads(line) for line in asked.text.splitlines() if line.startswith("{")]
@@ -219,7 +219,7 @@ def test_predict_answers_for_the_pushed_model(first: Ended, command: Command) ->
 
 def test_status_lists_runs_models_and_blessings(first: Ended, command: Command) -> None:
     shown = command.call(
-        "-m", "pipeline.cli", "status", "--output-root", first.out, "--json", out=first.out
+        "-m", "pipeline.commands.cli", "status", "--output-root", first.out, "--json", out=first.out
     )
     assert shown.status == 0, shown.text
     assert first.record["run_id"] in shown.text

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import Command, accuracies_on_the_page
+from tests.support.running import Command, accuracies_on_the_page
 
 
 @pytest.mark.slow

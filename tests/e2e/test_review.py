@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.review import formats
-from tests.e2e.running import SETTINGS, Command, Ended, accuracies_on_the_page, plain
+from tests.support.running import SETTINGS, Command, Ended, accuracies_on_the_page, plain
 
 
 def test_accuracies_on_the_page_are_those_of_tfma(first: Ended) -> None:
@@ -36,7 +36,7 @@ def test_the_page_can_be_drawn_again_against_another_run(
     other = command.run(first.out, "--data-root", str(tranches), **{**SETTINGS, "seed": 5})
     assert other.status in (0, 3), other.text
     drawn = command.call(
-        *("-m", "pipeline.cli", "review", "--output-root", first.out, "--blur"),
+        *("-m", "pipeline.commands.cli", "review", "--output-root", first.out, "--blur"),
         *("--against", first.record["run_id"]),
         out=first.out,
     )
@@ -49,7 +49,8 @@ def test_the_page_can_be_drawn_again_against_another_run(
 
 def test_an_unknown_run_is_named(first: Ended, command: Command) -> None:
     drawn = command.call(
-        *("-m", "pipeline.cli", "review", "NOSUCH", "--output-root", first.out), out=first.out
+        *("-m", "pipeline.commands.cli", "review", "NOSUCH", "--output-root", first.out),
+        out=first.out,
     )
     assert drawn.status == 2
     assert "There is no run NOSUCH" in drawn.text and first.record["run_id"] in drawn.text

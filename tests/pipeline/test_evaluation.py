@@ -16,10 +16,10 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 from tfx_bsl.coders import batch_util
 
-from components.clip_intervals import accuracy_interval, difference_interval
+from components.intervals import accuracy_interval, difference_interval
 from pipeline.config import PipelineConfig
 from pipeline.evaluation import BATCH_SIZE, eval_config
-from pipeline.evaluation_result import read_metrics, refusals
+from pipeline.runs.evaluation_result import read_metrics, refusals
 from schema import features
 
 IMAGES = 300

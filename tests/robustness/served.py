@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.signatures import ServingModule, export
+from components.training.signatures import ServingModule, export
 from schema import features
 
 SIZE = 64

@@ -1,6 +1,6 @@
 """Archives from anywhere: what is in them, under their checksums, or a refusal in a sentence.
 
-Each rule has its test in tests/components/tranches/test_archive.py, and each bad habit of a
+Each rule has its test in tests/components/ingest/test_archive.py, and each bad habit of a
 server one in test_download.py; these mix them, on real zips.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import DataError
-from components.tranches import archive, master
+from components.ingest import archive, master
 from tests.robustness.conftest import Tried
 from tests.robustness.pictures import encode, picture
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Lineage
-from pipeline.review import snapshot
-from tests.e2e.running import ANEW, SETTINGS, Command, Ended
-from tests.missing import missing
+from pipeline.runs import snapshot
+from pipeline.runs.lineage import Lineage
+from tests.support.missing import missing
+from tests.support.running import ANEW, SETTINGS, Command, Ended
 
 # Long ago, and the same second for both runs.
 SET_BACK = "@2026-01-02 03:04:05"

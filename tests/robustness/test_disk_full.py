@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import SETTINGS, Command
+from tests.support.running import SETTINGS, Command
 
 # At the begin of which step, and how many bytes are left. The Pusher comes after two steps that
 # write little, and copies a model of 12 MB.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import ANEW, SETTINGS, Command, Ended
-from tests.missing import missing
+from tests.support.missing import missing
+from tests.support.running import ANEW, SETTINGS, Command, Ended
 
 # Blanks, quotes, both letters that Turkish has and English has not, two scripts.
 ODD = "g\u0131r g\u0130r 'n' \"güzel\" 照片"

@@ -13,8 +13,8 @@ import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline.lineage import sqlite
-from tests.e2e.running import ANEW, SETTINGS, Command, Ended, children
+from pipeline.runs.lineage import sqlite
+from tests.support.running import ANEW, SETTINGS, Command, Ended, children
 
 # In the order of a run. The first ones come before the pipeline.
 STEPS = (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import ANEW, SETTINGS, Command, Ended, plain
+from tests.support.running import ANEW, SETTINGS, Command, Ended, plain
 
 # Bytes of a process's own: too few for the imports, too few for training.
 LIMITS = (400 * 2**20, 1200 * 2**20)

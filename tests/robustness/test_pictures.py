@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from components import processes
-from components.tranches import images
-from components.tranches.converter import Converter
-from components.tranches.images import ImageRejected
+from components.ingest import images
+from components.ingest.converter import Converter
+from components.ingest.images import ImageRejected
 from tests.robustness import pictures
 from tests.robustness.conftest import Tried
 from tests.robustness.pictures import documented, encode, picture
@@ -73,7 +73,7 @@ def comparable(content: bytes) -> bool:
 def test_every_odd_file_in_a_process_of_its_own(
     converter: Converter, shared_data: Path, tried: Tried
 ) -> None:
-    """In-process, tests/components/tranches/test_images.py compares all pixels."""
+    """In-process, tests/components/ingest/test_images.py compares all pixels."""
     root = shared_data / "images"
     with (root / "outcomes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -317,7 +317,7 @@ def test_a_file_that_kills_its_process_costs_that_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: Tried
 ) -> None:
     """Through the whole of ingestion: one row each in rejects.csv, everything else written."""
-    from components.tranches import converter, master, tfrecords
+    from components.ingest import converter, master, tfrecords
 
     monkeypatch.setattr(converter, "MAX_SECONDS", 4.0)
     folder = tmp_path / "data" / "home"
@@ -354,7 +354,7 @@ def test_a_process_that_cannot_start_is_no_files_fault(planted: Path, tmp_path: 
 
 
 def test_a_limit_below_what_a_picture_may_take_is_named() -> None:
-    reader = processes.python("components.tranches.converter")
+    reader = processes.python("components.ingest.converter")
     done = subprocess.run(  # noqa: S603 (our own module)
         ["prlimit", f"--as={2**30}", *reader],  # noqa: S607 (the system's own command)
         env=processes.environment(),
@@ -421,7 +421,7 @@ UNTYPABLE = {
 
 def test_names(converter: Converter, tmp_path: Path, tried: Tried) -> None:
     """Each file ends in the TFRecords, or in a table with the reason."""
-    from components.tranches import master, tfrecords
+    from components.ingest import master, tfrecords
 
     folder = tmp_path / "data" / "home"
     folder.mkdir(parents=True)

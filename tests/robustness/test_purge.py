@@ -16,14 +16,15 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
 from components.errors import InputError
-from components.example_gen import TrancheExampleGen, split_of_clip
-from components.image_table import ImageTable
-from components.statistics_gen import StatisticsGen
-from components.tranches import master, tfrecords
-from pipeline import descent, purge, worker
+from components.examples.example_gen import TrancheExampleGen, split_of_clip
+from components.examples.image_table import ImageTable
+from components.examples.statistics_gen import StatisticsGen
+from components.ingest import master, tfrecords
 from pipeline.beam import local_args
+from pipeline.commands import purge
 from pipeline.config import PipelineConfig
-from pipeline.review import snapshot
+from pipeline.process import worker
+from pipeline.runs import descent, snapshot
 from schema import features
 from tests.robustness.conftest import Tried
 

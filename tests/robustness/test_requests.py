@@ -12,14 +12,14 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
-from pipeline import predict
+from pipeline.commands import predict
 from schema import features
 from tests.robustness import pictures, served
 from tests.robustness.conftest import Tried
 from tests.robustness.pictures import encode
 from tests.robustness.test_pictures import bmp_that_says, gif_that_says, jpeg_that_says, png
 
-ROOT = Path(predict.__file__).parents[1]
+ROOT = Path(predict.__file__).parents[2]
 MIB = 2**20
 
 

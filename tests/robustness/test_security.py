@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from components import processes
-from components.tranches.converter import Converter
-from pipeline import predict
+from components.ingest.converter import Converter
+from pipeline.commands import predict
 from tests.robustness import pictures
 from tests.robustness.conftest import Tried
 from tests.robustness.pictures import encode, picture
 
-ROOT = Path(predict.__file__).parents[1]
+ROOT = Path(predict.__file__).parents[2]
 PRODUCT = [
     path
     for place in ("components", "pipeline", "schema", "local_runner.py", "cluster_runner.py")
@@ -56,7 +56,7 @@ def test_nothing_in_the_current_folder_is_run(
     with Converter() as converter:
         assert converter.convert(path, 64).width == 20
     worker = subprocess.run(  # noqa: S603 (a command of ours)
-        processes.python("pipeline.worker"),
+        processes.python("pipeline.process.worker"),
         input=b"",
         env=processes.environment(),
         capture_output=True,
@@ -81,7 +81,7 @@ def test_what_commands_write_is_their_owners(tmp_path: Path, tried: Tried) -> No
         ("tfrecords", "--output-root", str(out)),
     ):
         subprocess.run(  # noqa: S603 (a command of ours)
-            [sys.executable, "-m", "pipeline.cli", *command],
+            [sys.executable, "-m", "pipeline.commands.cli", *command],
             cwd=ROOT,
             umask=0o022,
             check=True,

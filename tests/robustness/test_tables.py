@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.errors import DataError
-from components.tranches.labels import LABEL_COLUMNS, LabelRow, TableProblems, read_labels
-from components.tranches.master import build_master
-from components.tranches.spreadsheet import harmless, original
-from components.tranches.staging import stage
+from components.ingest.labels import LABEL_COLUMNS, LabelRow, TableProblems, read_labels
+from components.ingest.master import build_master
+from components.ingest.spreadsheet import harmless, original
+from components.ingest.staging import stage
 from schema import features
 from tests.robustness.conftest import Tried
 
@@ -284,7 +284,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def test_the_tfrecords_rejects_hold_no_formula(tmp_path: Path, tried: Tried) -> None:
-    from components.tranches import tfrecords
+    from components.ingest import tfrecords
 
     folder = tmp_path / "root" / "home"
     folder.mkdir(parents=True)

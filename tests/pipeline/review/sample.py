@@ -11,8 +11,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from components import calibration
-from pipeline.record import Finding, Stage
+from components.training import calibration
 from pipeline.review.contents import (
     Baseline,
     Calibration,
@@ -40,6 +39,7 @@ from pipeline.review.contents import (
     Training,
     Validation,
 )
+from pipeline.runs.record import Finding, Stage
 from schema import features
 
 HOSTILE_NAMES: Final = (

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from pipeline.review import formats, page
 from pipeline.review.contents import Review
-from tests.missing import missing
 from tests.pipeline.review import sample
+from tests.support.missing import missing
 
 pytestmark = pytest.mark.slow
 

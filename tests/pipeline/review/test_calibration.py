@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import calibration as fitting
-from components import posture_metrics
+from components.judging import posture_metrics
+from components.training import calibration as fitting
 from pipeline.review import calibration
 from schema import features
 

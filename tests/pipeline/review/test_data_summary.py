@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import tables
-from components.tranches.master import CONTRADICTIONS, REPORT_COLUMNS, build_master
-from components.tranches.tfrecords import REJECT_COLUMNS
+from components.examples import tables
+from components.ingest.master import CONTRADICTIONS, REPORT_COLUMNS, build_master
+from components.ingest.tfrecords import REJECT_COLUMNS
 from pipeline.review.contents import Contradiction, Reject
 from pipeline.review.data_summary import read_contradictions, read_rejects, summarise
 from schema import features

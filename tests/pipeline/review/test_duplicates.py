@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from components import tables
-from components.tranches import images as tranche_images
-from components.tranches.labels import clip_of
+from components.examples import tables
+from components.ingest import images as tranche_images
+from components.ingest.labels import clip_of
 from pipeline.review import duplicates
 from pipeline.review.duplicates import DISTANCE, near_duplicates
 from schema import features

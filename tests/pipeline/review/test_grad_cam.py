@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import model as posture_model
+from components.training import model as posture_model
 from pipeline.review import grad_cam
 
 

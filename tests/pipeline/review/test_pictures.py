@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from components import model as posture_model
+from components.training import model as posture_model
 from pipeline.config import PipelineConfig
 from pipeline.review import pictures
 from schema import features

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation_result import SliceKey
 from pipeline.review import slices
+from pipeline.runs.evaluation_result import SliceKey
 from schema import features
 
 

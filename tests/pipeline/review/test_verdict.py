@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.lineage import Artifact, Outputs
-from pipeline.record import Finding, Outcome
 from pipeline.review import verdict
 from pipeline.review.contents import Baseline, Slice
-from pipeline.review.snapshot import Snapshot
+from pipeline.runs.lineage import Artifact, Outputs
+from pipeline.runs.record import Finding, Outcome
+from pipeline.runs.snapshot import Snapshot
 from schema import features
 
 CONFIG = PipelineConfig(accuracy_floor=0.87, tranche_accuracy_floor=0.75, max_accuracy_drop=0.01)

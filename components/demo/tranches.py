@@ -1,0 +1,368 @@
+"""Files of the demo: zips and label tables in the original's layout, with its quirks."""
+
+import csv
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import PIL
+import scipy
+from PIL import Image
+
+from components.code_digest import code_digest
+from components.demo.picture import Frame, draw_clip
+from components.demo.scene import STYLES, Clip, Style, build_clip, choose
+from components.errors import InputError
+from components.ingest import layout
+from schema import features
+
+DEFAULT_CLIPS: Final = 1500
+DEFAULT_SEED: Final = 20240701
+MARKER: Final = "demo.json"
+SUPERSAMPLING: Final = 1.2  # rays along each side of a pixel
+_ZIP_TIME: Final = (2024, 7, 1, 0, 0, 0)  # of every entry, so that zips are equal byte for byte
+
+# What is wrong with the first frame of some clips, a few in each tranche.
+TRUNCATED_JPEG: Final = "truncated JPEG"
+TRUNCATED_PNG: Final = "truncated PNG"
+EMPTY: Final = "empty file"
+TEXT: Final = "text named .png"
+NO_LABEL: Final = "image without label"
+NO_IMAGE: Final = "label without image"
+NOBODY: Final = "posture, but how_many None"
+BAD_IMAGE: Final = "posture, but Bad Image"
+QUIRKS: Final = (
+    TRUNCATED_JPEG,
+    NO_LABEL,
+    NO_IMAGE,
+    TEXT,
+    NOBODY,
+    EMPTY,
+    NO_LABEL,
+    NO_IMAGE,
+    TRUNCATED_PNG,
+    BAD_IMAGE,
+)
+CORRUPT: Final = (TRUNCATED_JPEG, TRUNCATED_PNG, EMPTY, TEXT)
+
+# Called with clips drawn and clips in all.
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TrancheReport:
+    """What was drawn of one tranche.
+
+    Attributes:
+      name: "1", "2" or "3".
+      clips: clips.
+      images: files in the zip, the corrupt ones included.
+      rows: rows of the label table.
+      corrupt: files that no reader can open whole.
+      images_without_label: files that no row names.
+      labels_without_image: rows whose file is not there.
+      postures: rows by `primary_posture`, blank being the empty string.
+    """
+
+    name: str
+    clips: int
+    images: int
+    rows: int
+    corrupt: int
+    images_without_label: int
+    labels_without_image: int
+    postures: dict[str, int]
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """Where the demo is and what it holds.
+
+    Attributes:
+      output: the data root, to give to `lookdeep run --data-root`.
+      drawn: False if an identical demo was there already.
+      tranches: counts by tranche, in order.
+    """
+
+    output: Path
+    drawn: bool
+    tranches: tuple[TrancheReport, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a zip and its row in the label table; either may be missing."""
+
+    name: str
+    content: bytes | None
+    row: dict[str, str] | None
+    quirk: str | None
+
+
+def draw_tranches(
+    out_dir: Path,
+    *,
+    clips: int = DEFAULT_CLIPS,
+    seed: int = DEFAULT_SEED,
+    processes: int | None = None,
+    advance: Advance | None = None,
+) -> DemoReport:
+    """Draws the demo's three tranches, unless the very same ones are there.
+
+    Memory stays flat: clips go to the zip as they are drawn.
+
+    Args:
+      out_dir: folder for the zips and label tables; made if missing.
+      clips: clips in all, shared evenly by the tranches; two pictures each on average.
+      seed: of all chance. The files depend on clips, seed, the code and the
+        versions of the libraries that draw, not on the number of processes.
+      processes: that draw side by side; None for one a core.
+      advance: told of each clip.
+
+    Returns:
+      What is in the folder now.
+
+    Raises:
+      InputError: fewer than 3 clips, a negative seed, or the folder can't be written.
+    """
+    if clips < len(STYLES):
+        raise InputError(
+            f"--clips is {clips}, but each of the {len(STYLES)} tranches needs one; give more."
+        )
+    if seed < 0:
+        raise InputError(f"--seed is {seed}; give a number from 0 on.")
+    recipe = _recipe(clips, seed)
+    known = _read_marker(out_dir, recipe)
+    if known is not None:
+        return DemoReport(out_dir, False, known)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        (out_dir / MARKER).unlink(missing_ok=True)
+        reports, sizes = _draw_all(out_dir, clips, seed, processes, advance)
+        marker = {
+            "note": "Drawn pictures: they show the machinery, not clinical accuracy.",
+            "recipe": recipe,
+            "sizes": sizes,
+            "tranches": [asdict(report) for report in reports],
+        }
+        _replace(out_dir / MARKER, json.dumps(marker, indent=2).encode())
+    except OSError as error:
+        raise InputError(
+            f"The demo cannot be written to {out_dir}: {error.strerror}; give another folder."
+        ) from error
+    return DemoReport(out_dir, True, reports)
+
+
+def _recipe(clips: int, seed: int) -> dict[str, Any]:
+    """Everything that decides the files."""
+    return {
+        "clips": clips,
+        "seed": seed,
+        "code": code_digest("components.demo.tranches"),
+        "pillow": PIL.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+    }
+
+
+def _read_marker(out_dir: Path, recipe: dict[str, Any]) -> tuple[TrancheReport, ...] | None:
+    """What the folder holds, if it is what the recipe gives and no file has changed size."""
+    try:
+        marker = json.loads((out_dir / MARKER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+    if marker.get("recipe") != recipe:
+        return None
+    for name, size in marker["sizes"].items():
+        path = out_dir / name
+        if not path.is_file() or path.stat().st_size != size:
+            return None
+    return tuple(TrancheReport(**report) for report in marker["tranches"])
+
+
+def _draw_all(
+    out_dir: Path, clips: int, seed: int, processes: int | None, advance: Advance | None
+) -> tuple[tuple[TrancheReport, ...], dict[str, int]]:
+    counts = [clips // len(STYLES) + (k < clips % len(STYLES)) for k in range(len(STYLES))]
+    tasks = [
+        (seed, number, clip, quirk_of(clip, count))
+        for number, count in enumerate(counts)
+        for clip in range(count)
+    ]
+    workers = processes or len(os.sched_getaffinity(0))
+    # Not forked: the caller may have threads, TensorFlow's for example.
+    context = multiprocessing.get_context("spawn")
+    reports: list[TrancheReport] = []
+    sizes: dict[str, int] = {}
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        drawn = pool.map(_draw_task, tasks, chunksize=4)
+        try:
+            done = 0
+            for style, count in zip(STYLES, counts, strict=True):
+
+                def next_clips(count: int = count) -> Iterator[list[Entry]]:
+                    nonlocal done
+                    for _ in range(count):
+                        yield next(drawn)
+                        done += 1
+                        if advance:
+                            advance(done, clips)
+
+                report = _write_tranche(out_dir, style, count, seed, next_clips())
+                reports.append(report)
+                for name in (layout.zip_name(report.name), layout.labels_name(report.name)):
+                    sizes[name] = (out_dir / name).stat().st_size
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return tuple(reports), sizes
+
+
+def quirk_of(clip: int, clips: int) -> str | None:
+    """What is wrong with a clip's first frame: each quirk once, spread over the clips."""
+    for number, quirk in enumerate(QUIRKS, start=1):
+        if clip == number * clips // (len(QUIRKS) + 1):
+            return quirk
+    return None
+
+
+def _write_tranche(
+    out_dir: Path, style: Style, clips: int, seed: int, drawn: Iterator[list[Entry]]
+) -> TrancheReport:
+    """Writes one zip and one label table; nothing is half there under its final name."""
+    name = str(style.number)
+    final = out_dir / layout.zip_name(name)
+    part = final.with_name(final.name + ".part")
+    rows: list[dict[str, str]] = []
+    images = 0
+    quirks: Counter[str | None] = Counter()
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for entries in drawn:
+            for entry in entries:
+                quirks[entry.quirk] += 1
+                if entry.row is not None:
+                    rows.append(entry.row)
+                if entry.content is not None:
+                    images += 1
+                    info = zipfile.ZipInfo(f"{style.folder}/{entry.name}", _ZIP_TIME)
+                    info.external_attr = 0o644 << 16
+                    archive.writestr(info, entry.content)
+    # The real tables are in no order.
+    order = np.random.default_rng([seed, style.number]).permutation(len(rows))
+    columns = [
+        style.image_column,
+        features.HOW_MANY,
+        features.POSTURE,
+        features.OCCLUDED,
+        features.PERSON_TYPE,
+    ]
+    if style.has_exception_case:
+        columns.append(features.EXCEPTION_CASE)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[k] for k in order)
+    _replace(out_dir / layout.labels_name(name), table.getvalue().encode("utf-8-sig"))
+    part.replace(final)
+    return TrancheReport(
+        name=name,
+        clips=clips,
+        images=images,
+        rows=len(rows),
+        corrupt=sum(quirks[quirk] for quirk in CORRUPT),
+        images_without_label=quirks[NO_LABEL],
+        labels_without_image=quirks[NO_IMAGE],
+        postures=dict(sorted(Counter(row[features.POSTURE] for row in rows).items())),
+    )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _draw_task(task: tuple[int, int, int, str | None]) -> list[Entry]:
+    """Draws one clip, in a process of the pool."""
+    seed, tranche, number, quirk = task
+    style = STYLES[tranche]
+    rng = np.random.default_rng([seed, style.number, number])
+    clip = build_clip(rng, style, supersampling=SUPERSAMPLING)
+    name = hashlib.sha256(f"lookdeep demo {seed} {style.number} {number}".encode()).hexdigest()
+    return [
+        _entry(rng, style, clip, f"{name}_cat-1_{k:03d}", frame, quirk if k == 0 else None)
+        for k, frame in enumerate(draw_clip(clip, rng))
+    ]
+
+
+def _entry(
+    rng: np.random.Generator,
+    style: Style,
+    clip: Clip,
+    stem: str,
+    frame: Frame,
+    quirk: str | None,
+) -> Entry:
+    """Encodes a frame and fills its row, with what is to be wrong about them."""
+    if quirk in (NOBODY, BAD_IMAGE) and frame.posture not in features.POSTURES:
+        quirk = None  # no posture to contradict
+    if quirk == BAD_IMAGE and not style.has_exception_case:
+        quirk = None
+    extension = choose(rng, style.extensions)
+    if quirk == TRUNCATED_JPEG:
+        extension = "jpg"
+    elif quirk in (TRUNCATED_PNG, TEXT):
+        extension = "png"
+    file_name = f"{stem}.{extension}"
+    exception = "No"
+    if clip.kind == "dark" or quirk == BAD_IMAGE:
+        exception = "Bad Image"
+    elif rng.random() < (0.3 if clip.kind == "hidden" else 0.02):
+        exception = "Yes"
+    row = {
+        style.image_column: file_name,
+        features.HOW_MANY: "None" if quirk == NOBODY else frame.how_many,
+        features.POSTURE: frame.posture,
+        features.OCCLUDED: frame.occluded,
+        features.PERSON_TYPE: frame.role,
+        features.EXCEPTION_CASE: exception,
+    }
+    image = frame.image
+    if quirk == BAD_IMAGE:  # a broken transmission: coarse, but the posture can be told
+        small = image.resize((image.width // 4, image.height // 4), Image.Resampling.BOX)
+        image = small.resize(image.size, Image.Resampling.NEAREST)
+    whole = _encode(rng, image, extension, clip.light.infrared)
+    content: bytes | None = whole
+    if quirk in (TRUNCATED_JPEG, TRUNCATED_PNG):
+        content = whole[: len(whole) * 2 // 5]
+    elif quirk == EMPTY:
+        content = b""
+    elif quirk == TEXT:
+        content = b"<html><body>403 Forbidden</body></html>\n"
+    elif quirk == NO_IMAGE:
+        content = None
+    return Entry(file_name, content, None if quirk == NO_LABEL else row, quirk)
+
+
+def _encode(rng: np.random.Generator, image: Image.Image, extension: str, infrared: bool) -> bytes:
+    # Some near-infrared cameras write one channel.
+    if infrared and rng.random() < 0.5:
+        image = image.convert("L")
+    out = io.BytesIO()
+    if extension.lower() == "png":
+        # Noise does not repeat: looking for repetitions takes time and gains nothing.
+        image.save(out, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    else:
+        image.save(out, "JPEG", quality=int(rng.integers(50, 93)))
+    return out.getvalue()

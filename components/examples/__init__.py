@@ -1,0 +1,1 @@
+"""From TFRecords to what is trained on."""

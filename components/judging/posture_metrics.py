@@ -1,0 +1,370 @@
+"""Metrics that TFMA lacks, or computes too slowly or wrongly for a softmax over integer labels.
+
+The Evaluator finds them by module and class name (see `pipeline/evaluation.py`).
+TFMA runs Keras's accuracy and cross entropy through TensorFlow eagerly for each
+slice; its own `CategoricalCrossEntropy` takes one-hot labels only. Its confidence
+intervals draw images one by one, as if the forty frames of a clip were forty patients.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+from tensorflow_model_analysis.metrics import (
+    metric_types,
+    metric_util,
+    multi_class_confusion_matrix_metrics,
+)
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils import model_util
+
+from components import intervals
+from components.training import calibration
+from schema import features
+
+ACCURACY: Final = "accuracy"
+CROSS_ENTROPY: Final = "cross_entropy"
+EXPECTED_CALIBRATION_ERROR: Final = "expected_calibration_error"
+MACRO_F1: Final = "macro_f1"
+COVERAGE: Final = "coverage"
+SELECTIVE_ACCURACY: Final = "selective_accuracy"
+ACCURACY_INTERVAL: Final = "accuracy_interval"
+
+SMALLEST_PROBABILITY: Final = 1e-7  # as Keras: the logarithm of 0 would swallow every other image
+
+Array = npt.NDArray[np.float64]
+# Weighted count of images by (actual, predicted) class.
+Confusion = dict[multi_class_confusion_matrix_metrics.MatrixEntryKey, float]
+# By clip: images, right ones of the candidate, right ones of the baseline.
+ClipCounts = dict[bytes, Array]
+
+
+class Accuracy(metric_types.Metric):
+    """The share of images whose top label is right, 0 to 1."""
+
+    def __init__(self, name: str = ACCURACY) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_confusion_matrix(accuracy), name=name)
+
+
+class MacroF1(metric_types.Metric):
+    """The unweighted mean of the F1 scores of the classes, the top label counting as predicted.
+
+    The mean runs over the classes that occur among the labels or predictions of
+    the slice, as scikit-learn's `f1_score(average="macro")` does. TFMA's own
+    `F1Score` with `macro_average` cuts at 0.5 instead of taking the top label,
+    and fails together with `top_k`.
+    """
+
+    def __init__(self, name: str = MACRO_F1) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_confusion_matrix(macro_f1), name=name)
+
+
+class CrossEntropy(metric_types.Metric):
+    """The mean of -log(probability of the right class), in nats."""
+
+    def __init__(self, name: str = CROSS_ENTROPY) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_sums(cross_entropy_terms, share, (2,)), name=name)
+
+
+class ExpectedCalibrationError(metric_types.Metric):
+    """How far the confidence of the top label is from its accuracy, 0 (best) to 1.
+
+    The same as `calibration.expected_calibration_error`, of sums that can be merged.
+    """
+
+    def __init__(self, name: str = EXPECTED_CALIBRATION_ERROR) -> None:
+        """Takes the name in the results."""
+        super().__init__(
+            _from_sums(calibration_terms, calibration_error, (3, calibration.BINS)), name=name
+        )
+
+
+class Coverage(metric_types.Metric):
+    """The share of images that the model is not unsure about, 0 to 1.
+
+    It is read from the model's output `unsure`; NaN for a model without one, as those from
+    before it are.
+    """
+
+    def __init__(self, name: str = COVERAGE) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_sums(coverage_terms, share, (2,)), name=name)
+
+
+class SelectiveAccuracy(metric_types.Metric):
+    """The share of right answers among those that are not unsure; NaN if there are none."""
+
+    def __init__(self, name: str = SELECTIVE_ACCURACY) -> None:
+        """Takes the name in the results."""
+        super().__init__(_from_sums(selective_terms, share, (2,)), name=name)
+
+
+class AccuracyInterval(metric_types.Metric):
+    """The 95 % intervals of the candidate's accuracy, and of what it gains on the baseline."""
+
+    def __init__(self, name: str = ACCURACY_INTERVAL) -> None:
+        """Takes a name; the results are called as `clip_intervals` says."""
+        super().__init__(_interval_computations, name=name)
+
+
+for _metric in (
+    Accuracy,
+    AccuracyInterval,
+    MacroF1,
+    CrossEntropy,
+    ExpectedCalibrationError,
+    Coverage,
+    SelectiveAccuracy,
+):
+    metric_types.register_metric(_metric)
+
+
+def accuracy(matrix: Confusion) -> float:
+    """The share of the matrix on its diagonal; NaN if it is empty."""
+    total = sum(matrix.values())
+    right = sum(count for (actual, predicted), count in matrix.items() if actual == predicted)
+    return right / total if total else float("nan")
+
+
+def macro_f1(matrix: Confusion) -> float:
+    """The mean of 2 TP / (2 TP + FP + FN) over the classes that occur; NaN if none does."""
+    hits: dict[int, float] = {}
+    occurrences: dict[int, float] = {}
+    for (actual, predicted), count in matrix.items():
+        for label in (actual, predicted):
+            occurrences[label] = occurrences.get(label, 0.0) + count
+        if actual == predicted:
+            hits[actual] = count
+    scores = [2 * hits.get(label, 0.0) / total for label, total in occurrences.items() if total]
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+# What follows takes an image's label, its probabilities [3], and 1 if the answer is sure, 0
+# if it is unsure, NaN if the model does not tell.
+
+
+def cross_entropy_terms(label: int, probabilities: Array, _sure: float) -> Array:
+    """One image's share of the sums: [1, -log(probability of `label`)]."""
+    return np.array([1.0, -np.log(max(float(probabilities[label]), SMALLEST_PROBABILITY))])
+
+
+def coverage_terms(_label: int, _probabilities: Array, sure: float) -> Array:
+    """One image's share of the sums: [1, whether it is sure]."""
+    return np.array([1.0, sure])
+
+
+def selective_terms(label: int, probabilities: Array, sure: float) -> Array:
+    """One image's share of the sums: [whether it is sure, whether it is sure and right]."""
+    return np.array([sure, sure * float(np.argmax(probabilities) == label)])
+
+
+def share(totals: Array) -> float:
+    """The second sum by the first, a mean over what the first counts; NaN if it counts none."""
+    return float(totals[1] / totals[0]) if totals[0] else float("nan")
+
+
+def calibration_terms(label: int, probabilities: Array, _sure: float) -> Array:
+    """One image's share of the sums by bin: count, confidence and correctness, [3, 15]."""
+    top = int(np.argmax(probabilities))
+    confidence = probabilities[top]
+    terms = np.zeros((3, calibration.BINS))
+    terms[:, calibration.bin_of(confidence)] = 1.0, confidence, float(top == label)
+    return terms
+
+
+def calibration_error(totals: Array) -> float:
+    """The expected calibration error of sums over images, [3, 15]; NaN if there are none."""
+    counts, confidences, correct = totals
+    return float(np.abs(correct - confidences).sum() / counts.sum()) if counts.any() else np.nan
+
+
+def _from_confusion_matrix(
+    value: Callable[[Confusion], float],
+) -> Callable[..., metric_types.MetricComputations]:
+    """Makes a metric of the confusion matrix, which TFMA computes once for all of them."""
+
+    def computations(
+        name: str,
+        eval_config: config_pb2.EvalConfig | None = None,
+        model_name: str = "",
+        output_name: str = "",
+        example_weighted: bool = False,
+    ) -> metric_types.MetricComputations:
+        key = metric_types.MetricKey(
+            name=name,
+            model_name=model_name,
+            output_name=output_name,
+            example_weighted=example_weighted,
+        )
+        matrices = multi_class_confusion_matrix_metrics.multi_class_confusion_matrices(
+            thresholds=[0.0],  # the top label counts, however unconfident it is
+            eval_config=eval_config,
+            model_name=model_name,
+            output_name=output_name,
+            example_weighted=example_weighted,
+        )
+        matrices_key = matrices[-1].keys[-1]
+
+        def result(metrics: dict[metric_types.MetricKey, Any]) -> metric_types.MetricsDict:
+            return {key: value(metrics[matrices_key].get(0.0, {}))}
+
+        return [*matrices, metric_types.DerivedMetricComputation(keys=[key], result=result)]
+
+    return metric_util.merge_per_key_computations(computations)
+
+
+def _from_sums(
+    terms: Callable[[int, Array, float], Array],
+    value: Callable[[Array], float],
+    shape: tuple[int, ...],
+) -> Callable[..., metric_types.MetricComputations]:
+    """Makes a metric of a sum over images of `terms`, an array of the given shape."""
+
+    def computations(
+        name: str,
+        eval_config: config_pb2.EvalConfig | None = None,
+        model_name: str = "",
+        output_name: str = "",
+        example_weighted: bool = False,
+    ) -> metric_types.MetricComputations:
+        key = metric_types.MetricKey(
+            name=name,
+            model_name=model_name,
+            output_name=output_name,
+            example_weighted=example_weighted,
+        )
+        combiner = _SumCombiner(key, eval_config, terms, value, shape)
+        return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
+
+    return metric_util.merge_per_key_computations(computations)
+
+
+class _SumCombiner(beam.CombineFn):
+    """Adds up each image's terms, times its weight, and makes one number of the sum."""
+
+    def __init__(
+        self,
+        key: metric_types.MetricKey,
+        eval_config: config_pb2.EvalConfig | None,
+        terms: Callable[[int, Array, float], Array],
+        value: Callable[[Array], float],
+        shape: tuple[int, ...],
+    ) -> None:
+        self._key = key
+        self._eval_config = eval_config
+        self._terms = terms
+        self._value = value
+        self._shape = shape
+
+    def create_accumulator(self) -> Array:
+        return np.zeros(self._shape)
+
+    def add_input(self, accumulator: Array, element: metric_types.StandardMetricInputs) -> Array:
+        sure = _sure(element, self._key.model_name)
+        for label, prediction, weight in metric_util.to_label_prediction_example_weight(
+            element,
+            eval_config=self._eval_config,
+            model_name=self._key.model_name,
+            output_name=self._key.output_name,
+            example_weighted=self._key.example_weighted,
+            flatten=False,
+        ):
+            terms = self._terms(label.item(), prediction, sure)
+            accumulator = accumulator + float(weight.item()) * terms
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Array]) -> Array:
+        return sum(accumulators, start=self.create_accumulator())
+
+    def extract_output(self, accumulator: Array) -> metric_types.MetricsDict:
+        return {self._key: self._value(accumulator)}
+
+
+def _sure(element: metric_types.StandardMetricInputs, model_name: str) -> float:
+    """Whether the model is sure of an image, 1 or 0; NaN if it does not tell."""
+    answer = element.predictions
+    if model_name:  # candidate and baseline were asked
+        answer = answer[model_name]
+    if not isinstance(answer, Mapping) or features.UNSURE not in answer:
+        return float("nan")
+    return 1.0 - float(np.asarray(answer[features.UNSURE]).item())
+
+
+def _interval_computations(
+    name: str,
+    eval_config: config_pb2.EvalConfig,
+    model_names: Iterable[str] = ("",),
+) -> metric_types.MetricComputations:
+    baseline = model_util.get_baseline_model_spec(eval_config)
+    baseline_name = baseline.name if baseline else None
+    (candidate_name,) = (name for name in model_names if name != baseline_name)
+    keys = [metric_types.MetricKey(end, candidate_name) for end in intervals.ACCURACY_ENDS]
+    if baseline_name is not None:
+        keys += [
+            metric_types.MetricKey(end, candidate_name, is_diff=True)
+            for end in intervals.DIFFERENCE_ENDS
+        ]
+    return [
+        metric_types.MetricComputation(
+            keys=keys,
+            preprocessors=[metric_types.FeaturePreprocessor([features.CLIP])],
+            combiner=_ClipCombiner(keys, eval_config, candidate_name, baseline_name),
+        )
+    ]
+
+
+class _ClipCombiner(beam.CombineFn):
+    """Counts each clip's images and right answers, and makes the intervals of them."""
+
+    def __init__(
+        self,
+        keys: list[metric_types.MetricKey],
+        eval_config: config_pb2.EvalConfig,
+        candidate: str,
+        baseline: str | None,
+    ) -> None:
+        self._keys = keys
+        self._eval_config = eval_config
+        self._models = [candidate] if baseline is None else [candidate, baseline]
+
+    def create_accumulator(self) -> ClipCounts:
+        return {}
+
+    def add_input(
+        self, accumulator: ClipCounts, element: metric_types.StandardMetricInputs
+    ) -> ClipCounts:
+        counts = [1.0, 0.0, 0.0]
+        for place, model in enumerate(self._models, start=1):
+            label, prediction, _ = next(
+                metric_util.to_label_prediction_example_weight(
+                    element, eval_config=self._eval_config, model_name=model, flatten=False
+                )
+            )
+            counts[place] = float(np.argmax(prediction) == label.item())
+        clip = np.asarray(element.features[features.CLIP]).item()
+        return _added(accumulator, clip, np.array(counts))
+
+    def merge_accumulators(self, accumulators: Iterable[ClipCounts]) -> ClipCounts:
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            for clip, counts in accumulator.items():
+                _added(merged, clip, counts)
+        return merged
+
+    def extract_output(self, accumulator: ClipCounts) -> metric_types.MetricsDict:
+        images, right, before = np.array([*accumulator.values()]).reshape(-1, 3).T
+        ends = [
+            *intervals.accuracy_interval(images, right),
+            *intervals.difference_interval(images, right - before),
+        ]
+        return dict(zip(self._keys, ends, strict=False))  # without a baseline, the first two
+
+
+def _added(counts: ClipCounts, clip: bytes, more: Array) -> ClipCounts:
+    counts[clip] = counts[clip] + more if clip in counts else more
+    return counts

@@ -1,0 +1,1 @@
+"""The model after training: pushed versions, TFLite."""

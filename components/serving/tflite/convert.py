@@ -1,0 +1,91 @@
+"""From the Keras model to TFLite models that take the fitted picture as it is."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from components.serving.tflite import equalize
+from components.training.model import for_answers
+
+Picture = npt.NDArray[np.uint8]
+
+# What a grey level means to the int8 model: itself. Anything else would have the device
+# scale its pictures.
+UNSCALED: Final = (1.0, 0)  # scale, zero point
+
+
+def float16(model: keras.Model) -> bytes:
+    """Converts with weights stored as float16; it calculates in float32.
+
+    Args:
+      model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, classes].
+
+    Returns:
+      A TFLite model from uint8 [1, size, size, 3] to float32 [1, classes].
+    """
+    converter = _converter(model, tf.uint8)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def int8(model: keras.Model, pictures: Callable[[], Iterable[Picture]]) -> bytes:
+    """Converts to integers throughout: int8 weights by channel, int8 activations.
+
+    Only the probabilities become float32 again, in the last operation: both models then
+    look the same to a device.
+
+    Args:
+      model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, classes].
+      pictures: gives representative pictures, uint8 [size, size, 3], the same ones each time
+        it is called; the ranges of the activations are measured on them.
+
+    Returns:
+      A TFLite model from uint8 [1, size, size, 3] to float32 [1, classes].
+    """
+    converter = _converter(equalize.equalized(model, pictures()), tf.float32)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: _calibration(pictures())
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    content: bytes = converter.convert()
+    (taken,) = tf.lite.Interpreter(model_content=content).get_input_details()
+    assert taken["quantization"] == UNSCALED, taken["quantization"]  # noqa: S101 (a bug of the converter, no input)
+    return content
+
+
+def _converter(model: keras.Model, dtype: tf.DType) -> Any:
+    """A converter of the model with a picture of that dtype as its input.
+
+    The weights are constants of the function: variables of Keras 3 end the converter of
+    TensorFlow 2.16, and the process with it (tensorflow/tensorflow issue 63987).
+    """
+    size = int(model.input_shape[1])
+    answer = for_answers(model)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], dtype, name="picture")])
+    def network(picture: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": answer(tf.cast(picture, tf.float32))}
+
+    holder = tf.Module()
+    holder.network = network
+    return tf.lite.TFLiteConverter.from_concrete_functions(
+        [network.get_concrete_function()], holder
+    )
+
+
+def _calibration(pictures: Iterable[Picture]) -> Iterator[list[npt.NDArray[np.float32]]]:
+    """Batches of one picture; the first one gets a black and a white pixel in its corner.
+
+    The converter scales the input by the range that it has seen. With all of 0 to 255
+    in it, a grey level stays what it is (`UNSCALED`).
+    """
+    for index, picture in enumerate(pictures):
+        batch = picture[np.newaxis].astype(np.float32)
+        if index == 0:
+            batch[0, 0, 0], batch[0, 0, 1] = 0, 255
+        yield [batch]

@@ -1,0 +1,1 @@
+"""From decoded pictures to an exported model."""

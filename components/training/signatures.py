@@ -1,0 +1,201 @@
+"""The exported model's ways in.
+
+`serving_default` takes what a camera sends, `serving_examples` what the
+TFRecords hold; both say whether the model is unsure. `transform_features` gives
+the Evaluator labels and slices.
+
+Cameras, and whoever else reaches the server, send anything: a picture that
+cannot be read costs its own answer and no other, and a batch of any length takes
+no more memory than `CHUNK` pictures do.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.examples import preprocessing
+from components.training.model import for_answers
+from schema import features
+
+# Pictures of a request that are in memory at once, and how many of them are decoded at once:
+# each may be as large as `features.MAX_PIXELS`.
+CHUNK: Final = 32
+DECODED_AT_ONCE: Final = 4
+
+
+class ServingModule(tf.Module):
+    """What is saved: the model's and Transform's graphs, as the signatures call them.
+
+    Args:
+      model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, 3].
+      transform: output of the Transform component.
+      ingest_size: side of the square that ingested pictures fit, pixels.
+      image_size: side of the model's input, pixels.
+      fit: how pictures are brought to that side (`preprocessing.fit_image`).
+      threshold: least confidence of a sure answer; None if no answer is sure.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        transform: tft.TFTransformOutput,
+        ingest_size: int,
+        image_size: int,
+        fit: str,
+        threshold: float | None,
+    ) -> None:
+        super().__init__()
+        self._answer = for_answers(model)
+        layer = transform.transform_features_layer()
+        # Not as an attribute, as which Keras would trace it once more: there are no variables and
+        # no tables in its graph that had to be saved apart (TensorFlow refuses if there are).
+        self._transform: Callable[[dict[str, tf.Tensor]], Any] = lambda columns: layer(columns)
+        self._raw_spec = transform.raw_feature_spec()
+        self._ingest_size = ingest_size
+        self._image_size = image_size
+        self._fit = fit
+        # A variable, so that the exported model can be asked for it.
+        self.threshold = tf.Variable(
+            math.inf if threshold is None else threshold, trainable=False, dtype=tf.float32
+        )
+
+    def _parse(self, examples: tf.Tensor, *columns: str) -> dict[str, tf.Tensor]:
+        return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
+
+    def _stored(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Does to one stored picture what Transform did."""
+        image = preprocessing.decode_image(encoded)
+        return preprocessing.fit_image(image, self._image_size, self._fit)
+
+    def _unsure(self, confidence: tf.Tensor) -> tf.Tensor:
+        return ~(confidence >= self.threshold)  # NaN is unsure, too
+
+    @property
+    def _square(self) -> tf.TensorSpec:
+        return tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8)
+
+    def _fitted(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Does to one served picture what ingestion and Transform did to the stored ones."""
+        image = preprocessing.decode_image(preprocessing.bounded(encoded))
+        image = preprocessing.scale_down(image, self._ingest_size)
+        return preprocessing.fit_image(image, self._image_size, self._fit)
+
+    def _chunk(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Answers a few pictures: probabilities, and which are refused.
+
+        A dataset is the only place in a graph where an error can be caught: pictures that
+        cannot be read are missing from it, and black ones are answered in their places.
+        """
+        count = tf.size(encoded)
+        read = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded)).map(
+            lambda place, one: (place, self._fitted(one)), num_parallel_calls=DECODED_AT_ONCE
+        )
+        black = tf.zeros(self._square.shape, self._square.dtype)
+        instead = tf.data.Dataset.from_tensors((count, black))
+        places, pictures = (
+            read.ignore_errors().concatenate(instead).batch(CHUNK + 1).get_single_element()
+        )
+        last = tf.size(places) - 1
+        rows = tf.tensor_scatter_nd_update(
+            tf.fill([count + 1], last), places[:, tf.newaxis], tf.range(last + 1)
+        )[:count]
+        refused = rows == last
+        pictures = tf.cast(tf.gather(pictures, rows), tf.float32)
+        probabilities = self._answer(pictures)
+        return tf.where(refused[:, tf.newaxis], 0.0, probabilities), refused
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False
+    )
+    def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encoded pictures (JPEG, PNG, BMP, first frame of a GIF; any size) to answers.
+
+        Args:
+          image_bytes: string [batch], any number of pictures.
+
+        Returns:
+          `probabilities` float32 [batch, 3], `label` string [batch], `confidence`
+          float32 [batch], `unsure` bool [batch], and `refused` bool [batch]: whether the
+          picture could not be read, or is larger than ingestion allows. A refused one has no
+          label, probabilities of 0, and is unsure.
+        """
+        count = tf.size(image_bytes)
+        chunks = -(-count // CHUNK)
+
+        def answer(
+            number: tf.Tensor, probabilities: tf.TensorArray, refused: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
+            first = number * CHUNK
+            rows, bad = self._chunk(image_bytes[first : first + CHUNK])
+            return number + 1, probabilities.write(number, rows), refused.write(number, bad)
+
+        def parts(dtype: tf.DType, *shape: int) -> tf.TensorArray:
+            return tf.TensorArray(dtype, chunks, element_shape=[None, *shape], infer_shape=False)
+
+        _, rows, bad = tf.while_loop(
+            lambda number, *_: number < chunks,
+            answer,
+            (tf.constant(0), parts(tf.float32, len(features.POSTURES)), parts(tf.bool)),
+            parallel_iterations=1,
+        )
+        probabilities = tf.ensure_shape(rows.concat(), [None, len(features.POSTURES)])
+        refused = tf.ensure_shape(bad.concat(), [None])
+        confidence = tf.reduce_max(probabilities, axis=-1)
+        label = tf.gather(tf.constant(features.POSTURES), tf.argmax(probabilities, axis=-1))
+        return {
+            "probabilities": probabilities,
+            "label": tf.where(refused, "", label),
+            "confidence": confidence,
+            features.UNSURE: self._unsure(confidence) | refused,
+            features.REFUSED: refused,
+        }
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False
+    )
+    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized tf.Examples as in the TFRecords, string [batch], to probabilities.
+
+        The pictures are decoded and fitted as in Transform, so they are to the bit what the
+        model was trained on. The Transform graph itself would take a sixth more time: it
+        ends in PNGs, to be decoded again.
+
+        Returns:
+          `probabilities` float32 [batch, 3], `unsure` bool [batch].
+        """
+        encoded = tf.reshape(self._parse(examples, features.IMAGE)[features.IMAGE], [-1])
+        pictures = tf.map_fn(self._stored, encoded, fn_output_signature=self._square)
+        probabilities = self._answer(tf.cast(pictures, tf.float32))
+        confidence = tf.reduce_max(probabilities, axis=-1)
+        return {"probabilities": probabilities, features.UNSURE: self._unsure(confidence)}
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False
+    )
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized tf.Examples, string [batch], to what the Evaluator judges and slices by.
+
+        Returns:
+          `label` int64 [batch] and a string [batch] for each of
+          `schema.features.QUALITIES`. No picture is decoded.
+        """
+        columns = (features.POSTURE, features.WIDTH, features.HEIGHT, *features.MEASURES)
+        transformed = self._transform(self._parse(examples, *columns))
+        return {name: transformed[name] for name in (features.LABEL, *features.QUALITIES)}
+
+    def signatures(self) -> dict[str, Any]:
+        """The functions by the name that callers use."""
+        return {
+            "serving_default": self.serve_images,
+            "serving_examples": self.serve_examples,
+            "transform_features": self.transform_features,
+        }
+
+
+def export(module: ServingModule, directory: str) -> None:
+    """Writes the SavedModel that is evaluated, checked and pushed."""
+    tf.saved_model.save(module, directory, signatures=module.signatures())

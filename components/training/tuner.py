@@ -1,0 +1,171 @@
+"""The Tuner's entry point: looks for better learning rates and mixup, for some minutes.
+
+The first trial is the settings as they are, so that the search can only find something
+at least as good on eval. All trials share the features of the frozen layers, and the
+Trainer after them does, too.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import keras
+import keras_tuner
+from keras_tuner.engine import base_tuner
+from keras_tuner.engine import trial as trials
+from tfx.components.trainer import fn_args_utils
+from tfx.components.tuner.component import TunerFnResult
+
+from components import progress
+from components.errors import InputError
+from components.training import model, trainer
+from components.training.trainer import TrainerSettings
+from components.training.training_data import evaluation_data
+
+OBJECTIVE: Final = "calibrated_eval_loss"
+# Learning rates are looked for from a tenth of the setting to ten times it.
+DECADE: Final = 10.0
+MOST_MIXUP: Final = 1.0
+# Only the minutes end a search.
+MAX_TRIALS: Final = 1000
+
+
+def search_space(settings: TrainerSettings) -> keras_tuner.HyperParameters:
+    """What is searched, with the settings as defaults; names are those of the settings.
+
+    Strength and number of the views are not: each value would need features of its own.
+    """
+    rates = {
+        "head": "head_learning_rate",
+        "fine_tune": "fine_tune_learning_rate",
+        "scratch": "scratch_learning_rate",
+    }
+    space = keras_tuner.HyperParameters()
+    for phase in trainer.phases(settings):
+        rate = phase.learning_rate
+        space.Float(rates[phase.name], rate / DECADE, rate * DECADE, sampling="log", default=rate)
+    space.Float("mixup", 0.0, max(MOST_MIXUP, settings.mixup), default=settings.mixup)
+    return space
+
+
+class TimedOracle(keras_tuner.oracles.BayesianOptimizationOracle):
+    """Bayesian optimisation that begins no trial for which time is likely to run out.
+
+    Args:
+      space: what is searched; its defaults are the first trial.
+      minutes: budget, from the first trial on. The first trial is always run.
+      seed: of what is drawn.
+      clock: seconds, from any start.
+    """
+
+    def __init__(
+        self,
+        space: keras_tuner.HyperParameters,
+        minutes: float,
+        seed: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(
+            objective=keras_tuner.Objective(OBJECTIVE, "min"),
+            max_trials=MAX_TRIALS,
+            hyperparameters=space,
+            seed=seed,
+        )
+        self._seconds, self._clock = minutes * 60, clock
+        self._begun: list[float] = []
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Chooses the next values, or ends the search."""
+        now = self._clock()
+        if not self._begun:
+            self._begun.append(now)
+            return {"status": trials.TrialStatus.RUNNING, "values": self.get_space().values}
+        longest = max(
+            end - start for start, end in zip(self._begun, [*self._begun[1:], now], strict=True)
+        )
+        if now + longest > self._begun[0] + self._seconds:
+            return {"status": trials.TrialStatus.STOPPED}
+        self._begun.append(now)
+        return super().populate_space(trial_id)
+
+
+class TrainingTuner(base_tuner.BaseTuner):
+    """Trains the posture model once for each trial."""
+
+    def run_trial(
+        self,
+        trial: trials.Trial,
+        settings: TrainerSettings,
+        splits: trainer.Splits,
+        folder: Path,
+    ) -> dict[str, float]:
+        """Trains with a trial's values.
+
+        Args:
+          trial: the values.
+          settings: all that the trial leaves as it is.
+          splits: training and eval split.
+          folder: for what a training writes.
+
+        Returns:
+          Cross entropy of the calibrated probabilities on eval: unlike the loss that
+          training sees, it does not favour a confidence that calibration changes anyway.
+        """
+        tried = replace(settings, **trial.hyperparameters.values)
+        try:
+            with TemporaryDirectory(dir=folder) as scratch:
+                loss = _eval_loss(tried, splits, Path(scratch))
+        except Exception as error:
+            # KerasTuner would take it for a bad choice of values, and go on.
+            raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
+        scores = [each.score for each in self.oracle.trials.values() if each.score is not None]
+        number = len(self.oracle.trials)
+        progress.emit("trial", trial=number, loss=loss, best=min([loss, *scores]))
+        return {OBJECTIVE: loss}
+
+    def on_search_end(self) -> None:
+        """Refuses a search without a result."""
+        if not self.oracle.get_best_trials():
+            raise InputError(
+                "No trial of the Tuner came to an eval loss that is a number; lower the"
+                " learning rates."
+            )
+
+
+def _eval_loss(settings: TrainerSettings, splits: trainer.Splits, folder: Path) -> float:
+    keras.backend.clear_session()  # or the models of all trials stay in memory
+    keras.utils.set_random_seed(settings.seed)
+    candidate = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
+    trainer.fit(candidate, settings, splits, folder, folder / "tensorboard")
+    _, evaluation = splits(model.frozen_end(candidate))
+    trainer.calibrate(candidate, evaluation, settings)
+    answering = model.after(candidate, evaluation.end)
+    answering.compile(loss="categorical_crossentropy")
+    data = evaluation_data(evaluation, settings.batch_size)
+    return float(answering.evaluate(data, verbose=0))
+
+
+def tuner_fn(fn_args: fn_args_utils.FnArgs) -> TunerFnResult:
+    """Prepares the search; TFX's Tuner calls this.
+
+    Args:
+      fn_args: paths of the transformed splits; `custom_config` holds `settings`
+        (TrainerSettings as a dict), `cache_root`, and `minutes`, the budget.
+
+    Returns:
+      The tuner, and what `run_trial` gets.
+    """
+    settings = TrainerSettings(**fn_args.custom_config["settings"])
+    folder = Path(fn_args.working_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    untrained = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
+    splits = trainer.Splits(fn_args, untrained, settings, folder / "pictures", "Tuner")
+    # Now: features that the Trainer needs anyway are not to use up the minutes.
+    for end in trainer.frozen_ends(untrained, settings):
+        splits(end)
+    oracle = TimedOracle(search_space(settings), fn_args.custom_config["minutes"], settings.seed)
+    tuner = TrainingTuner(oracle, directory=str(folder), project_name="trials")
+    return TunerFnResult(tuner, {"settings": settings, "splits": splits, "folder": folder})

@@ -1,0 +1,119 @@
+"""The console command `lookdeep`: one group that imports a command when it is called.
+
+TensorFlow and Beam take half a minute to import; nobody waits for them to read
+`lookdeep --help`.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from components.errors import InputError
+from pipeline.process.privacy import owner_only
+
+USAGE: Final = 2
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+
+# Each is a function of its own name in a module of that name, beside this one.
+COMMANDS: Final = {
+    "demo": "Draw tranches to try things on.",
+    "download": "Fetch the tranches named in a TOML file.",
+    "master": "Join all tranches into one tranch_master.csv.",
+    "tfrecords": "Convert the pictures to TFRecords.",
+    "run": "Run everything, from tranches to a pushed model.",
+    "predict": "Name the posture in pictures.",
+    "export": "Write the pushed model for a device.",
+    "review": "Draw the review page of a run.",
+    "crossval": "Compare training recipes on clips and tranches held out.",
+    "purge": "Remove a clip or tranche and everything made from it.",
+    "status": "List runs, models and blessings.",
+}
+
+
+def output_root_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The flag of the commands that look at what runs have left.
+
+    Args:
+      help_text: what the command looks for there.
+    """
+    return click.option(
+        "--output-root",
+        default=Path("output"),
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help=help_text,
+    )
+
+
+class LazyGroup(click.Group):
+    """Lists `COMMANDS` without importing any of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the data."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command that is called."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"pipeline.commands.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="lookdeep-posture", prog_name="lookdeep")
+def lookdeep() -> None:
+    """From raw image tranches to a posture model in service.
+
+    `lookdeep run` does all of it; the other commands do one step each.
+    `lookdeep COMMAND --help` says more.
+    """
+
+
+def execute(command: click.Command) -> NoReturn:
+    """Runs a command and exits: 0, its own status, 2 for what the user can mend, or 130.
+
+    Args:
+      command: what to run, with the arguments of this process.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "3")  # what ML Metadata says, commands say better
+    try:
+        with owner_only():  # whatever a command writes may come from pictures of patients
+            status = command.main(standalone_mode=False)
+    except click.Abort as abort:
+        # click's word for Ctrl-C; a command may have given a line of its own.
+        print(str(abort.__cause__ or "") or "Stopped.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(USAGE)
+    except BrokenPipeError:
+        # Whoever read the output has had enough (`| head`); the interpreter's last
+        # flush would complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def main() -> NoReturn:
+    """The entry point of `lookdeep`."""
+    execute(lookdeep)
+
+
+if __name__ == "__main__":
+    main()

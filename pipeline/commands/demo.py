@@ -1,0 +1,66 @@
+"""The command `lookdeep demo`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--output",
+    default=Path("output/demo"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the image zips and label tables.",
+)
+@click.option("--clips", type=int, help="Clips in all three tranches, two pictures each.")
+@click.option("--seed", type=int, help="Another seed draws other people in other rooms.")
+def demo(output: Path, clips: int | None, seed: int | None) -> None:
+    """Draw three tranches of posture pictures to try the pipeline on.
+
+    People sit, stand and lie in drawn rooms; files and tables have the layout
+    and the quirks of the original tranches, some broken images included. The
+    demo shows that the machinery works. It says nothing of clinical accuracy.
+    A demo that is there already is not drawn again.
+    """
+    click.echo(
+        f"Drawing demo tranches in {output}: they show the machinery, not clinical accuracy."
+    )
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.table import Table
+
+    from components.demo.tranches import DEFAULT_CLIPS, DEFAULT_SEED, draw_tranches
+    from schema import features
+
+    console = Console()
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("clips", total=None)
+        report = draw_tranches(
+            output,
+            clips=DEFAULT_CLIPS if clips is None else clips,
+            seed=DEFAULT_SEED if seed is None else seed,
+            advance=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    table = Table("Tranche", title="Demo tranches", title_justify="left")
+    for tranche in report.tranches:
+        table.add_column(tranche.name, justify="right")
+
+    def row(heading: str, counts: Iterable[int]) -> None:
+        table.add_row(heading, *(f"{count:,}" for count in counts))
+
+    tranches = report.tranches
+    row("clips", (tranche.clips for tranche in tranches))
+    row("images", (tranche.images for tranche in tranches))
+    row("labels", (tranche.rows for tranche in tranches))
+    for posture in (*features.POSTURES, features.UNKNOWN_POSTURE, ""):
+        row(f"  {posture or 'blank'}", [tranche.postures.get(posture, 0) for tranche in tranches])
+    row("corrupt images", (tranche.corrupt for tranche in tranches))
+    row("images without label", (tranche.images_without_label for tranche in tranches))
+    row("labels without image", (tranche.labels_without_image for tranche in tranches))
+    console.print(table)
+    if not report.drawn:
+        console.print("The same demo was there already; nothing was drawn.")
+    console.print(f"Run the pipeline on it: lookdeep run --data-root {output}")

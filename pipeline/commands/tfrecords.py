@@ -1,0 +1,80 @@
+"""The command `lookdeep tfrecords`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.config import PipelineConfig
+
+if TYPE_CHECKING:
+    from components.ingest.tfrecords import TFRecordsReport
+
+
+@click.command()
+@click.option(
+    "--output-root",
+    default=Path("output"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for everything a run writes; the TFRecords go to its subfolder data/tfrecords.",
+)
+@click.option(
+    "--master",
+    "master_csv",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The master table, if it is not data/tranch_master.csv of the output root.",
+)
+@click.option(
+    "--size",
+    default=PipelineConfig.model_fields["ingest_size"].default,
+    show_default=True,
+    type=click.IntRange(64, 4096),
+    help="Pictures are scaled down to fit a square of this many pixels a side.",
+)
+def tfrecords(output_root: Path, master_csv: Path | None, size: int) -> None:
+    """Write the pictures of tranch_master.csv and their labels to TFRecords.
+
+    Each picture is turned upright, scaled down and measured. What cannot be used is
+    listed with the reason in rejects.csv. A tranche that has not changed since the
+    last time is left as it is.
+    """
+    master_csv = master_csv or output_root / "data" / "tranch_master.csv"
+    out_dir = output_root / "data" / "tfrecords"
+    from components.ingest.tfrecords import write_tfrecords
+
+    click.echo(f"Reading the pictures named in {master_csv}.")
+    with Progress(console=Console(stderr=True)) as bars:
+        bar = bars.add_task("Pictures", total=None, visible=False)
+        report = write_tfrecords(
+            master_csv,
+            out_dir,
+            size=size,
+            advance=lambda done, total: bars.update(bar, completed=done, total=total, visible=True),
+        )
+    _show(report)
+    click.echo(f"The TFRecords are in {out_dir}.")
+
+
+def _show(report: "TFRecordsReport") -> None:
+    console = Console()
+    table = Table("Tranche", title="TFRecords")
+    for heading in ("Rows", "Written", "Rejected"):
+        table.add_column(heading, justify="right")
+    table.add_column("Reused")
+    for name, counts in report.tranches.items():
+        numbers = (f"{n:,}" for n in (counts.rows, counts.written, counts.rejected))
+        table.add_row(name, *numbers, "yes" if name in report.reused else "no")
+    console.print(table)
+    if report.reasons:
+        table = Table("Rejected because", title="Rejects")
+        table.add_column("Pictures", justify="right")
+        for reason, count in report.reasons.most_common():
+            table.add_row(Text(reason), f"{count:,}")
+        console.print(table)
+    for name in report.removed:
+        console.print(f"Removed the TFRecords of tranche {name}: no row names it any more.")

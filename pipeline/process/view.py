@@ -1,0 +1,255 @@
+"""What a person sees of a run: the steps while it works, and the verdict at the end."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.runs.record import OVERALL, Outcome, Stage, Verdict
+
+_STYLES: Final = {
+    "waiting": "dim",
+    "running": "bold cyan",
+    "ran": "green",
+    "cached": "green",
+    "failed": "bold red",
+    "skipped": "yellow",
+}
+_TITLES: Final[dict[Verdict, tuple[str, str]]] = {
+    "pushed": ("bold green", "Pushed: the model passed every gate."),
+    "not_blessed": ("bold yellow", "Not pushed: the model was not blessed."),
+    "invalid_data": ("bold yellow", "Data refused: no model was trained."),
+    "failed": ("bold red", "Failed: the run could not finish."),
+}
+_PLAIN_PROGRESS_INTERVAL: Final = 15.0  # seconds between lines where nothing can be redrawn
+
+
+@dataclass
+class Row:
+    """One step as it is shown."""
+
+    name: str
+    state: str = "waiting"
+    started: float = 0.0
+    seconds: float = 0.0
+    detail: str = ""
+
+
+@dataclass
+class RunView:
+    """Turns the worker's events into a live table, or into lines where there is no terminal.
+
+    Events are dicts with the key `event`:
+      plan: `stages`, the names of the steps to come.
+      stage: `name`, `state`, and perhaps `detail`.
+      progress: `stage`, `done`, `total`.
+      epoch: `phase`, `epoch`, `epochs`, `loss`, `accuracy`, `val_loss`, `val_accuracy`.
+      trial: `trial`, how many there were; `loss` of it, and the `best`.
+    Others are left to later versions of the view.
+    """
+
+    console: Console
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._spinner = Spinner("dots", style=_STYLES["running"])
+        self._last_line = 0.0
+        self._live: Live | None = None
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            self._live = Live(
+                console=self.console, get_renderable=self.render, refresh_per_second=8
+            )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def handle(self, event: dict[str, Any]) -> None:
+        """Shows one event."""
+        match event:
+            case {"event": "plan", "stages": stages}:
+                for name in stages:
+                    self.rows.setdefault(name, Row(name))
+            case {"event": "stage", "name": name, "state": state}:
+                self._change(name, state, event.get("detail", ""))
+            case {"event": "progress", "stage": name, "done": done, "total": total}:
+                self._detail(name, f"{done:,} of {total:,}", often=True)
+            case {"event": "epoch", "phase": phase, "epoch": epoch, "epochs": epochs}:
+                self._running_detail(_epoch_text(phase, epoch, epochs, event))
+            case {"event": "trial", "trial": number, "loss": loss, "best": best}:
+                self._running_detail(f"trial {number}: eval loss {loss:.3f}, best {best:.3f}")
+
+    def stages(self) -> list[Stage]:
+        """The steps that were begun, for a run whose worker can no longer tell."""
+        return [
+            Stage(
+                name=row.name,
+                state="failed" if row.state == "running" else row.state,
+                seconds=round(_elapsed(row), 3),
+            )
+            for row in self.rows.values()
+            if row.state != "waiting"
+        ]
+
+    def render(self) -> RenderableType:
+        """The live table."""
+        table = Table.grid(padding=(0, 2))
+        for row in list(self.rows.values()):
+            style = _STYLES[row.state]
+            running = row.state == "running"
+            table.add_row(
+                self._spinner if running else Text("·" if row.state == "waiting" else "•", style),
+                Text(row.name, style if running else ""),
+                Text(row.state, style),
+                Text("" if row.state in ("waiting", "skipped") else duration(_elapsed(row))),
+                Text(row.detail, "dim"),
+            )
+        return Group(table)
+
+    def _change(self, name: str, state: str, detail: str) -> None:
+        row = self.rows.setdefault(name, Row(name))
+        if state == "running":
+            row.started = time.monotonic()
+        else:
+            row.seconds = _elapsed(row)
+        row.state = state
+        row.detail = detail or row.detail
+        if self._live is None:
+            text = f"{name}: {state}"
+            if state in ("ran", "cached", "failed"):
+                text += f", {duration(row.seconds)}"
+            self._line(text + (f" ({detail})" if detail else ""))
+
+    def _running_detail(self, text: str) -> None:
+        running = next((row for row in self.rows.values() if row.state == "running"), None)
+        if running:
+            self._detail(running.name, text)
+
+    def _detail(self, name: str, text: str, *, often: bool = False) -> None:
+        self.rows.setdefault(name, Row(name)).detail = text
+        quiet = time.monotonic() - self._last_line < _PLAIN_PROGRESS_INTERVAL
+        if self._live is None and not (often and quiet):
+            self._line(f"{name}: {text}")
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_outcome(outcome: Outcome, console: Console) -> None:
+    """Prints the verdict, the figures and the paths.
+
+    Args:
+      outcome: what the run came to.
+      console: where to.
+    """
+    style, title = _TITLES[outcome.verdict]
+    console.print()
+    console.print(Text(title, style))
+    for reason in outcome.reasons:
+        console.print(Text(f"  {reason}"), soft_wrap=True)
+    for finding in outcome.findings:
+        if finding.severity == "warning":
+            console.print(Text(f"  Warning: {finding.sentence}", "yellow"), soft_wrap=True)
+    if outcome.metrics:
+        console.print(_accuracy_table(outcome))
+    counts = outcome.counts
+    if counts.rows:
+        splits = ", ".join(f"{name} {count:,}" for name, count in counts.splits.items())
+        console.print(
+            f"{counts.rows:,} rows, {counts.images:,} images of {counts.clips:,} clips,"
+            f" {counts.rejected:,} rejected" + (f"; {splits}" if splits else ""),
+            highlight=False,
+            soft_wrap=True,
+        )
+    if outcome.demo:
+        console.print(
+            "The data is drawn: it shows that the machinery works, not clinical accuracy.",
+            style="yellow",
+            soft_wrap=True,
+        )
+    paths = Table.grid(padding=(0, 2))
+    shown = {
+        "review": "review page",
+        "pushed": "model",
+        "evaluation": "evaluation",
+        "training": "training",
+        "log": "log",
+        "record": "record",
+    }
+    for name, label in shown.items():
+        if name in outcome.paths:
+            paths.add_row(label, Text(short_path(Path(outcome.paths[name])), overflow="fold"))
+    console.print(paths)
+    console.print(f"{duration(outcome.seconds)} in all", highlight=False)
+
+
+def short_path(path: Path) -> str:
+    """A path relative to the current folder where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def duration(seconds: float) -> str:
+    """Writes a time span: `0.3 s`, `42 s`, `3 min 05 s`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _accuracy_table(outcome: Outcome) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("Test images")
+    table.add_column("Count", justify="right")
+    table.add_column("Accuracy", justify="right")
+    table.add_column("95 %", justify="right")
+    table.add_column("Sure of", justify="right")
+    for name, metrics in outcome.metrics.items():
+        # Overall and by tranche; run.json has the other slices.
+        if name != OVERALL and not (name.startswith("tranche=") and "," not in name):
+            continue
+        low, high = metrics.get("accuracy_low"), metrics.get("accuracy_high")
+        coverage = metrics.get("coverage")
+        table.add_row(
+            name.replace("tranche=", "tranche "),
+            f"{metrics['example_count']:,}",
+            f"{metrics['accuracy']:.3f}",
+            "" if low is None or high is None else f"{low:.2f} to {high:.2f}",
+            "" if coverage is None else f"{coverage:.3f}",
+        )
+    return table
+
+
+def _epoch_text(phase: str, epoch: int, epochs: int, figures: dict[str, Any]) -> str:
+    names = {
+        "loss": "loss",
+        "accuracy": "accuracy",
+        "val_loss": "eval loss",
+        "val_accuracy": "eval accuracy",
+    }
+    parts = [f"{label} {figures[key]:.3f}" for key, label in names.items() if key in figures]
+    return f"{phase.replace('_', '-')} epoch {epoch}/{epochs}: " + ", ".join(parts)
+
+
+def _elapsed(row: Row) -> float:
+    return time.monotonic() - row.started if row.state == "running" else row.seconds

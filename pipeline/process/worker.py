@@ -1,0 +1,371 @@
+"""The process that works: ingestion, then the pipeline, then the verdict.
+
+`pipeline.process.launcher` starts it as `python -m pipeline.process.worker`, with the job as one
+line of JSON on its standard input. It says how far it is through
+`components.progress`, and ends with OUT/run.json. What it and its libraries
+print is the log.
+"""
+
+import faulthandler
+import gc
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from absl import logging as absl_logging
+from pydantic import BaseModel
+
+from components import processes, progress
+from components.errors import DataError, InputError
+from pipeline.config import PipelineConfig
+from pipeline.metadata_server import HidePassword
+from pipeline.runs import record, snapshot
+from pipeline.runs.record import Counts, Finding, Outcome, Stage, Verdict
+from pipeline.runs.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from tfx.orchestration import pipeline as tfx_pipeline
+
+DEMO: Final = "Demo tranches"
+MASTER: Final = "Master table"
+TFRECORDS: Final = "TFRecords"
+LOADING: Final = "TensorFlow Extended"
+
+# Where the steps' own counts come from: at most this many events a second.
+_PROGRESS_INTERVAL: Final = 0.25
+
+
+class Job(BaseModel):
+    """What the launching process asks for.
+
+    Attributes:
+      run_id: name of the run, in ML Metadata too.
+      config: the settings.
+      started: when the command was given, seconds since 1970.
+      beam_args: Beam's options.
+    """
+
+    run_id: str
+    config: PipelineConfig
+    started: float
+    beam_args: list[str]
+
+
+class Progress:
+    """Times the steps before the pipeline and tells the watching process about them."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+        self._next = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Stage]:
+        """A step that runs or fails, unless the caller says that it was `cached`."""
+        progress.emit("stage", name=name, state="running")
+        started = time.monotonic()
+        stage = Stage(name=name, state="ran", seconds=0)
+        self.stages.append(stage)
+        try:
+            yield stage
+        except BaseException:
+            stage.state = "failed"
+            raise
+        finally:
+            stage.seconds = round(time.monotonic() - started, 3)
+            progress.emit("stage", name=name, state=stage.state)
+
+    def advance(self, name: str, done: int, total: int) -> None:
+        """A step within a step; most of them are left out."""
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + _PROGRESS_INTERVAL
+            progress.emit("progress", stage=name, done=done, total=total)
+
+
+class ComponentEvents(logging.Handler):
+    """Hears from TFX's log which component runs.
+
+    LocalDagRunner has no hooks. The records' templates are constants of TFX 1.16.0;
+    a test fails if they change. Only the live view depends on them: the verdict is
+    read from ML Metadata.
+    """
+
+    RUNNING: Final = "Component %s is running."
+    FINISHED: Final = "Component %s is finished."
+    CACHED: Final = "A cached execution %d is used."
+    SKIPPED: Final = "Skipping execution for %s"
+    UNRESOLVED: Final = "[%s] Input resolution error: %s"
+
+    _ENDINGS: Final = {CACHED: "cached", SKIPPED: "skipped", UNRESOLVED: "failed"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state = "ran"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Passes on what the record says about a component, if it says anything."""
+        if record.msg == self.RUNNING:
+            self._state = "ran"
+            progress.emit("stage", name=_argument(record), state="running")
+        elif record.msg == self.FINISHED:
+            progress.emit("stage", name=_argument(record), state=self._state)
+        else:
+            self._state = self._ENDINGS.get(record.msg, self._state)
+
+
+def _argument(record: logging.LogRecord) -> str:
+    assert isinstance(record.args, tuple)  # noqa: S101 (for the type checker)
+    return str(record.args[0])
+
+
+def ingest(config: PipelineConfig, steps: Progress) -> Counts:
+    """Brings the tranches to TFRecords.
+
+    Args:
+      config: the settings of the run.
+      steps: hears about each step.
+
+    Returns:
+      Counts, without splits.
+
+    Raises:
+      InputError: the tranches cannot be used; DataError if it is their content.
+    """
+    data_root = config.data_root
+    if data_root is None:
+        with steps.stage(DEMO) as stage:
+            from components.demo.tranches import draw_tranches
+
+            drawn = draw_tranches(
+                config.demo_dir,
+                advance=lambda done, total: steps.advance(DEMO, done, total),
+            )
+            stage.state = "ran" if drawn.drawn else "cached"
+        data_root = config.demo_dir
+    with steps.stage(MASTER):
+        from components.ingest import master
+
+        table = master.build_master(
+            data_root,
+            config.data_dir,
+            advance=lambda _, done, total: steps.advance(MASTER, done, total),
+        )
+    with steps.stage(TFRECORDS) as stage:
+        from components.ingest import tfrecords
+
+        records = tfrecords.write_tfrecords(
+            table.master,
+            config.tfrecords_dir,
+            size=config.ingest_size,
+            advance=lambda done, total: steps.advance(TFRECORDS, done, total),
+        )
+        stage.state = "cached" if len(records.reused) == len(records.tranches) else "ran"
+    unmatched = sum(
+        counts.labels_without_image + counts.images_without_label + counts.other_files
+        for counts in table.tranches.values()
+    )
+    return Counts(
+        rows=sum(counts.rows for counts in table.tranches.values()),
+        images=records.written,
+        rejected=unmatched + sum(records.reasons.values()),
+        clips=table.clips,
+    )
+
+
+def work(job: Job) -> Outcome:
+    """Does the whole job.
+
+    Args:
+      job: run id and settings.
+
+    Returns:
+      The outcome; it is for the caller to write it down.
+    """
+    config, steps, counts = job.config, Progress(), Counts()
+    random.seed(config.seed)
+    known = Snapshot(
+        run_id=job.run_id,
+        config=config,
+        started=job.started,
+        versions=snapshot.versions(),
+    )
+    try:
+        if config.metadata is not None:
+            from pipeline.runs import lineage
+
+            lineage.open_store(config)  # before any work: it has to be there, with its tables
+        counts = ingest(config, steps)
+    except InputError as error:
+        logging.exception("ingestion stopped")
+        verdict: Verdict = "invalid_data" if isinstance(error, DataError) else "failed"
+        result = record.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
+        known = known.model_copy(
+            update={"stages": steps.stages, "verdict": verdict, "failure": str(error)}
+        )
+        return _draw_review(known, result)
+    progress.emit("stage", name=LOADING, state="running")
+    pipeline = build_pipeline(config, job.beam_args)
+    progress.emit("stage", name=LOADING, state="ran")
+    from pipeline.runs import outcome
+    from pipeline.runs.seals import Seals
+
+    node_ids = [component.id for component in pipeline.components]
+    known = known.model_copy(
+        update={
+            "stages": steps.stages,
+            "counts": counts,
+            "nodes": [node for node in node_ids if node != outcome.REVIEW],
+        }
+        | snapshot.of_data(config.data_dir)
+    )
+    snapshot.write(known)
+    seals = Seals(config.seals_dir, config.pipeline_root, pipeline.metadata_connection_config)
+    damaged = seals.check()
+    failure = run_pipeline(pipeline, job.run_id)
+    seals.seal()
+    result = outcome.judge(config, job.run_id, node_ids, steps.stages, counts, failure)
+    result = result.model_copy(update={"findings": [*damaged, *result.findings]})
+    return _draw_review(known.model_copy(update={"failure": failure}), result)
+
+
+def build_pipeline(config: PipelineConfig, beam_args: list[str]) -> "tfx_pipeline.Pipeline":
+    """Imports TensorFlow Extended and builds the pipeline.
+
+    Modules stay until the process ends, and the garbage collector is kept from them:
+    looking through their objects again and again takes a tenth of the time of the imports.
+
+    Args:
+      config: the settings of the run.
+      beam_args: Beam's options.
+
+    Returns:
+      What `run_pipeline` runs.
+    """
+    gc.disable()
+    try:
+        from pipeline.pipeline import create_pipeline
+    finally:
+        gc.freeze()
+        gc.enable()
+    return create_pipeline(config, beam_args)
+
+
+def _draw_review(known: Snapshot, result: Outcome) -> Outcome:
+    """Draws the page of a run that ended before its last node could, and says where it is."""
+    page = snapshot.page_path(known.config.output_root, known.run_id)
+    if not page.exists():
+        snapshot.write(known)
+        try:
+            from pipeline.review import build
+
+            build.build(known)
+        except Exception as error:  # the verdict stands without its page, and says so
+            logging.exception("the review page could not be drawn")
+            warning = Finding(severity="warning", sentence=f"There is no review page: {error}")
+            return result.model_copy(update={"findings": [*result.findings, warning]})
+    return result.model_copy(update={"paths": result.paths | {"review": str(page)}})
+
+
+def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> str:
+    """Runs a pipeline in this process, component after component.
+
+    Args:
+      pipeline: what to run.
+      run_id: its name in ML Metadata.
+
+    Returns:
+      What a component raised, in a sentence; empty if none did.
+    """
+    from tfx.dsl.compiler import compiler, constants
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.portable import runtime_parameter_utils
+
+    from pipeline.runs import outcome
+
+    progress.emit("plan", stages=[component.id for component in pipeline.components])
+    representation = compiler.Compiler().compile(pipeline)
+    # LocalDagRunner would name the run after the time; now log, record and database agree.
+    runtime_parameter_utils.substitute_runtime_parameter(
+        representation, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    )
+    try:
+        LocalDagRunner().run_with_ir(representation)
+    except Exception as error:  # the verdict names it, the log has its trace
+        logging.exception("the pipeline stopped")
+        return outcome.sentence(error)
+    return ""
+
+
+@contextmanager
+def component_events() -> Iterator[None]:
+    """Tells the watching process about components, as long as it lasts."""
+    logger, handler = absl_logging.get_absl_logger(), ComponentEvents()
+    logger.addHandler(handler)
+    # Said outright: libraries save and restore absl's own idea of it, which is WARNING.
+    absl_logging.set_verbosity(absl_logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _end_with_parent() -> None:
+    """Ends this process group once the launching process is gone, however it went.
+
+    Its end of our standard input closes with it, even after a SIGKILL.
+    """
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _read_line(descriptor: int) -> bytes:
+    """Reads up to a line feed and not a byte further, unlike a buffered file."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = os.read(descriptor, 1)
+        if not byte:
+            raise EOFError("the launching process ended before it gave the job")
+        line += byte
+    return bytes(line)
+
+
+def main() -> None:
+    """Reads the job, works, writes OUT/run.json."""
+    job = Job.model_validate_json(_read_line(0))
+    _end_with_parent()
+    processes.lose_output_on_full_disk()
+    faulthandler.enable()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it at import
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    if job.config.metadata:
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(HidePassword(job.config.metadata.password()))
+    with component_events():
+        result = work(job)
+    result = result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
+    record.write(result, job.config.record_path)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception:
+        logging.exception("the worker failed")
+        # At once: to free what a failure has left half started, gRPC's servers wait for ever.
+        os._exit(1)

@@ -1,0 +1,137 @@
+"""What each artifact's folder held when it was made, and whether it still does.
+
+TFX takes a component's outputs from its cache because ML Metadata has them, whether or
+not their files are still there. So each artifact gets a seal, a file of sizes and
+SHA-256, when a run ends. Before the next one, an artifact that no longer is what its seal
+says is marked as deleted in ML Metadata, and TFX makes it anew when it is needed.
+
+Seals are files of their own and no properties of the artifacts: those are part of the
+cache keys of whatever reads them.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from pydantic import BaseModel
+
+from pipeline.runs import record
+from pipeline.runs.lineage import mark_deleted
+from pipeline.runs.record import Finding
+
+
+class _File(BaseModel):
+    size: int
+    modified_ns: int
+    sha256: str
+
+
+class _Seal(BaseModel):
+    files: dict[str, _File]  # by path inside the folder
+
+
+class Seals:
+    """The seals of one output folder.
+
+    Args:
+      folder: holds them; made if it is not there.
+      root: of the artifacts.
+      connection: to ML Metadata.
+    """
+
+    def __init__(self, folder: Path, root: Path, connection: mlmd.ConnectionConfig) -> None:
+        self._folder, self._root, self._connection = folder, root, connection
+
+    def check(self) -> list[Finding]:
+        """Marks artifacts that were damaged as deleted.
+
+        A file of the same size and time of change is not read again.
+
+        Returns:
+          A warning for each of them. An artifact that has no seal yet, because its run
+          was killed, has only to be there.
+        """
+        store = metadata_store.MetadataStore(self._connection)
+        findings = []
+        for artifact in self._artifacts(store):
+            reason = self._damage(artifact)
+            if not reason:
+                continue
+            mark_deleted(store, [artifact])
+            self._path(artifact).unlink(missing_ok=True)
+            where = os.path.relpath(artifact.uri, self._root)
+            findings.append(
+                Finding(
+                    severity="warning",
+                    sentence=f"Of the artifact {where}, {reason}; it is not used any more, and"
+                    " made again where it is needed.",
+                )
+            )
+        return findings
+
+    def seal(self) -> None:
+        """Seals the artifacts that have no seal yet."""
+        self._folder.mkdir(exist_ok=True)
+        for artifact in self._artifacts(metadata_store.MetadataStore(self._connection)):
+            path = self._path(artifact)
+            if not path.exists() and Path(artifact.uri).exists():
+                files = {
+                    name: _File(
+                        size=status.st_size,
+                        modified_ns=status.st_mtime_ns,
+                        sha256=_sha256(Path(artifact.uri, name)),
+                    )
+                    for name, status in _files(Path(artifact.uri))
+                }
+                record.write(_Seal(files=files), path)
+
+    def _artifacts(self, store: metadata_store.MetadataStore) -> Iterator[mlmd.Artifact]:
+        """The live artifacts under this output folder; on a server there are others."""
+        prefix = f"{self._root}{os.sep}"
+        for artifact in store.get_artifacts():
+            if artifact.state == mlmd.Artifact.LIVE and artifact.uri.startswith(prefix):
+                yield artifact
+
+    def _path(self, artifact: mlmd.Artifact) -> Path:
+        return self._folder / f"{artifact.id}.json"
+
+    def _damage(self, artifact: mlmd.Artifact) -> str:
+        """What is wrong with an artifact, as half a sentence; empty if nothing is."""
+        folder = Path(artifact.uri)
+        if not folder.exists():
+            return "the folder is gone"
+        try:
+            seal = _Seal.model_validate_json(self._path(artifact).read_bytes())
+        except FileNotFoundError:
+            return ""
+        found = dict(_files(folder))
+        for name, file in seal.files.items():
+            status = found.get(name)
+            if status is None:
+                return f"the file {json.dumps(name)} is gone"
+            if status.st_size != file.size:
+                return (
+                    f"the file {json.dumps(name)} has {status.st_size:,} bytes instead of"
+                    f" {file.size:,}"
+                )
+            if status.st_mtime_ns != file.modified_ns and _sha256(folder / name) != file.sha256:
+                return f"the file {json.dumps(name)} has other content than it was written with"
+        return ""
+
+
+def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """The files under a folder, or the file itself, by relative path."""
+    if folder.is_file():
+        yield ".", folder.stat()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield str(path.relative_to(folder)), path.stat()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

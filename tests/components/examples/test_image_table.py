@@ -1,0 +1,116 @@
+"""Runs ImageTable on Beam: every image of every split, and nothing of its pixels."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.types import standard_artifacts
+
+from components.examples import image_table, tables
+from components.examples.image_table import ImageTable
+from pipeline.beam import local_args
+from schema import features
+
+SPLITS = {features.TRAIN: 7, features.EVAL: 2, features.TEST: 3, features.UNSELECTED: 1}
+NUMBERS = {
+    features.WIDTH: 640,
+    features.HEIGHT: 480,
+    features.BRIGHTNESS: 100.5,
+    features.CONTRAST: 50.25,
+    features.SHARPNESS: 300.0,
+    features.SATURATION: 0.0,
+}
+
+
+def record(name: str, **changed: Any) -> bytes:
+    """A serialized example with every column; a change to None leaves a column out."""
+    values: dict[str, Any] = {
+        features.IMAGE: b"\xff\xd8" + bytes(50_000),
+        **dict.fromkeys(features.EXAMPLE_COLUMNS, features.BLANK),
+        features.FILE_NAME: name,
+        features.POSTURE: "Lying",
+        features.PERCEPTUAL_HASH: "00ff00ff00ff00ff",
+        **NUMBERS,
+        **changed,
+    }
+    example = tf.train.Example()
+    for column, value in values.items():
+        feature = example.features.feature[column]
+        match value:
+            case str():
+                feature.bytes_list.value.append(value.encode())
+            case bytes():
+                feature.bytes_list.value.append(value)
+            case int():
+                feature.int64_list.value.append(value)
+            case float():
+                feature.float_list.value.append(value)
+    return example.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the component wrote in a pipeline of its own."""
+    folder = tmp_path_factory.mktemp("image_table")
+    for split, count in SPLITS.items():
+        path = folder / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
+        path.parent.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for number in range(count):
+                writer.write(record(f"<{split} {number}>.jpg"))
+    examples = Importer(
+        source_uri=str(folder / "examples"),
+        artifact_type=standard_artifacts.Examples,
+        properties={"split_names": json.dumps(list(SPLITS))},
+    ).with_id("examples")
+    LocalDagRunner().run(
+        pipeline.Pipeline(
+            pipeline_name="image_table",
+            pipeline_root=str(folder / "root"),
+            components=[
+                examples,
+                ImageTable(examples=examples.outputs["result"], code_digest=""),
+            ],
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(
+                str(folder / "metadata.sqlite")
+            ),
+            beam_pipeline_args=local_args(),
+        )
+    )
+    (written,) = (folder / "root" / "ImageTable" / "images").iterdir()
+    return written
+
+
+def test_every_image_of_every_split_is_a_row(table: Path) -> None:
+    found = tables.read(table)
+    assert list(found.columns) == tables.IMAGES.names
+    assert found[tables.SPLIT].value_counts().to_dict() == SPLITS
+    assert set(found[features.FILE_NAME]) == {
+        f"<{split} {number}>.jpg" for split, count in SPLITS.items() for number in range(count)
+    }
+
+
+def test_values_are_those_of_the_examples(table: Path) -> None:
+    row = tables.read(table).iloc[0]
+    assert row[features.POSTURE] == "Lying"
+    assert row[features.OCCLUDED] == features.BLANK
+    assert row[features.PERCEPTUAL_HASH] == "00ff00ff00ff00ff"
+    assert {name: row[name] for name in NUMBERS} == NUMBERS
+
+
+def test_no_pixels_are_in_it(table: Path) -> None:
+    files = list(table.iterdir())
+    assert files and all(file.match("images-*.parquet") for file in files)
+    assert sum(file.stat().st_size for file in files) < 50_000
+
+
+def test_a_record_that_breaks_the_contract_is_a_row_with_gaps() -> None:
+    row = image_table.row(record("x.jpg", primary_posture=None, width=None, clip=b"\xff"), "test")
+    assert (row[features.POSTURE], row[features.WIDTH]) == (None, None)
+    assert row[features.CLIP] == "\ufffd"
+    assert row[features.HEIGHT] == 480

@@ -1,0 +1,432 @@
+import csv
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.errors import DataError, InputError
+from components.ingest.master import (
+    BAD_IMAGE_WITH_POSTURE,
+    POSTURE_WITHOUT_PERSON,
+    TrancheCounts,
+    build_master,
+)
+from schema import features
+
+WriteTable = Callable[..., Path]
+WriteZip = Callable[[Path, Mapping[str, bytes]], Path]
+ReadCsv = Callable[[Path], list[dict[str, str]]]
+
+
+# -- The real data -----------------------------------------------------------------------
+
+
+def test_counts_the_real_tables(shared_data: Path, tmp_path: Path, read_csv: ReadCsv) -> None:
+    report = build_master(shared_data / "labels", tmp_path, labels_only=True)
+    assert report.rows == 40_787
+    assert report.clips == 14_785
+    assert report.known_posture == 36_428
+    assert report.single_person == 26_707
+    assert report.contradictions == {POSTURE_WITHOUT_PERSON: 37, BAD_IMAGE_WITH_POSTURE: 66}
+    assert report.shared_clips == 0
+    assert {name: counts.postures for name, counts in report.tranches.items()} == {
+        "1": {"Lying": 2_929, "Sitting": 3_631, "Standing": 7_948},
+        "2": {"Lying": 946, "Sitting": 3_186, "Standing": 7_458},
+        "3": {"Lying": 948, "Sitting": 2_507, "Standing": 6_875},
+    }
+    master = read_csv(report.master)
+    assert tuple(master[0]) == features.MASTER_COLUMNS
+    assert len(master) == len({row["file_name"] for row in master}) == 40_787
+    assert {row["file_path"] for row in master} == {""}
+    assert read_csv(report.rejects) == []
+
+    # Each contradiction names a row of a published table that really holds it.
+    tables = {
+        path.name: list(csv.reader(path.open(encoding="utf-8-sig", newline="")))
+        for path in (shared_data / "labels").glob("*.csv")
+    }
+    named = read_csv(report.contradictory_rows)
+    assert len(named) == 37 + 66
+    for row in named:
+        header, cells = tables[row["table"]][0], tables[row["table"]][int(row["row"]) - 1]
+        labels = dict(zip(header, cells, strict=True))
+        assert cells[0] == row["file_name"]
+        assert labels["primary_posture"] in features.POSTURES
+        if row["reason"] == POSTURE_WITHOUT_PERSON:
+            assert labels["how_many"] == "None"
+        else:
+            assert labels["exception_case"] == "Bad Image"
+    assert {row["file_name"] for row in named} <= {row["file_name"] for row in master}
+
+
+def test_joins_the_real_tranches(shared_data: Path, tmp_path: Path, read_csv: ReadCsv) -> None:
+    report = build_master(shared_data / "tranches", tmp_path)
+    assert (report.rows, report.clips, report.single_person) == (597, 147, 597)
+    assert [
+        (counts.rows, counts.images, counts.matched) for counts in report.tranches.values()
+    ] == [(175, 175, 175), (178, 178, 178), (244, 244, 244)]
+    for row in read_csv(report.master):
+        path = Path(row["file_path"])
+        assert not path.is_absolute()
+        assert (tmp_path / path).stat().st_size > 1000
+        assert path.name == row["file_name"] == f"{row['clip']}_cat-1_{path.stem[-3:]}{path.suffix}"
+
+
+# -- The join ----------------------------------------------------------------------------
+
+
+def root_with(
+    root: Path, tables: Mapping[str, Sequence[tuple[str, ...]]], write_table: WriteTable
+) -> Path:
+    """Makes a data root of folders: tables by tranche; the images named in them."""
+    root.mkdir()
+    for tranche, rows in tables.items():
+        folder = root / ("home" if tranche == "1" else f"tranch{tranche}")
+        folder.mkdir()
+        for name, *_ in rows:
+            (folder / name).write_bytes(b"image")
+        write_table(root / f"tranch{tranche}_labels.csv", rows)
+    return root
+
+
+def test_what_does_not_match_is_rejected_with_its_reason(
+    tmp_path: Path, write_table: WriteTable, read_csv: ReadCsv
+) -> None:
+    rows = [
+        ("b_cat-1_001.png", "One", "Sitting", "No", "Patient", "No"),
+        ("a_cat-1_000.JPG", "None", "", "Unknown / Watermark"),
+        ("a_cat-1_001.png", "Two", "Lying", "", "Staff", "Yes"),
+        ("=c_cat-1_000.png", "One", "Standing"),
+    ]
+    root = root_with(tmp_path / "root", {"2": rows}, write_table)
+    images = root / "tranch2"
+    (images / "a_cat-1_001.png").rename(images / "a_cat-1_001.PNG")
+    (images / "b_cat-1_001.png").unlink()
+    (images / "+1_cat-1_000.png").touch()
+    (images / "Thumbs.db").touch()
+    (images / "deeper").mkdir()
+    (images / "deeper" / "._a_cat-1_000.JPG").touch()
+    os.mkfifo(images / "pipe_cat-1_000.png")
+    (images / "gone_cat-1_000.png").symlink_to("nowhere")
+    (images / "linked").symlink_to(tmp_path)
+    with open(os.fsencode(images) + b"/\xff_cat-1_000.png", "wb"):
+        pass
+    (images / "line\rbreak_cat-1_000.png").touch()
+
+    report = build_master(root, tmp_path / "out")
+    assert report.tranches == {
+        "2": TrancheCounts(
+            rows=4,
+            images=4,
+            matched=2,
+            labels_without_image=2,
+            images_without_label=2,
+            other_files=7,
+            known_posture=1,
+            postures={"Sitting": 0, "Standing": 1, "Lying": 0},
+        )
+    }
+    assert read_csv(report.master) == [
+        {
+            "file_path": str(images / "=c_cat-1_000.png"),
+            "file_name": "'=c_cat-1_000.png",
+            "clip": "'=c",
+            "tranche": "2",
+            "how_many": "One",
+            "primary_posture": "Standing",
+            "primary_occluded": "",
+            "staff_patient_other": "",
+            "exception_case": "",
+        },
+        {
+            "file_path": str(images / "a_cat-1_000.JPG"),
+            "file_name": "a_cat-1_000.JPG",
+            "clip": "a",
+            "tranche": "2",
+            "how_many": "None",
+            "primary_posture": "",
+            "primary_occluded": "Unknown / Watermark",
+            "staff_patient_other": "",
+            "exception_case": "",
+        },
+    ]
+    table = "tranch2_labels.csv"
+    text = "its name or folder holds characters that no text has"
+    assert [tuple(row.values()) for row in read_csv(report.rejects)] == [
+        ("2", "'+1_cat-1_000.png", "", "", "no row names this image"),
+        ("2", "._a_cat-1_000.JPG", "", "", "not an image file (png, jpg, jpeg)"),
+        ("2", "Thumbs.db", "", "", "not an image file (png, jpg, jpeg)"),
+        ("2", "\\udcff_cat-1_000.png", "", "", text),
+        ("2", "a_cat-1_001.PNG", "", "", "no row names this image"),
+        (
+            *("2", "a_cat-1_001.png", table, "4"),
+            "no image has this name; but a_cat-1_001.PNG differs in case only",
+        ),
+        ("2", "b_cat-1_001.png", table, "2", "no image has this name"),
+        ("2", "gone_cat-1_000.png", "", "", "not a file: a broken link or a device"),
+        ("2", "line\\rbreak_cat-1_000.png", "", "", text),
+        ("2", "linked", "", "", "a link to a folder, which is not followed"),
+        ("2", "pipe_cat-1_000.png", "", "", "not a file: a broken link or a device"),
+    ]
+
+
+def test_unzipped_and_zipped_tranches_mix(
+    tmp_path: Path, write_table: WriteTable, write_zip: WriteZip, read_csv: ReadCsv
+) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png", "One")]}, write_table)
+    write_table(root / "tranch12_labels.csv", [("b_cat-1_0.png", "One")])
+    write_zip(root / "persons-posture-tranch12.zip", {"any/folder/b_cat-1_0.png": b"image"})
+    out = tmp_path / "out"
+    report = build_master(root, out)
+    assert [row["file_path"] for row in read_csv(report.master)] == [
+        str(root / "home" / "a_cat-1_0.png"),
+        "images/tranch12/any/folder/b_cat-1_0.png",
+    ]
+    assert {path.name for path in out.iterdir()} == {
+        *("images", "tranch_master.csv", "rejects.csv", "contradictions.csv")
+    }
+
+
+def test_a_data_root_below_the_output_gives_relative_paths(
+    tmp_path: Path,
+    write_table: WriteTable,
+    read_csv: ReadCsv,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root_with(tmp_path / "root", {"1": [("a_cat-1_0.png", "One")]}, write_table)
+    monkeypatch.chdir(tmp_path)
+    report = build_master(Path("root"), Path())
+    assert [row["file_path"] for row in read_csv(report.master)] == ["root/home/a_cat-1_0.png"]
+
+
+def test_nothing_is_rewritten_without_need(
+    tmp_path: Path, write_table: WriteTable, write_zip: WriteZip
+) -> None:
+    rows = [(f"{n % 3}_cat-1_{n}.png", "One", "Sitting") for n in range(20)]
+    root = tmp_path / "root"
+    root.mkdir()
+    write_zip(root / "persons-posture-tranch1.zip", {f"home/{name}": b"1" for name, *_ in rows})
+    write_table(root / "tranch1_labels.csv", rows)
+    out = tmp_path / "out"
+
+    def state() -> dict[str, int]:
+        return {
+            str(path.relative_to(out)): path.stat().st_ctime_ns
+            for path in out.rglob("*")
+            if path.is_file()
+        }
+
+    first = build_master(root, out)
+    before = state()
+    # The order of the rows in the table is no content.
+    random.Random(3).shuffle(rows)  # noqa: S311 (drawn data, no secret)
+    write_table(root / "tranch1_labels.csv", rows)
+    assert build_master(root, out) == first
+    assert state() == before
+
+    write_table(root / "tranch1_labels.csv", [*rows[:-1], (rows[-1][0], "One", "Lying")])
+    build_master(root, out)
+    after = state()
+    assert {path for path in after if after[path] != before[path]} == {"tranch_master.csv"}
+
+
+def test_clips_of_two_tranches_are_counted(tmp_path: Path, write_table: WriteTable) -> None:
+    root = root_with(
+        tmp_path / "root",
+        {
+            "1": [("a_cat-1_0.png",), ("b_cat-1_0.png",)],
+            "2": [("a_cat-1_1.png",), ("c_cat-1_0.png",)],
+        },
+        write_table,
+    )
+    report = build_master(root, tmp_path / "out")
+    assert (report.rows, report.clips, report.shared_clips) == (4, 3, 1)
+
+
+# -- What is an error --------------------------------------------------------------------
+
+
+def refused(root: Path, out: Path) -> str:
+    """Asserts that nothing is written for a data root that is refused."""
+    with pytest.raises(InputError) as caught:
+        build_master(root, out)
+    assert [path for path in out.rglob("*") if path.is_file()] == []
+    return str(caught.value)
+
+
+def test_a_name_that_is_there_twice_is_an_error(tmp_path: Path, write_table: WriteTable) -> None:
+    rows = [("a_cat-1_0.png", "One"), ("b_cat-1_0.png", "One"), ("a_cat-1_0.png", "Two")]
+    root = root_with(tmp_path / "root", {"1": rows}, write_table)
+    assert refused(root, tmp_path / "out") == (
+        f"{root / 'tranch1_labels.csv'}, row 4: the image 'a_cat-1_0.png' is there already, in"
+        " row 2 of tranch1_labels.csv; keep one of the two rows."
+    )
+
+
+def test_a_name_in_two_tranches_is_an_error(tmp_path: Path, write_table: WriteTable) -> None:
+    root = root_with(
+        tmp_path / "root", {"1": [("a_cat-1_0.png",)], "2": [("a_cat-1_0.png",)]}, write_table
+    )
+    message = refused(root, tmp_path / "out")
+    assert f"{root / 'tranch2_labels.csv'}, row 2" in message
+    assert "in row 2 of tranch1_labels.csv" in message
+
+
+def test_an_unknown_label_is_an_error(tmp_path: Path, write_table: WriteTable) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png", "One", "Kneeling")]}, write_table)
+    message = refused(root, tmp_path / "out")
+    assert "tranch1_labels.csv, row 2: primary_posture is 'Kneeling'" in message
+
+
+def test_images_of_one_name_in_two_folders_are_an_error(
+    tmp_path: Path, write_table: WriteTable
+) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    (root / "home" / "copy").mkdir()
+    shutil.copy(root / "home" / "a_cat-1_0.png", root / "home" / "copy")
+    assert "have the same name" in refused(root, tmp_path / "out")
+
+
+def test_tables_and_images_that_are_strangers_are_an_error(
+    tmp_path: Path, write_table: WriteTable
+) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    (root / "home" / "a_cat-1_0.png").rename(root / "home" / "b_cat-1_0.png")
+    assert "None of the 1 images" in refused(root, tmp_path / "out")
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, write_table: WriteTable
+) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/out cannot be used: Not a directory"):
+        build_master(root, tmp_path / "file" / "out")
+
+
+def test_a_failed_build_leaves_the_last_one_alone(tmp_path: Path, write_table: WriteTable) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    report = build_master(root, tmp_path / "out")
+    before = report.master.read_bytes()
+    write_table(root / "tranch1_labels.csv", [("a_cat-1_0.png", "Many")])
+    with pytest.raises(DataError):
+        build_master(root, tmp_path / "out")
+    assert report.master.read_bytes() == before
+
+
+# -- Any tables, any images --------------------------------------------------------------
+
+NAMES = st.tuples(
+    st.sampled_from(["a", "b", "=c", "D d", "é"]),
+    st.integers(0, 3),
+    st.sampled_from(["png", "PNG"]),
+).map(lambda parts: f"{parts[0]}_cat-1_{parts[1]}.{parts[2]}")
+LABELS = st.tuples(*(st.sampled_from(["", *values]) for values in features.LABEL_VALUES.values()))
+
+
+@settings(
+    derandomize=True,
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    labels=st.dictionaries(NAMES, st.tuples(st.sampled_from(["1", "2", "10"]), LABELS), min_size=1),
+    images=st.dictionaries(NAMES, st.sampled_from(["1", "2", "10"])),
+)
+def test_every_label_and_image_is_in_one_table(
+    tmp_path: Path,
+    write_table: WriteTable,
+    read_csv: ReadCsv,
+    labels: dict[str, tuple[str, tuple[str, ...]]],
+    images: dict[str, str],
+) -> None:
+    shutil.rmtree(tmp_path / "case", ignore_errors=True)
+    root, out = tmp_path / "case" / "root", tmp_path / "case" / "out"
+    root.mkdir(parents=True)
+    tranches = {tranche for tranche, _ in labels.values()}
+    images = {name: tranche for name, tranche in images.items() if tranche in tranches}
+    for tranche in tranches:
+        (root / f"tranch{tranche}").mkdir()
+        rows = [(name, *values) for name, (of, values) in labels.items() if of == tranche]
+        write_table(root / f"tranch{tranche}_labels.csv", rows)
+    for name, tranche in images.items():
+        (root / f"tranch{tranche}" / name).touch()
+    matched = {name for name in images if name in labels and labels[name][0] == images[name]}
+    if {images[name] for name in matched} != tranches:
+        with pytest.raises(DataError, match="None of the"):
+            build_master(root, out)
+        return
+
+    report = build_master(root, out)
+    master = read_csv(report.master)
+    assert {
+        (
+            row["file_name"].removeprefix("'"),
+            row["tranche"],
+            *(row[column] for column in features.LABEL_VALUES),
+        )
+        for row in master
+    } == {(name, labels[name][0], *labels[name][1]) for name in matched}
+    assert len(master) == report.rows == len(matched)
+    order = [(int(row["tranche"]), row["file_name"].removeprefix("'")) for row in master]
+    assert order == sorted(order)
+    rejected = {
+        (row["file_name"].removeprefix("'"), row["tranche"], bool(row["table"]))
+        for row in read_csv(report.rejects)
+    }
+    assert rejected == {
+        *((name, tranche, True) for name, (tranche, _) in labels.items() if name not in matched),
+        *((name, tranche, False) for name, tranche in images.items() if name not in matched),
+    }
+    assert report.single_person == sum(
+        features.is_selected(
+            features.SINGLE_PERSON,
+            row["primary_posture"],
+            row["how_many"],
+            row["primary_occluded"],
+        )
+        for row in master
+    )
+
+
+# -- Memory ------------------------------------------------------------------------------
+
+# VmHWM, not getrusage: that counts what the forking test process had in memory, too.
+MEASURE = """
+import re, sys
+from pathlib import Path
+from components.ingest.master import build_master
+
+report = build_master(Path(sys.argv[1]), Path(sys.argv[2]), labels_only=True)
+peak = re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())
+print(report.rows, peak[1])
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, write_table: WriteTable) -> None:
+    """A cache of 64 MB and Python itself, for a million rows."""
+    rows = (
+        (f"{sha256(b'%d' % (n // 4)).hexdigest()}_cat-1_{n % 4:03}.png", "One", "Sitting")
+        for n in range(1_000_000)
+    )
+    write_table(tmp_path / "tranch1_labels.csv", rows)
+    measured = subprocess.run(  # noqa: S603 (a command of ours)
+        [sys.executable, "-c", MEASURE, tmp_path, tmp_path / "out"],
+        cwd=Path(__file__).resolve().parents[3],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    count, kibibytes = map(int, measured.stdout.split())
+    assert count == 1_000_000
+    assert kibibytes < 200_000

@@ -1,0 +1,102 @@
+"""Pushes models while a server looks on, and kills pushes in their midst."""
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from components import files
+from components.serving import versions
+
+PUSHES = 20
+CONTENT = {f"variables/part-{part}": bytes([part]) * 400_000 for part in range(20)}
+CONTENT["saved_model.pb"] = b"graph"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Something to push, of many files."""
+    folder = tmp_path / "model"
+    for name, content in CONTENT.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def _content(version: Path) -> dict[str, bytes]:
+    files = (path for path in version.rglob("*") if path.is_file())
+    return {str(path.relative_to(version)): path.read_bytes() for path in files}
+
+
+class Server(threading.Thread):
+    """Looks every few milliseconds for versions it has not seen, as a model server does."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(daemon=True)
+        self._base, self._ending = base, threading.Event()
+        self.seen: dict[str, bool] = {}
+        self.looks = 0
+
+    def run(self) -> None:
+        """Notes of each new version whether it was whole at first sight."""
+        while not self._ending.wait(0.002):
+            self.looks += 1
+            for version in self._base.glob("[0-9]*"):
+                if version.name not in self.seen:
+                    self.seen[version.name] = _content(version) == CONTENT
+
+    def finish(self) -> None:
+        """Looks once more and ends."""
+        self._ending.set()
+        self.join()
+
+
+def test_a_server_sees_whole_versions_only_while_pushes_are_killed(
+    model: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "serving"
+    began = time.monotonic()
+    last = versions.push(model, base)
+    seconds = time.monotonic() - began
+    server = Server(base)
+    server.start()
+    pushing = "import sys; from pathlib import Path; from components.serving.versions import push\n"
+    pushing += "print(flush=True)\nwhile True: push(Path(sys.argv[1]), Path(sys.argv[2]))"
+    draws, unfinished = random.Random(7), 0  # noqa: S311 (drawn moments, no secret)
+    for _ in range(PUSHES):
+        process = subprocess.Popen(  # noqa: S603 (a command of ours)
+            [sys.executable, "-c", pushing, str(model), str(base)], stdout=subprocess.PIPE
+        )
+        assert process.stdout and process.stdout.readline()  # it pushes now
+        time.sleep(draws.uniform(0, 2 * seconds))
+        process.kill()
+        process.communicate()
+        unfinished += (base / files.INCOMING).exists()
+    server.finish()
+    assert unfinished > 0, "no kill was in the midst of a push"
+    assert len(server.seen) > 1 and all(server.seen.values())
+    assert _content(last) == CONTENT, "the last good version stays"
+    print(f"{PUSHES} pushes killed, {unfinished} unfinished, {server.looks} looks")
+
+
+def test_the_next_push_clears_what_a_killed_one_left(model: Path, tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    (base / files.INCOMING).mkdir(parents=True)
+    (base / files.INCOMING / "variables").write_bytes(b"half")
+    version = versions.push(model, base)
+    assert [path.name for path in base.iterdir()] == [version.name]
+    assert _content(version) == CONTENT
+
+
+def test_a_new_version_is_the_highest_also_after_the_clock_was_set_back(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "serving"
+    first = versions.push(model, base)
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    second, third = versions.push(model, base), versions.push(model, base)
+    assert int(first.name) < int(second.name) < int(third.name)

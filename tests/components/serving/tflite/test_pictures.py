@@ -1,0 +1,33 @@
+"""Which pictures are chosen, and that they are the fitted ones."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.examples import preprocessing
+from components.serving.tflite import pictures
+from schema import features
+from tests.support import small_output
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(total=st.integers(0, 60), count=st.integers(1, 70))
+def test_the_chosen_lie_evenly(total: int, count: int) -> None:
+    chosen = list(pictures.evenly(tf.data.Dataset.range(total), total, count).as_numpy_iterator())
+    assert len(chosen) == min(total, count)
+    steps = np.diff([-1, *chosen])
+    assert steps.max(initial=1) - steps.min(initial=total or 1) <= 1
+
+
+def test_fitted_pictures_are_the_stored_ones_in_order(tmp_path: Path) -> None:
+    small_output.write_split(tmp_path / "Split-train", 6)
+    stored = pictures.stored(tmp_path, "train")
+    assert list(stored.as_numpy_iterator()) == [small_output.record(i) for i in range(6)]
+    for index, picture in enumerate(pictures.fitted(stored, 32, "border")):
+        example = tf.train.Example.FromString(small_output.record(index))
+        jpeg = example.features.feature[features.IMAGE].bytes_list.value[0]
+        decoded = preprocessing.decode_image(tf.constant(jpeg))
+        np.testing.assert_array_equal(picture, preprocessing.fit_image(decoded, 32, "border"))

@@ -1,0 +1,135 @@
+"""The command line: help without heavy imports, one sentence for what the user can mend."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from components.errors import DataError, InputError
+from pipeline.commands import cli
+
+ROOT = Path(__file__).resolve().parents[3]
+HEAVY = ("tensorflow", "apache_beam", "tfx", "keras", "pandas", "scipy")
+
+
+def lookdeep(*arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r});"
+        " from pipeline.commands.cli import main; main()"
+    )
+    return subprocess.run(  # noqa: S603 (a command of ours)
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_help_lists_every_command() -> None:
+    result = lookdeep("--help")
+    assert result.returncode == 0
+    for name, line in cli.COMMANDS.items():
+        assert name in result.stdout
+        assert line in result.stdout
+
+
+def test_every_command_has_help_and_none_imports_anything_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from pipeline import cli\n"
+        "for name, lazy in cli.COMMANDS.items():\n"
+        "    command = lazy.load()\n"
+        "    context = command.make_context(name, ['--help'], resilient_parsing=True)\n"
+        "    text = command.get_help(context)\n"
+        "    assert command.help and command.help.strip().endswith('.'), name\n"
+        "    options = [p for p in command.params if p.param_type_name == 'option']\n"
+        "    assert all(option.help for option in options), name\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)  # noqa: S603 (a command of ours)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "[]\n"
+
+
+def test_an_unknown_command_is_usage() -> None:
+    result = lookdeep("trian")
+    assert result.returncode == cli.USAGE
+    assert "No such command 'trian'" in result.stderr
+
+
+def test_run_says_its_first_line_at_once(tmp_path: Path) -> None:
+    """Also that it refuses quickly what cannot work, on one line of stderr."""
+    started = time.monotonic()
+    process = subprocess.Popen(  # noqa: S603 (a command of ours)
+        [sys.executable, str(ROOT / "local_runner.py"), "--data-root", "absent"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    # Within 3 s on an idle machine; the tests may not have it for themselves.
+    assert time.monotonic() - started < 10
+    assert first.startswith("Run ")
+    assert "absent -> output" in first
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == cli.USAGE
+    assert len(errors.splitlines()) == 1
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "line"),
+    [
+        (InputError("What to do."), 2, "What to do."),
+        (DataError("Row 3 of t.csv is odd."), 2, "Row 3 of t.csv is odd."),
+        (KeyboardInterrupt(), 130, "Stopped."),
+        (KeyboardInterrupt("Stopped. Go on."), 130, "Stopped. Go on."),
+    ],
+)
+def test_what_a_command_raises_becomes_a_line_and_a_status(
+    raised: BaseException,
+    status: int,
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @click.command()
+    def command() -> None:
+        raise raised
+
+    monkeypatch.setattr(sys, "argv", ["lookdeep"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.execute(command)
+    assert exit_.value.code == status
+    assert capsys.readouterr().err.strip() == line
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def command() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sys, "argv", ["lookdeep"])
+    with pytest.raises(ZeroDivisionError):
+        cli.execute(command)
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    code = (
+        "import click\nfrom pipeline import cli\n"
+        "@click.command()\n"
+        "def many():\n"
+        "    for i in range(100_000): click.echo(i)\n"
+        "cli.execute(many)\n"
+    )
+    result = subprocess.run(  # noqa: S602 (a pipeline of ours)
+        f"{sys.executable} -c '{code}' | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert result.stdout == "0\n"
+    assert result.stderr == ""

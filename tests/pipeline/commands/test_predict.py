@@ -1,0 +1,167 @@
+"""Predict, on a small SavedModel whose answers are plain to see."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import ExifTags, Image
+
+from components.errors import InputError
+from pipeline.commands import predict
+from schema import features
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Answers by the colour of the left upper corner: red sits, green stands, blue lies.
+
+    Where it is gray, it is unsure.
+    """
+    import tensorflow as tf
+
+    class Corner(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            corners = tf.map_fn(
+                lambda encoded: tf.io.decode_image(encoded, channels=3, expand_animations=False)[
+                    0, 0
+                ],
+                image_bytes,
+                fn_output_signature=tf.TensorSpec([3], tf.uint8),
+            )
+            shares = tf.nn.softmax(tf.cast(corners, tf.float32))
+            return {
+                "probabilities": shares,
+                "label": tf.gather(tf.constant(features.POSTURES), tf.argmax(shares, axis=-1)),
+                "confidence": tf.reduce_max(shares, axis=-1),
+                "unsure": tf.reduce_max(shares, axis=-1) < 0.9,
+            }
+
+    folder = tmp_path_factory.mktemp("model")
+    corner = Corner()
+    tf.saved_model.save(corner, str(folder), signatures={"serving_default": corner.serve})
+    return folder
+
+
+def half(first: int, second: int) -> Image.Image:
+    """A picture of 60 x 40: the left half in one colour of RGB, the right in another."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:, :30, first] = 250
+    pixels[:, 30:, second] = 250
+    return Image.fromarray(pixels)
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(predict.predict, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_answers_come_in_order_over_several_batches(model: Path, tmp_path: Path) -> None:
+    count = 2 * predict.BATCH_SIZE + 3
+    paths = [tmp_path / f"{index}.png" for index in range(count)]
+    for index, path in enumerate(paths):
+        half(index % 3, 0).save(path)
+    status, output, _ = invoke(*paths, "--model", model, "--json")
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert status == 0
+    assert [answer["image"] for answer in answers] == [str(path) for path in paths]
+    assert [answer["label"] for answer in answers] == [
+        features.POSTURES[index % 3] for index in range(count)
+    ]
+    for answer in answers:
+        assert answer["confidence"] == answer["probabilities"][answer["label"]]
+        assert sum(answer["probabilities"].values()) == pytest.approx(1)
+        assert answer["unsure"] is False
+
+
+def test_pictures_are_turned_upright(model: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3  # upside down: the right lower corner is the left upper
+    half(0, 2).save(tmp_path / "turned.jpg", exif=exif)
+    half(0, 2).save(tmp_path / "plain.jpg")
+    _, output, _ = invoke(
+        tmp_path / "turned.jpg", tmp_path / "plain.jpg", "--model", model, "--json"
+    )
+    assert [json.loads(line)["label"] for line in output.splitlines()] == ["Lying", "Sitting"]
+
+
+def test_unreadable_files_are_named_and_the_others_answered(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    half(1, 1).save(tmp_path / "good.webp")  # TensorFlow cannot read it, Pillow can
+    absent = tmp_path / "absent.png"
+    paths = (tmp_path / "broken.jpg", absent, tmp_path / "good.webp", tmp_path)
+    status, output, errors = invoke(*paths, "--model", model, "--json")
+    assert status == 1
+    assert [json.loads(line)["label"] for line in output.splitlines()] == ["Standing"]
+    assert "broken.jpg cannot be used: " in errors
+    assert f"{absent} cannot be used: there is no such file." in errors
+    assert f"{tmp_path} cannot be used: not a regular file." in errors
+
+
+def test_only_unreadable_files(model: Path, tmp_path: Path) -> None:
+    status, output, errors = invoke(tmp_path / "a.png", "--model", model)
+    assert (status, output) == (1, "")
+    assert "a.png cannot be used" in errors
+
+
+def test_a_table_for_people(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    half(0, 0).save("[bold]red.png")
+    status, output, _ = invoke("[bold]red.png", "--model", model)
+    assert status == 0
+    assert "Sitting" in output
+    assert "1.00" in output
+    assert "[bold]red.png" in output
+    assert "unsure" not in output
+
+
+def test_what_the_model_is_unsure_of_is_marked(model: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), "gray").save(tmp_path / "gray.png")
+    _, output, _ = invoke(tmp_path / "gray.png", "--model", model)
+    assert "unsure" in output
+    _, output, _ = invoke(tmp_path / "gray.png", "--model", model, "--json")
+    assert json.loads(output)["unsure"] is True
+
+
+def test_the_highest_version_is_taken(tmp_path: Path) -> None:
+    serving = tmp_path / "serving" / "posture"
+    for name in ("9", "10", "backup"):
+        (serving / name).mkdir(parents=True)
+        (serving / name / "saved_model.pb").touch()
+    (serving / "11").mkdir()  # being written
+    assert predict.find_model(serving) == serving / "10"
+    assert predict.find_model(serving / "9") == serving / "9"
+
+
+def test_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no model in"):
+        invoke("x.png", "--output-root", tmp_path)
+
+
+def test_a_model_from_before_unsure_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Older(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": tf.ones([tf.size(image_bytes), 3]) / 3}
+
+    older = Older()
+    tf.saved_model.save(older, str(tmp_path), signatures={"serving_default": older.serve})
+    with pytest.raises(InputError, match="does not say when it is unsure"):
+        invoke("x.png", "--model", tmp_path)
+
+
+def test_models_that_are_none_of_ours(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    (tmp_path / "saved_model.pb").write_bytes(b"no model")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        invoke("x.png", "--model", tmp_path)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    with pytest.raises(InputError, match="does not take encoded pictures"):
+        invoke("x.png", "--model", tmp_path / "other")

@@ -1,0 +1,107 @@
+"""Damaged artifacts of real runs of a tiny pipeline are noticed, named and made again."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.runs.lineage import Lineage
+from pipeline.runs.seals import Seals
+
+Run = Callable[[str], dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("output")
+
+
+@pytest.fixture(scope="module")
+def seals(root: Path) -> Seals:
+    from tfx.orchestration import metadata
+
+    connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
+    return Seals(root / "seals", root / "artifacts", connection)
+
+
+@pytest.fixture(scope="module")
+def run(root: Path) -> Run:
+    """Runs the pipeline and says how each component ended."""
+    from pipeline.process import worker
+    from tests.support import tiny_pipeline
+
+    def run(run_id: str) -> dict[str, str]:
+        assert not worker.run_pipeline(tiny_pipeline.create(root), run_id)
+        lineage = Lineage(PipelineConfig(output_root=root))
+        found = lineage.run(run_id)
+        assert found
+        return lineage.states(found)
+
+    return run
+
+
+def _model(root: Path) -> Path:
+    return max((root / "artifacts/Trainer/model").iterdir(), key=lambda path: int(path.name))
+
+
+def _cut(model: Path) -> str:
+    path = model / "Format-Serving/saved_model.pb"
+    os.truncate(path, path.stat().st_size - 1)
+    return 'the file "Format-Serving/saved_model.pb" has 10 bytes instead of 11'
+
+
+def _change(model: Path) -> str:
+    path = model / "Format-Serving/saved_model.pb"
+    path.write_bytes(path.read_bytes().replace(b"model", b"Model"))
+    return "has other content than it was written with"
+
+
+def _lose_file(model: Path) -> str:
+    (model / "Format-Serving/saved_model.pb").unlink()
+    return 'the file "Format-Serving/saved_model.pb" is gone'
+
+
+def _lose_folder(model: Path) -> str:
+    shutil.rmtree(model)
+    return "the folder is gone"
+
+
+@pytest.mark.usefixtures("module_path")
+def test_what_is_as_it_was_is_used_again(root: Path, seals: Seals, run: Run) -> None:
+    assert seals.check() == []
+    assert set(run("r1").values()) == {"ran"}
+    assert seals.check() == [], "of a killed run, artifacts have no seals"
+    seals.seal()
+    path = _model(root) / "Format-Serving/saved_model.pb"
+    os.utime(path)  # the same content at another time
+    assert seals.check() == []
+    assert set(run("r2").values()) == {"cached"}
+
+
+@pytest.mark.usefixtures("module_path")
+@pytest.mark.parametrize("damage", [_cut, _change, _lose_file, _lose_folder])
+def test_what_was_damaged_is_made_again(
+    root: Path, seals: Seals, run: Run, damage: Callable[[Path], str]
+) -> None:
+    run(f"before {damage.__name__}")
+    seals.seal()
+    damaged = _model(root)
+    words = damage(damaged)
+    (finding,) = seals.check()
+    assert words in finding.sentence and f"Trainer/model/{damaged.name}" in finding.sentence
+    assert seals.check() == [], "it is said once"
+    states = run(f"after {damage.__name__}")
+    assert states["ValidationGate"] == "cached" and states["Trainer"] == "ran"
+    assert _model(root) != damaged
+    assert (_model(root) / "Format-Serving/saved_model.pb").read_text() == "not a model"
+
+
+@pytest.fixture(scope="module")
+def module_path() -> None:
+    """TFX finds the executors by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        yield

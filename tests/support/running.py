@@ -1,0 +1,173 @@
+"""Runs the main job as a user does, in a process of its own."""
+
+import html
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from pipeline.config import PipelineConfig
+from pipeline.review import formats
+from pipeline.runs.lineage import Lineage, connection
+from pipeline.runs.seals import Seals
+from schema import features
+
+ROOT = Path(__file__).resolve().parents[2]
+# Small and quick; the floors are those of a model that has learnt next to nothing.
+SETTINGS: dict[str, Any] = {
+    "base_weights": "none",
+    "image_size": 32,
+    "ingest_size": 128,
+    "alpha": 0.35,
+    "scratch_epochs": 2,
+    "accuracy_floor": 0.0,
+    "tranche_accuracy_floor": 0.0,
+    "coverage_floor": 0.0,
+    "wanted_accuracy": 0.4,
+}
+
+
+# What every run does anew, whatever is in the cache.
+ANEW = {"Master table", "LatestBlessedModel", "ReviewPage"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; `record` is OUT/run.json as it left it."""
+
+    status: int
+    text: str
+    out: Path
+    record: dict[str, Any]
+
+    @property
+    def states(self) -> dict[str, str]:
+        """How each step ended."""
+        return {step["name"]: step["state"] for step in self.record["components"]}
+
+    @property
+    def ran(self) -> set[str]:
+        """The steps whose work this run did itself."""
+        return {name for name, state in self.states.items() if state == "ran"}
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """The names of each split's images; examples themselves have no one order of bytes."""
+        lineage = Lineage(PipelineConfig(output_root=self.out))
+        run = lineage.run(self.record["run_id"])
+        assert run is not None
+        folder = lineage.outputs(run)["TrancheExampleGen", "examples"].folder
+        names = {}
+        for split in (features.TRAIN, features.EVAL, features.TEST):
+            files = [str(path) for path in (folder / f"Split-{split}").iterdir()]
+            records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+            examples = map(tf.train.Example.FromString, records)
+            names[split] = sorted(
+                example.features.feature[features.FILE_NAME].bytes_list.value[0].decode()
+                for example in examples
+            )
+        return names
+
+    def assert_as_good_as(self, other: "Ended") -> None:
+        """Checks that both were pushed with the same result, and that this one left all whole."""
+        assert self.status == other.status == 0, self.text
+        for key in ("verdict", "counts", "accuracy"):
+            assert self.record[key] == other.record[key], key
+        assert self.splits == other.splits
+        config = PipelineConfig(output_root=self.out)
+        store = connection(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
+        assert Seals(config.seals_dir, config.pipeline_root, store).check() == []
+
+    @property
+    def page_text(self) -> str:
+        """What a reader sees on the review page, roughly: without tags, spaces single and plain."""
+        page = Path(self.record["paths"]["review"]).read_text(encoding="utf-8")
+        bare = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
+        return plain(html.unescape(re.sub(r"<[^>]+>", " ", bare)))
+
+
+class Command:
+    """The command line, with the settings of a test written to a TOML file.
+
+    Args:
+      folder: for that file.
+      within: a command that runs the rest of its command line in a setting of its own,
+        such as `env TZ=UTC`.
+    """
+
+    def __init__(self, folder: Path, *within: str) -> None:
+        self._folder, self._within = folder, within
+
+    def run(self, out: Path, *flags: str, **settings: Any) -> Ended:
+        """Runs local_runner.py on `out`."""
+        return self.call(*self.arguments(out, *flags, **settings), out=out)
+
+    def arguments(self, out: Path, *flags: str, **settings: Any) -> list[str]:
+        """The arguments of Python that run local_runner.py on `out`."""
+        toml = self._folder / "run.toml"
+        write_toml(toml, settings)
+        return ["local_runner.py", "--output-root", str(out), "--config", str(toml), *flags]
+
+    def start(self, *arguments: object, **streams: Any) -> "subprocess.Popen[str]":
+        """Starts a script of the project, with streams as `subprocess.Popen` takes them."""
+        return subprocess.Popen(self._line(arguments), cwd=ROOT, text=True, **streams)  # noqa: S603 (ours)
+
+    def call(self, *arguments: object, out: Path) -> Ended:
+        """Runs a script of the project."""
+        done = subprocess.run(  # noqa: S603 (a command of ours)
+            self._line(arguments),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=1500,
+        )
+        path = out / "run.json"
+        record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return Ended(done.returncode, done.stdout + done.stderr, out, record)
+
+    def _line(self, arguments: Iterable[object]) -> list[str]:
+        return [*self._within, sys.executable, *map(str, arguments)]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def write_toml(path: Path, settings: Mapping[str, Any]) -> None:
+    """Writes a settings file; a setting that is a dict becomes a table."""
+    tables = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    lines = [f"{key} = {json.dumps(settings[key])}" for key in settings if key not in tables]
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def plain(text: str) -> str:
+    """The same text with single, plain spaces."""
+    return " ".join(text.split())
+
+
+def accuracies_on_the_page(ended: Ended) -> int:
+    """Checks that the page shows TFMA's accuracy overall and of each tranche; returns how many."""
+    text = ended.page_text
+    found = 0
+    result = tfma.load_eval_result(ended.record["paths"]["evaluation"])
+    for key, value in result.slicing_metrics:
+        columns = [column for column, _ in key]
+        if columns not in ([], [features.TRANCHE]):
+            continue
+        accuracy = value[""][""]["accuracy"]["doubleValue"]
+        # Its row, and what comes after it.
+        after = text[text.index(f"Tranche {key[0][1]} ") :] if columns else text
+        assert plain(formats.percent(accuracy)) in after, key
+        found += 1
+    return found
