@@ -93,7 +93,7 @@ def evaluator(config: PipelineConfig) -> Callable[[], None]:
     import tensorflow as tf
 
     from components.examples.preprocessing import decode_image, fit_image
-    from components.training.model import load
+    from components.training.network import load
     from pipeline.evaluation import BATCH_SIZE
 
     (saved,) = (config.pipeline_root / "Trainer" / "model_run").glob("*/model.keras")

@@ -38,7 +38,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, sche
 from benchmarks import goals
 from components.examples import preprocessing
 from components.serving.tflite import check, convert
-from components.training import model, signatures
+from components.training import network, signatures
 from pipeline.config import PipelineConfig
 from schema import features
 
@@ -123,10 +123,12 @@ def ways(data: Path, folder: Path) -> list[list[Way]]:
     size, fit, ingest_size = config.image_size, config.fit, config.ingest_size
     jpegs = photos(data, PHOTOS)
     weights = data / WEIGHTS
-    network = model.build_model(size, config.alpha, str(weights) if weights.is_file() else "none")
+    keras_model = network.build_model(
+        size, config.alpha, str(weights) if weights.is_file() else "none"
+    )
     graph = transform_graph(jpegs[:3], config, folder)
     module = signatures.ServingModule(
-        network, tft.TFTransformOutput(str(graph)), ingest_size, size, fit, threshold=0.5
+        keras_model, tft.TFTransformOutput(str(graph)), ingest_size, size, fit, threshold=0.5
     )
     signatures.export(module, str(folder / "model"))
     loaded = tf.saved_model.load(str(folder / "model"))
@@ -145,7 +147,7 @@ def ways(data: Path, folder: Path) -> list[list[Way]]:
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32)])
     def bare(pictures: tf.Tensor) -> tf.Tensor:
-        return network(pictures, training=False)
+        return keras_model(pictures, training=False)
 
     fitted = decode(tf.constant(jpegs))
     groups = []
@@ -162,8 +164,8 @@ def ways(data: Path, folder: Path) -> list[list[Way]]:
         )
     cores = len(os.sched_getaffinity(0))
     for name, content in (
-        ("float16", convert.float16(network)),
-        ("int8", convert.int8(network, lambda: fitted.numpy()[:CALIBRATION])),
+        ("float16", convert.float16(keras_model)),
+        ("int8", convert.int8(keras_model, lambda: fitted.numpy()[:CALIBRATION])),
     ):
         for threads in sorted({1, cores}):
             device = check.Device(content, threads)

@@ -120,7 +120,7 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
     import keras
     import numpy as np
 
-    from components.training import model, trainer
+    from components.training import network, trainer
     from components.training.frozen_features import FeatureCache
     from components.training.training_data import Examples, Part
     from pipeline.pipeline import trainer_settings
@@ -137,9 +137,9 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
     )
     settings = trainer_settings(chosen)
     pool = _pictures(folder, size)
-    posture_model = model.build_model(size, 1.0, str(weights))
+    posture_model = network.build_model(size, 1.0, str(weights))
     ends = sorted(trainer.frozen_ends(posture_model, settings))
-    views = settings.views_from(model.POOL)
+    views = settings.views_from(network.POOL)
     # The second training of the same kind finds what the first has stored.
     cache = folder / f"features for {size} pixels, {fine_tune_epochs} epochs"
     started, cpu = time.monotonic(), time.process_time()

@@ -16,7 +16,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.judging import posture_metrics
+from components.judging import metrics
 from pipeline.config import PipelineConfig
 from schema import features
 
@@ -93,13 +93,13 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
             config_pb2.MetricsSpec(
                 metrics=[
                     _metric("ExampleCount"),
-                    _own_metric(posture_metrics.Accuracy, overall, each_tranche),
-                    _own_metric(posture_metrics.AccuracyInterval),
-                    _own_metric(posture_metrics.Coverage, coverage),
-                    _own_metric(posture_metrics.SelectiveAccuracy),
-                    _own_metric(posture_metrics.MacroF1),
-                    _own_metric(posture_metrics.CrossEntropy),
-                    _own_metric(posture_metrics.ExpectedCalibrationError),
+                    _own_metric(metrics.Accuracy, overall, each_tranche),
+                    _own_metric(metrics.AccuracyInterval),
+                    _own_metric(metrics.Coverage, coverage),
+                    _own_metric(metrics.SelectiveAccuracy),
+                    _own_metric(metrics.MacroF1),
+                    _own_metric(metrics.CrossEntropy),
+                    _own_metric(metrics.ExpectedCalibrationError),
                     # At TFMA's default of 0.5 an unconfident prediction counts as none.
                     _metric("MultiClassConfusionMatrixAtThresholds", thresholds=[0.0]),
                 ]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from components.examples import preprocessing, records
+from components.examples import preprocessing, record_reader
 from schema import features
 
 
@@ -62,7 +62,9 @@ def read_pool(
 
     labels, clips, tranches = [], [], []
     path = folder / "pictures.tfrecord.gz"
-    rows = records.read(shards).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    rows = record_reader.read(shards).map(
+        parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for row in rows.as_numpy_iterator():
             posture, how_many, occluded, clip, tranche = (

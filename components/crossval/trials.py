@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from components import processes
 from components.crossval.pool import Pool, Split
 from components.errors import InputError, memory_was_short
-from components.training import model, original_recipe, trainer
+from components.training import network, original_recipe, trainer
 from components.training.frozen_features import FeatureCache
 from components.training.trainer import TrainerSettings
 from components.training.training_data import Examples, Features, Part, Pictures, evaluation_data
@@ -134,7 +134,7 @@ class Trials:
     def _stored(
         self, posture_model: keras.Model, settings: TrainerSettings, report: Report
     ) -> dict[str, Features]:
-        views = settings.views_from(model.POOL)
+        views = settings.views_from(network.POOL)
         ends = trainer.frozen_ends(posture_model, settings)
         key = (views, settings.augmentation)
         if key not in self._features or not ends <= set(self._features[key]):
@@ -150,7 +150,7 @@ class Trials:
         parts = StratifiedGroupKFold(EVAL_PARTS, shuffle=True, random_state=settings.seed)
         clips, labels = self._pool.clips[split.train], self._pool.labels[split.train]
         train, evaluation = (split.train[side] for side in next(parts.split(labels, labels, clips)))
-        posture_model = model.build_model(
+        posture_model = network.build_model(
             settings.image_size, settings.alpha, settings.base_weights
         )
         stored = self._stored(posture_model, settings, report)
@@ -163,9 +163,9 @@ class Trials:
 
         with tempfile.TemporaryDirectory() as folder:
             trainer.fit(posture_model, settings, examples, Path(folder), Path(folder, "logs"))
-        end = model.frozen_end(posture_model)
+        end = network.frozen_end(posture_model)
         trainer.calibrate(posture_model, Part(whole(end), evaluation), settings)
-        answering = model.after(posture_model, end)
+        answering = network.after(posture_model, end)
         return answering.predict(
             evaluation_data(Part(whole(end), split.held_out), settings.batch_size), verbose=0
         )
@@ -175,11 +175,11 @@ class Trials:
         return Pictures(self._pool.files, path, settings.image_size, settings.augmentation)
 
     def _logistic(self, settings: TrainerSettings, split: Split, report: Report) -> Probabilities:
-        posture_model = model.build_model(
+        posture_model = network.build_model(
             settings.image_size, settings.alpha, settings.base_weights
         )
         plain = replace(settings, augmentation=0.0, fine_tune_epochs=0)
-        stored = self._stored(posture_model, plain, report)[model.POOL]
+        stored = self._stored(posture_model, plain, report)[network.POOL]
         pooled = stored.store.read(stored.positions, np.zeros(len(stored.labels), np.int64))
         regression = make_pipeline(
             StandardScaler(),

@@ -18,7 +18,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 
-from components.examples import tables
+from components.examples import parquet
 from schema import features
 
 # Columns of numbers, and the kind of list that an example holds them in.
@@ -29,7 +29,7 @@ _NUMBERS: Final = {
 
 
 class Images(Artifact):
-    """Parquet files `images-*.parquet` with the columns of `tables.IMAGES`."""
+    """Parquet files `images-*.parquet` with the columns of `parquet.IMAGES`."""
 
     TYPE_NAME = "Images"
 
@@ -43,14 +43,14 @@ def row(record: bytes, split: str) -> dict[str, Any]:
       split: the split that it is in.
 
     Returns:
-      Values by the columns of `tables.IMAGES`, None where the example has none.
+      Values by the columns of `parquet.IMAGES`, None where the example has none.
     """
     example = tf.train.Example.FromString(record)
     return {
-        tables.SPLIT: split,
-        **tables.labels(example),
+        parquet.SPLIT: split,
+        **parquet.labels(example),
         **{name: _number(example, name, kind) for name, kind in _NUMBERS.items()},
-        features.PERCEPTUAL_HASH: tables.text(example, features.PERCEPTUAL_HASH),
+        features.PERCEPTUAL_HASH: parquet.text(example, features.PERCEPTUAL_HASH),
     }
 
 
@@ -88,6 +88,6 @@ def ImageTable(
             rows
             | beam.Flatten()
             | beam.io.WriteToParquet(
-                os.path.join(images.uri, "images"), tables.IMAGES, file_name_suffix=".parquet"
+                os.path.join(images.uri, "images"), parquet.IMAGES, file_name_suffix=".parquet"
             )
         )

@@ -22,12 +22,12 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
-from components.examples import tables
+from components.examples import parquet
 from schema import features
 
 
 class Predictions(Artifact):
-    """Parquet files `predictions-*.parquet` with the columns of `tables.PREDICTIONS`."""
+    """Parquet files `predictions-*.parquet` with the columns of `parquet.PREDICTIONS`."""
 
     TYPE_NAME = "Predictions"
 
@@ -49,7 +49,7 @@ class Predict(beam.DoFn):
         self._model = self._shared.acquire(lambda: tf.saved_model.load(self._model_dir))
 
     def process(self, records: Sequence[bytes]) -> Iterator[dict[str, Any]]:
-        """Turns serialized tf.Examples into rows with the columns of `tables.PREDICTIONS`."""
+        """Turns serialized tf.Examples into rows with the columns of `parquet.PREDICTIONS`."""
         batch = tf.constant(records)
         answers = self._model.signatures["serving_examples"](examples=batch)
         derived = self._model.signatures["transform_features"](examples=batch)
@@ -60,7 +60,7 @@ class Predict(beam.DoFn):
             records, qualities, probabilities, unsure, strict=True
         ):
             yield {
-                **tables.labels(tf.train.Example.FromString(record)),
+                **parquet.labels(tf.train.Example.FromString(record)),
                 **dict(zip(features.QUALITIES, map(bytes.decode, quality), strict=True)),
                 **dict(zip(features.POSTURES, row, strict=True)),
                 features.UNSURE: doubt,
@@ -99,7 +99,7 @@ def Predictor(
             | beam.ParDo(Predict(model_dir))
             | beam.io.WriteToParquet(
                 os.path.join(predictions.uri, "predictions"),
-                tables.PREDICTIONS,
+                parquet.PREDICTIONS,
                 file_name_suffix=".parquet",
             )
         )

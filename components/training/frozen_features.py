@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.code_digest import code_digest
-from components.training import model
+from components.training import network
 from components.training.feature_store import FeatureStore
 from components.training.training_data import Features, Pictures, decode, read_split, view_of
 
@@ -33,14 +33,14 @@ class FreshFeatures:
 
     Args:
       pictures: the split.
-      posture_model: from `components.training.model.build_model`.
-      end: the layer whose output is wanted, from `components.training.model.frozen_end`.
+      posture_model: from `components.training.network.build_model`.
+      end: the layer whose output is wanted, from `components.training.network.frozen_end`.
     """
 
     def __init__(self, pictures: Pictures, posture_model: keras.Model, end: str) -> None:
         self._pictures, self.end = pictures, end
         self.labels, self.clips = pictures.labels, pictures.clips
-        self._frozen = model.for_answers(model.up_to(posture_model, [end]))
+        self._frozen = network.for_answers(network.up_to(posture_model, [end]))
 
     def batches(self, chosen: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         """Batches of (float32 [batch, *shape of the layer's output], int64 [batch])."""
@@ -55,8 +55,8 @@ class FeatureCache:
 
     Attributes:
       root: folder of all caches; those least recently used are removed.
-      posture_model: from `components.training.model.build_model`, not trained yet.
-      ends: the layers whose output is kept, from `components.training.model.frozen_end`.
+      posture_model: from `components.training.network.build_model`, not trained yet.
+      ends: the layers whose output is kept, from `components.training.network.frozen_end`.
       views: how many views of each picture; view 0 is the picture itself.
       strength: of the augmentation of the others.
     """
@@ -85,7 +85,7 @@ class FeatureCache:
     @property
     def folder(self) -> Path:
         """One folder for each set of weights, size, number of views and way to draw them."""
-        base = self.posture_model.get_layer(model.BASE)
+        base = self.posture_model.get_layer(network.BASE)
         weights = hashlib.sha256()
         for variable in base.weights:
             weights.update(np.asarray(variable).tobytes())
@@ -112,8 +112,8 @@ class FeatureCache:
         """
         shapes = {
             end: self.posture_model.get_layer(end).output.shape[1:]
-            if end == model.POOL
-            else self.posture_model.get_layer(model.BASE).get_layer(end).output.shape[1:]
+            if end == network.POOL
+            else self.posture_model.get_layer(network.BASE).get_layer(end).output.shape[1:]
             for end in self.ends
         }
         stores = {
@@ -167,7 +167,7 @@ class FeatureCache:
             .batch(together * self.views)
             .prefetch(2)
         )
-        frozen = model.for_answers(model.up_to(self.posture_model, list(stores)))
+        frozen = network.for_answers(network.up_to(self.posture_model, list(stores)))
         waiting = list(missing)
         for done, pictures in enumerate(batches):
             fresh = waiting[done * together : (done + 1) * together]

@@ -59,7 +59,7 @@ def train_and_predict(
       held_out: the same.
       image_size: side of the pictures, pixels.
       alpha: MobileNetV2's width multiplier.
-      base_weights: as in `components.training.model.build_model`.
+      base_weights: as in `components.training.network.build_model`.
       seed: of the order.
 
     Returns:

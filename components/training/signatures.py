@@ -18,7 +18,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.examples import preprocessing
-from components.training.model import for_answers
+from components.training.network import for_answers
 from schema import features
 
 # Pictures of a request that are in memory at once, and how many of them are decoded at once:

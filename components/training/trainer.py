@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from tfx.components.trainer import fn_args_utils
 
 from components import progress
-from components.training import calibration, model, signatures
+from components.training import calibration, network, signatures
 from components.training.checkpoint import Checkpoint
 from components.training.frozen_features import FeatureCache, FreshFeatures
 from components.training.training_data import (
@@ -138,7 +138,7 @@ class Splits:
         if ends and settings.feature_cache:
             cache_root = Path(fn_args.custom_config["cache_root"])
             # Eval is seen as it is.
-            views = {"train": settings.views_from(model.POOL), "eval": 1}
+            views = {"train": settings.views_from(network.POOL), "eval": 1}
             self._caches = {
                 name: FeatureCache(
                     cache_root, posture_model, sorted(ends), views[name], settings.augmentation
@@ -183,7 +183,7 @@ class Splits:
 
 
 def frozen_ends(posture_model: keras.Model, settings: TrainerSettings) -> set[str]:
-    """The layers that phases may start from, see `model.frozen_end`."""
+    """The layers that phases may start from, see `network.frozen_end`."""
     opened = (open_phase(posture_model, phase, settings) for phase in phases(settings))
     return {end for end in opened if end}
 
@@ -210,13 +210,13 @@ def open_phase(posture_model: keras.Model, phase: Phase, settings: TrainerSettin
     """Freezes what a phase does not train.
 
     Returns:
-      The layer up to which all is frozen, see `model.frozen_end`.
+      The layer up to which all is frozen, see `network.frozen_end`.
     """
     if phase.name == "head":
-        model.freeze_base(posture_model)
+        network.freeze_base(posture_model)
     elif phase.name == "fine_tune":
-        model.open_layers(posture_model, settings.frozen_layers)
-    return model.frozen_end(posture_model)
+        network.open_layers(posture_model, settings.frozen_layers)
+    return network.frozen_end(posture_model)
 
 
 def _sampling(train: Examples, settings: TrainerSettings, views: int) -> Sampling:
@@ -342,10 +342,10 @@ def fit(
     """Trains a model in phases.
 
     Args:
-      posture_model: from `model.build_model`; is trained.
+      posture_model: from `network.build_model`; is trained.
       settings: of the training.
       examples: gives training and eval split for the layer that a phase may start
-        from (`model.frozen_end`).
+        from (`network.frozen_end`).
       backup: folder that outlives a killed run.
       logs: folder for TensorBoard.
 
@@ -359,7 +359,7 @@ def fit(
             end = open_phase(trained, phase, settings)
             train, evaluation = examples(end)
             history[phase.name] = train_phase(
-                model.after(trained, train.end),
+                network.after(trained, train.end),
                 phase,
                 training_data(train, _sampling(train, settings, settings.views_from(end))),
                 evaluation_data(evaluation, settings.batch_size),
@@ -375,7 +375,7 @@ def fit(
 
 def _copy(posture_model: keras.Model, settings: TrainerSettings) -> keras.Model:
     """The same model anew: what a strategy trains is built in its scope, and stays in it."""
-    copy = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
+    copy = network.build_model(settings.image_size, settings.alpha, settings.base_weights)
     copy.set_weights(posture_model.get_weights())
     return copy
 
@@ -393,12 +393,12 @@ def calibrate(
     Returns:
       What was fitted and chosen.
     """
-    answering = model.after(posture_model, evaluation.end, model.LOGITS)
+    answering = network.after(posture_model, evaluation.end, network.LOGITS)
     logits = answering.predict(evaluation_data(evaluation, settings.batch_size), verbose=0)
     calibrated = calibration.calibrate(
         logits, evaluation.labels, evaluation.clips, settings.wanted_accuracy
     )
-    model.set_temperature(posture_model, calibrated.temperature)
+    network.set_temperature(posture_model, calibrated.temperature)
     return calibrated
 
 
@@ -459,11 +459,11 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
 
-    posture_model = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
+    posture_model = network.build_model(settings.image_size, settings.alpha, settings.base_weights)
     splits = Splits(fn_args, posture_model, settings, pictures, "Trainer")
     history = fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
 
-    train, evaluation = splits(model.frozen_end(posture_model))
+    train, evaluation = splits(network.frozen_end(posture_model))
     calibrated = calibrate(posture_model, evaluation, settings)
     summary = {
         "settings": asdict(settings),

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 import tensorflow as tf
 
-from components.examples import records
+from components.examples import record_reader
 from components.training import augmentation
 from components.training.feature_store import FeatureStore
 from schema import features
@@ -63,7 +63,7 @@ def read_split(files: Sequence[str]) -> tf.data.Dataset:
         example = tf.io.parse_single_example(record, spec)
         return example[features.IMAGE], example[features.LABEL], example[features.CLIP]
 
-    return records.read(files).map(parse)
+    return record_reader.read(files).map(parse)
 
 
 def decode(png: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -316,4 +316,4 @@ def _counted(data: tf.data.Dataset, examples: Examples, batch_size: int) -> tf.d
     """Says how long an epoch is, which Keras wants to know, and reads ahead."""
     steps = math.ceil(len(examples.labels) / batch_size)
     counted = data.apply(tf.data.experimental.assert_cardinality(steps))
-    return records.without_autotuner(counted.prefetch(2))
+    return record_reader.without_autotuner(counted.prefetch(2))

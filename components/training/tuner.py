@@ -21,7 +21,7 @@ from tfx.components.tuner.component import TunerFnResult
 
 from components import progress
 from components.errors import InputError
-from components.training import model, trainer
+from components.training import network, trainer
 from components.training.trainer import TrainerSettings
 from components.training.training_data import evaluation_data
 
@@ -138,11 +138,11 @@ class TrainingTuner(base_tuner.BaseTuner):
 def _eval_loss(settings: TrainerSettings, splits: trainer.Splits, folder: Path) -> float:
     keras.backend.clear_session()  # or the models of all trials stay in memory
     keras.utils.set_random_seed(settings.seed)
-    candidate = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
+    candidate = network.build_model(settings.image_size, settings.alpha, settings.base_weights)
     trainer.fit(candidate, settings, splits, folder, folder / "tensorboard")
-    _, evaluation = splits(model.frozen_end(candidate))
+    _, evaluation = splits(network.frozen_end(candidate))
     trainer.calibrate(candidate, evaluation, settings)
-    answering = model.after(candidate, evaluation.end)
+    answering = network.after(candidate, evaluation.end)
     answering.compile(loss="categorical_crossentropy")
     data = evaluation_data(evaluation, settings.batch_size)
     return float(answering.evaluate(data, verbose=0))
@@ -161,7 +161,7 @@ def tuner_fn(fn_args: fn_args_utils.FnArgs) -> TunerFnResult:
     settings = TrainerSettings(**fn_args.custom_config["settings"])
     folder = Path(fn_args.working_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    untrained = model.build_model(settings.image_size, settings.alpha, settings.base_weights)
+    untrained = network.build_model(settings.image_size, settings.alpha, settings.base_weights)
     splits = trainer.Splits(fn_args, untrained, settings, folder / "pictures", "Tuner")
     # Now: features that the Trainer needs anyway are not to use up the minutes.
     for end in trainer.frozen_ends(untrained, settings):

@@ -171,14 +171,14 @@ def _convert(source: Source) -> tuple[list[Model], list[str]]:
     import numpy as np
     import tensorflow as tf
 
-    from components.serving.tflite import check, convert, pictures
-    from components.training.model import for_answers
+    from components.serving.tflite import check, convert, fitted_pictures
+    from components.training.network import for_answers
 
     cores = len(os.sched_getaffinity(0))
     keras_model = keras.models.load_model(source.keras_model, compile=False)
-    train = pictures.stored(source.examples, features.TRAIN)
-    chosen = pictures.evenly(train, source.train_images, CALIBRATION_PICTURES)
-    calibration = pictures.fitted(chosen, source.size, source.fit)
+    train = fitted_pictures.stored(source.examples, features.TRAIN)
+    chosen = fitted_pictures.evenly(train, source.train_images, CALIBRATION_PICTURES)
+    calibration = fitted_pictures.fitted(chosen, source.size, source.fit)
     contents = {
         "float16": convert.float16(keras_model),
         "int8": convert.int8(keras_model, calibration.as_numpy_iterator),
@@ -186,7 +186,7 @@ def _convert(source: Source) -> tuple[list[Model], list[str]]:
     scores = check.scores(
         source.saved_model,
         {name: check.Device(content, cores) for name, content in contents.items()},
-        pictures.stored(source.examples, features.TEST),
+        fitted_pictures.stored(source.examples, features.TEST),
         source.size,
         source.fit,
     )

@@ -7,18 +7,18 @@ import pandas as pd
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.errors import InputError
-from components.examples import tables
+from components.examples import parquet
 from pipeline.review import (
-    calibration,
+    data_checks,
     data_summary,
-    history,
+    learning_curves,
     model_card,
-    pictures,
+    past_runs,
     provenance,
+    reliability,
     slices,
-    training,
-    validation,
-    verdict,
+    summary,
+    thumbnails,
 )
 from pipeline.review.contents import Baseline, Calibration, Pictures, Review, Slice, Training
 from pipeline.runs import evaluation_result, outcome, record
@@ -78,18 +78,18 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
     overall = next((part for part in parts if not part.columns), None)
 
     predicted = found.output("Predictor", "predictions")
-    predictions = tables.read(predicted.folder) if predicted else None
+    predictions = parquet.read(predicted.folder) if predicted else None
     images = found.output("ImageTable", "images")
     data = (
         data_summary.summarise(
-            tables.read(images.folder), snapshot.rejects, snapshot.contradictions
+            parquet.read(images.folder), snapshot.rejects, snapshot.contradictions
         )
         if images
         else None
     )
     review = Review(
-        run=verdict.run_facts(snapshot, result, overall, in_service),
-        gates=verdict.gates(config, result, found.outputs, parts, in_service),
+        run=summary.run_facts(snapshot, result, overall, in_service),
+        gates=summary.gates(config, result, found.outputs, parts, in_service),
         baseline=compared,
         overall=overall,
         groups=slices.groups(parts),
@@ -98,9 +98,9 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
         calibration=None if predictions is None else _calibration(found, predictions),
         pictures=None if predictions is None else _pictures(snapshot, found, predictions),
         data=data,
-        validation=validation.validation(found.outputs, result.findings),
+        validation=data_checks.validation(found.outputs, result.findings),
         training=_training(found, result),
-        history=history.history(config.output_root, lineage, snapshot.run_id),
+        history=past_runs.history(config.output_root, lineage, snapshot.run_id),
         lineage=provenance.provenance(snapshot, lineage, found.run, found.outputs),
         missing=missing,
     )
@@ -193,19 +193,19 @@ def _training(found: _Run, result: Outcome) -> Training | None:
         return None
     _, seconds = found.lineage.producer(model_run)
     cached = any(stage.name == "Trainer" and stage.state == "cached" for stage in result.components)
-    return training.training(model_run.folder, seconds, cached)
+    return learning_curves.training(model_run.folder, seconds, cached)
 
 
 def _calibration(found: _Run, predictions: pd.DataFrame) -> Calibration:
     model_run = found.output("Trainer", "model_run")
-    fitted = training.fitted(model_run.folder) if model_run else None
-    return calibration.calibrate(predictions, fitted)
+    fitted = learning_curves.fitted(model_run.folder) if model_run else None
+    return reliability.calibrate(predictions, fitted)
 
 
 def _pictures(snapshot: Snapshot, found: _Run, predictions: pd.DataFrame) -> Pictures:
     model_run = found.output("Trainer", "model_run")
     examples = found.outputs["TrancheExampleGen", "examples"]
-    return pictures.pictures(
+    return thumbnails.pictures(
         predictions,
         examples.folder / f"Split-{features.TEST}",
         model_run.folder / "model.keras" if model_run else None,

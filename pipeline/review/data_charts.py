@@ -9,7 +9,7 @@ import altair as alt
 
 from pipeline.review import formats, vega
 from pipeline.review.contents import Data, MeasureSummary
-from pipeline.review.tables import NOT_TOLD, Table, column_title
+from pipeline.review.text_tables import NOT_TOLD, Table, column_title
 from schema import features
 
 _BARS: Final = 40  # of a histogram

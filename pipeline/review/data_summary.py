@@ -9,7 +9,7 @@ from typing import Final
 
 import pandas as pd
 
-from components.examples import tables
+from components.examples import parquet
 from components.ingest import master, tfrecords
 from pipeline.review import duplicates
 from pipeline.review.contents import Contradiction, Data, MeasureSummary, Reject
@@ -29,7 +29,7 @@ def summarise(
     """Counts the data of a run.
 
     Args:
-      images: a row an image, with the columns of `components.examples.tables.IMAGES`.
+      images: a row an image, with the columns of `components.examples.parquet.IMAGES`.
       rejects: what is not in the data.
       contradictions: what contradicts itself.
     """
@@ -40,8 +40,8 @@ def summarise(
     return Data(
         images=len(images),
         clips=images[features.CLIP].nunique(),
-        splits=_by_split(images[tables.SPLIT].value_counts()),
-        clips_by_split=_by_split(images.groupby(tables.SPLIT)[features.CLIP].nunique()),
+        splits=_by_split(images[parquet.SPLIT].value_counts()),
+        clips_by_split=_by_split(images.groupby(parquet.SPLIT)[features.CLIP].nunique()),
         labels={
             column: _crosstab(images, features.TRANCHE, column) for column in features.LABEL_VALUES
         },

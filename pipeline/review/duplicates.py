@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from components.examples import tables
+from components.examples import parquet
 from pipeline.review import hamming
 from pipeline.review.contents import NearDuplicate
 from schema import features
@@ -32,7 +32,7 @@ def near_duplicates(images: pd.DataFrame) -> tuple[list[NearDuplicate], int, int
     """Finds pairs of images of different clips within `DISTANCE` bits. None is missed.
 
     Args:
-      images: a row an image, with the columns of `components.examples.tables.IMAGES`.
+      images: a row an image, with the columns of `components.examples.parquet.IMAGES`.
 
     Returns:
       For at most `MOST_SHOWN` pairs of clips the nearest pair of images, those across
@@ -71,10 +71,10 @@ class _Between:
     """
 
     def __init__(self, rows: pd.DataFrame, which: Ints, *, clips_only: bool) -> None:
-        counted = rows if clips_only else rows[rows[tables.SPLIT] != features.UNSELECTED]
+        counted = rows if clips_only else rows[rows[parquet.SPLIT] != features.UNSELECTED]
         signed: list[tuple[list[str], int]] = [([], 1), ([features.CLIP], -1)]
         if not clips_only:
-            signed += [([tables.SPLIT], -1), ([features.CLIP, tables.SPLIT], 1)]
+            signed += [([parquet.SPLIT], -1), ([features.CLIP, parquet.SPLIT], 1)]
         self._terms = [(_tally(counted, which, keys), sign) for keys, sign in signed]
 
     def count(self, left: Ints, right: Ints) -> int:
@@ -103,7 +103,7 @@ class _Shortlist:
     def __init__(self, rows: pd.DataFrame, which: Ints) -> None:
         self._rows = rows
         self._clips = rows[features.CLIP].astype("category").cat.codes.to_numpy()
-        self._splits = rows[tables.SPLIT].to_numpy()
+        self._splits = rows[parquet.SPLIT].to_numpy()
         # One image a clip, and no more clips of a split than can be shown, stand for a hash.
         standing = pd.DataFrame({"hash": which, "clip": self._clips, "split": self._splits})
         standing = standing.drop_duplicates()
@@ -161,7 +161,7 @@ class _Shortlist:
                 file_names=self._both(features.FILE_NAME, one, other),
                 clips=self._both(features.CLIP, one, other),
                 tranches=self._both(features.TRANCHE, one, other),
-                splits=self._both(tables.SPLIT, one, other),
+                splits=self._both(parquet.SPLIT, one, other),
                 distance=rank % (hamming.BITS + 1),
             )
             for rank, one, other in self._best[["rank", "one", "other"]].to_numpy().tolist()

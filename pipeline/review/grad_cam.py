@@ -27,7 +27,7 @@ class GradCam:
     """Says which parts of a picture speak for the posture that the model takes it for.
 
     Args:
-      model: from `components.training.model.build_model`, trained.
+      model: from `components.training.network.build_model`, trained.
     """
 
     def __init__(self, model: keras.Model) -> None:

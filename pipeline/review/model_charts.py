@@ -7,7 +7,7 @@ import altair as alt
 
 from pipeline.review import formats, vega
 from pipeline.review.contents import Calibration, PastRun, Slice, SliceGroup, Training
-from pipeline.review.tables import Table
+from pipeline.review.text_tables import Table
 
 _LINES: Final = alt.Legend(symbolType="stroke")
 

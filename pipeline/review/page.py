@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image, ImageFilter
 
-from pipeline.review import charts, formats, tables, vega
+from pipeline.review import charts, formats, text_tables, vega
 from pipeline.review.contents import SECTIONS, Picture, Pictures, Review, Slice
 from schema import features
 
@@ -63,7 +63,7 @@ def render(review: Review, blur: bool) -> str:
             blur=blur,
             sections=SECTIONS,
             postures=features.POSTURES,
-            tables=tables.draw(review),
+            tables=text_tables.draw(review),
             charts=drawn,
             chart_data={
                 "config": vega.CONFIG,
@@ -109,7 +109,7 @@ def _environment() -> Environment:
         markdown=_markdown,
         jpeg=_jpeg,
         sortable=_sortable,
-        column_title=tables.column_title,
+        column_title=text_tables.column_title,
     )
     return environment
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import altair as alt
 
-from pipeline.review.tables import NOT_TOLD, Table
+from pipeline.review.text_tables import NOT_TOLD, Table
 from schema import features
 
 Rows = list[dict[str, Any]]

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.examples import tables
+from components.examples import parquet
 from schema import features
 from tests.support.running import SETTINGS, Command, Ended
 
@@ -116,7 +116,7 @@ def test_unsure_is_one_answer_everywhere(first: Ended) -> None:
     expected = math.inf if fitted["threshold"] is None else fitted["threshold"]
     assert pushed.threshold.numpy() == pytest.approx(expected)
     (folder,) = (first.out / "artifacts" / "Predictor" / "predictions").iterdir()
-    predictions = tables.read(folder)
+    predictions = parquet.read(folder)
     confidence = predictions[list(features.POSTURES)].max(axis=1)
     assert predictions[features.UNSURE].equals(confidence < pushed.threshold.numpy())
     coverage = first.record["metrics"]["overall"]["coverage"]

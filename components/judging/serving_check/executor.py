@@ -24,8 +24,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from components.examples import records
-from components.judging.serving_check import pictures, probe
+from components.examples import record_reader
+from components.judging.serving_check import probe, requests
 from schema import features
 
 # Names in the component's spec.
@@ -112,7 +112,7 @@ def sample_examples(split_uris: Sequence[str], count: int) -> list[bytes]:
     files = sorted(file for uri in split_uris for file in tf.io.gfile.glob(f"{uri}/*"))
     chance = random.Random(SAMPLE_SEED)  # noqa: S311 (a sample, no secret)
     drawn: list[bytes] = []
-    for seen, record in enumerate(records.read(files).as_numpy_iterator()):
+    for seen, record in enumerate(record_reader.read(files).as_numpy_iterator()):
         if seen < count:
             drawn.append(record)
         elif (position := chance.randrange(seen + 1)) < count:
@@ -138,25 +138,25 @@ def check_model(
         tf.train.Example.FromString(example).features.feature[features.IMAGE].bytes_list.value[0]
         for example in examples
     ]
-    requests = pictures.requests_of(examples, jpegs)
+    asked = requests.requests_of(examples, jpegs)
     with tempfile.TemporaryDirectory(prefix="serving_check_") as folder:
         work = Path(folder)
-        _write_requests(requests, work)
+        _write_requests(asked, work)
         trouble = _run_probe(model_dir, work, settings[TIMEOUT], log)
         answers = _read_answers(work)
     if trouble:
-        unanswered = [request for request in requests if request.name not in answers]
+        unanswered = [request for request in asked if request.name not in answers]
         during = f" at {unanswered[0].name}" if unanswered and answers else ""
         process = Case("process", False, f"The serving process {trouble}{during}.")
     else:
         process = Case("process", True, "The serving process loaded the model and answered.")
     tolerances = {False: settings[LOSSLESS_TOLERANCE], True: settings[LOSSY_TOLERANCE]}
-    return [process, *(judge(request, answers, tolerances[request.lossy]) for request in requests)]
+    return [process, *(judge(request, answers, tolerances[request.lossy]) for request in asked)]
 
 
-def _write_requests(requests: Sequence[pictures.Request], work: Path) -> None:
+def _write_requests(asked: Sequence[requests.Request], work: Path) -> None:
     with (work / "requests.jsonl").open("w") as lines:
-        for request in requests:
+        for request in asked:
             files = []
             for number, payload in enumerate(request.payloads):
                 file = work / f"{request.name}_{number}"
@@ -199,7 +199,7 @@ def _read_answers(work: Path) -> dict[str, dict[str, Any]]:
     return {answer["name"]: answer for answer in map(json.loads, lines)}
 
 
-def judge(request: pictures.Request, answers: dict[str, dict[str, Any]], tolerance: float) -> Case:
+def judge(request: requests.Request, answers: dict[str, dict[str, Any]], tolerance: float) -> Case:
     """Says whether an answer is what the request should get.
 
     Args:
@@ -233,7 +233,7 @@ def judge(request: pictures.Request, answers: dict[str, dict[str, Any]], toleran
     reference = answers.get(request.like, {}).get("outputs", {})
     if not reference.get("probabilities") or not reference.get(features.UNSURE):
         return case(False, f"cannot be compared, since {request.like} got no answer")
-    beside = "training" if request.like == pictures.TRAINING else request.like
+    beside = "training" if request.like == requests.TRAINING else request.like
     fault = _thresholds_differ(answer["outputs"], reference)
     if fault:
         return case(False, f"got another threshold than {beside}: {fault}")
@@ -260,7 +260,7 @@ def _fault(outputs: dict[str, Any], rows: int, signature: str) -> str | None:
     unsure = outputs.get(features.UNSURE, [])
     if len(unsure) != rows or not all(isinstance(doubt, bool) for doubt in unsure):
         return "it does not say of each picture whether it is unsure"
-    if signature != pictures.SERVING_DEFAULT:
+    if signature != requests.SERVING_DEFAULT:
         return None
     if outputs.get("label") != [features.POSTURES[i] for i in probabilities.argmax(axis=1)]:
         return "a label is not that of the largest probability"

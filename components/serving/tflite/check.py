@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.examples import preprocessing
-from components.serving.tflite import pictures
+from components.serving.tflite import fitted_pictures
 from components.serving.tflite.convert import Picture
 from schema import features
 
@@ -108,7 +108,7 @@ def scores(
     ask = loaded.signatures["serving_examples"]
     postures = {features.POSTURE: tf.io.FixedLenFeature([], tf.string)}
     counts = {name: np.zeros(3, int) for name in (SAVED_MODEL, *devices)}
-    batches = tf.data.Dataset.zip((records, pictures.fitted(records, size, fit)))
+    batches = tf.data.Dataset.zip((records, fitted_pictures.fitted(records, size, fit)))
     for examples, fitted in batches.batch(BATCH_SIZE).prefetch(1):
         labels = preprocessing.label_of(
             tf.io.parse_example(examples, postures)[features.POSTURE]

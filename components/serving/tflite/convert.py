@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.serving.tflite import equalize
-from components.training.model import for_answers
+from components.training.network import for_answers
 
 Picture = npt.NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from components.training.model import BASE
+from components.training.network import BASE
 
 BATCH_SIZE: Final = 4  # a picture of 320 pixels takes some 200 MB while it is measured
 CUT: Final = 6.0  # where a ReLU6 cuts off

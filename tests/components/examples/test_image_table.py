@@ -11,7 +11,7 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import standard_artifacts
 
-from components.examples import image_table, tables
+from components.examples import image_table, parquet
 from components.examples.image_table import ImageTable
 from pipeline.beam import local_args
 from schema import features
@@ -87,16 +87,16 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_image_of_every_split_is_a_row(table: Path) -> None:
-    found = tables.read(table)
-    assert list(found.columns) == tables.IMAGES.names
-    assert found[tables.SPLIT].value_counts().to_dict() == SPLITS
+    found = parquet.read(table)
+    assert list(found.columns) == parquet.IMAGES.names
+    assert found[parquet.SPLIT].value_counts().to_dict() == SPLITS
     assert set(found[features.FILE_NAME]) == {
         f"<{split} {number}>.jpg" for split, count in SPLITS.items() for number in range(count)
     }
 
 
 def test_values_are_those_of_the_examples(table: Path) -> None:
-    row = tables.read(table).iloc[0]
+    row = parquet.read(table).iloc[0]
     assert row[features.POSTURE] == "Lying"
     assert row[features.OCCLUDED] == features.BLANK
     assert row[features.PERCEPTUAL_HASH] == "00ff00ff00ff00ff"

@@ -22,7 +22,7 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import standard_artifacts
 
-from components.examples import preprocessing, tables
+from components.examples import parquet, preprocessing
 from components.judging.predictor import Predict, Predictor
 from components.training import signatures
 from pipeline.beam import local_args
@@ -166,11 +166,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         )
     )
     (written,) = (folder / "root" / "Predictor" / "predictions").iterdir()
-    return World(rows, keras_model, model_uri, examples, tables.read(written))
+    return World(rows, keras_model, model_uri, examples, parquet.read(written))
 
 
 def test_every_image_is_there_with_its_labels(world: World) -> None:
-    assert list(world.predictions.columns) == tables.PREDICTIONS.names
+    assert list(world.predictions.columns) == parquet.PREDICTIONS.names
     found = world.predictions.set_index(features.FILE_NAME)
     assert found.index.is_unique and len(found) == IMAGES
     for row in world.rows:
@@ -260,6 +260,6 @@ def test_a_split_without_images_is_an_empty_table(world: World, tmp_path: Path) 
             nothing
             | beam.Create([])
             | beam.ParDo(Predict(str(Path(world.model_uri) / "Format-Serving")))
-            | beam.io.WriteToParquet(str(tmp_path / "predictions"), tables.PREDICTIONS)
+            | beam.io.WriteToParquet(str(tmp_path / "predictions"), parquet.PREDICTIONS)
         )
-    assert list(tables.read(tmp_path).columns) == tables.PREDICTIONS.names
+    assert list(parquet.read(tmp_path).columns) == parquet.PREDICTIONS.names

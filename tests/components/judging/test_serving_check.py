@@ -19,7 +19,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from components.judging.serving_check import executor, pictures, probe
+from components.judging.serving_check import executor, probe, requests
 from components.judging.serving_check.component import ServingCheck
 from schema import features
 
@@ -106,8 +106,8 @@ def export(folder: Path, *faults: str) -> standard_artifacts.Model:
     """Writes a model with the given faults as the Trainer's artifact."""
     served = Served(frozenset(faults))
     signatures = {
-        pictures.SERVING_DEFAULT: served.serving_default,
-        pictures.SERVING_EXAMPLES: served.serving_examples,
+        requests.SERVING_DEFAULT: served.serving_default,
+        requests.SERVING_EXAMPLES: served.serving_examples,
     }
     tf.saved_model.save(served, str(folder / "Format-Serving"), signatures=signatures)
     artifact = standard_artifacts.Model()
@@ -393,7 +393,7 @@ def _changed(**outputs: Any) -> dict[str, Any]:
     ],
 )
 def test_judge(answers: dict[str, Any], passed: bool) -> None:
-    request = pictures.Request("case", "Pictures", [b""], like=pictures.TRAINING)
+    request = requests.Request("case", "Pictures", [b""], like=requests.TRAINING)
     assert executor.judge(request, answers, 0.02).passed is passed
 
 
@@ -410,20 +410,20 @@ def test_the_sample_is_stable_without_repetition_and_from_everywhere(tmp_path: P
 def test_requests_hold_the_pixels_they_claim() -> None:
     """Lossless requests decode to the pixels of what they are compared with."""
     examples = [serialized(seed) for seed in range(3)]
-    requests = pictures.requests_of(examples, [picture(seed) for seed in range(3)])
-    by_name = {request.name: request for request in requests}
-    assert len(by_name) == len(requests)
+    asked = requests.requests_of(examples, [picture(seed) for seed in range(3)])
+    by_name = {request.name: request for request in asked}
+    assert len(by_name) == len(asked)
 
     def pixels(payload: bytes) -> np.ndarray:
         return np.asarray(Image.open(io.BytesIO(payload)).convert("RGB"))
 
-    for request in requests:
+    for request in asked:
         if request.like is None or request.lossy:
             continue
-        reference = by_name["stored_jpeg" if request.like == pictures.TRAINING else request.like]
+        reference = by_name["stored_jpeg" if request.like == requests.TRAINING else request.like]
         for number, payload in enumerate(request.payloads):
             expected = pixels(reference.payloads[number % len(reference.payloads)])
             np.testing.assert_array_equal(pixels(payload), expected, err_msg=request.name)
     assert Image.open(io.BytesIO(by_name["gray_jpeg"].payloads[0])).mode == "L"
     assert Image.open(io.BytesIO(by_name["gif"].payloads[0])).n_frames == 2
-    assert max(Image.open(io.BytesIO(by_name["large"].payloads[0])).size) == pictures.LARGE_SIDE
+    assert max(Image.open(io.BytesIO(by_name["large"].payloads[0])).size) == requests.LARGE_SIDE

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.training import calibration, model, trainer
+from components.training import calibration, network, trainer
 from components.training.training_data import Pictures, evaluation_data
 from schema import features
 from tests.support.small_training import LABELS, SETTINGS, fn_args
@@ -54,7 +54,7 @@ def test_training_exports_all_signatures_and_leaves_only_weights(
     assert low <= calibrated["temperature"] <= high
     assert (calibrated["images"], calibrated["clips"]) == (4, 2)
     kept = keras.models.load_model(tmp_path / "run" / "model.keras")
-    temperature = kept.get_layer(model.TEMPERATURE).temperature.numpy()
+    temperature = kept.get_layer(network.TEMPERATURE).temperature.numpy()
     assert temperature == pytest.approx(calibrated["temperature"])
     files = [str(transformed / "eval" / "part-0.gz")]
     held_back = Pictures(files, tmp_path / "pictures", SETTINGS.image_size, 1.0)
@@ -122,7 +122,7 @@ def test_stored_features_train_as_pictures_do(
         trainer.run_fn(fn_args(transformed, transform_graph, out, settings, out / "backup"))
         assert bool(list(out.glob("features/*/*/rows"))) == cached
         # Three views of what is trained on, and eval as it is; float16.
-        sizes = {path.stat().st_size for path in out.glob(f"features/*/{model.POOL}/rows")}
+        sizes = {path.stat().st_size for path in out.glob(f"features/*/{network.POOL}/rows")}
         assert sizes == ({20 * 3 * 1280 * 2, 4 * 1280 * 2} if cached else set())
         phases = json.loads((out / "run" / "history.json").read_text())["phases"]
         losses.append(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.training import model
+from components.training import network
 from components.training.frozen_features import FeatureCache
 from components.training.training_data import (
     UNLIMITED,
@@ -52,8 +52,8 @@ def pictures(files: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pict
 @pytest.fixture(scope="module")
 def posture_model(tmp_path_factory: pytest.TempPathFactory) -> keras.Model:
     keras.utils.set_random_seed(3)
-    built = model.build_model(SIZE, 0.35, "none")
-    model.open_layers(built, 100)
+    built = network.build_model(SIZE, 0.35, "none")
+    network.open_layers(built, 100)
     return built
 
 
@@ -105,7 +105,7 @@ def test_oversampling_balances_the_training_split_only(pictures: Pictures) -> No
 
 
 def test_no_dataset_ends_later_than_its_last_element(files: list[str], pictures: Pictures) -> None:
-    """With the autotuner it may, by as long as it took: `components.examples.records` says why."""
+    """With the autotuner it may, by as long as it took: see `record_reader`."""
     for data in (
         read_split(files),
         training_data(pictures, SAMPLING),
@@ -146,14 +146,14 @@ def test_a_part_has_its_own_examples_only(pictures: Pictures) -> None:
     assert sorted(_order(_epoch(part))) == members.tolist()
 
 
-@pytest.mark.parametrize("end", [model.POOL, "block_10_project_BN"])
+@pytest.mark.parametrize("end", [network.POOL, "block_10_project_BN"])
 def test_stored_features_are_what_the_frozen_layers_make_of_the_same_views(
     files: list[str], pictures: Pictures, posture_model: keras.Model, tmp_path: Path, end: str
 ) -> None:
     cache = FeatureCache(tmp_path, posture_model, [end], views=3, strength=1.0)
     stored = cache.features(files, lambda done, total: None)[end]
     assert stored.end == end and stored.labels.tolist() == LABELS
-    frozen = model.up_to(posture_model, [end])
+    frozen = network.up_to(posture_model, [end])
     for (rows, targets, weights), (images, same_targets, same_weights) in zip(
         _epoch(stored, views=3), _epoch(pictures, views=3), strict=True
     ):
@@ -166,33 +166,33 @@ def test_only_what_is_missing_is_computed(
     files: list[str], posture_model: keras.Model, tmp_path: Path
 ) -> None:
     heard: list[tuple[int, int]] = []
-    first = FeatureCache(tmp_path, posture_model, [model.POOL], views=2, strength=1.0)
+    first = FeatureCache(tmp_path, posture_model, [network.POOL], views=2, strength=1.0)
     first.features(files, lambda *counts: heard.append(counts))
     assert heard[-1] == (20, 20)
     heard.clear()
     # The same pictures for one more layer, then nothing is missing.
     both = FeatureCache(
-        tmp_path, posture_model, [model.POOL, "block_12_add"], views=2, strength=1.0
+        tmp_path, posture_model, [network.POOL, "block_12_add"], views=2, strength=1.0
     )
     # Eight pictures at a time: two views of each are a batch.
     for expected in ([(8, 20), (16, 20), (20, 20)], []):
         heard.clear()
         found = both.features(files, lambda *counts: heard.append(counts))
-        assert heard == expected and set(found) == {model.POOL, "block_12_add"}
+        assert heard == expected and set(found) == {network.POOL, "block_12_add"}
     sizes = {path.parent.name: path.stat().st_size for path in tmp_path.glob("*/*/rows")}
-    assert sizes[model.POOL] == 20 * 2 * 1280 * 2
+    assert sizes[network.POOL] == 20 * 2 * 1280 * 2
 
 
 def test_other_weights_are_another_cache_and_old_ones_go(
     files: list[str], posture_model: keras.Model, tmp_path: Path
 ) -> None:
-    other = model.build_model(SIZE, 0.35, "none")
+    other = network.build_model(SIZE, 0.35, "none")
     folders = [
-        FeatureCache(tmp_path, each, [model.POOL], views, 1.0).folder
+        FeatureCache(tmp_path, each, [network.POOL], views, 1.0).folder
         for each, views in ((posture_model, 1), (posture_model, 2), (other, 1), (other, 2))
     ]
     assert set(tmp_path.iterdir()) == set(folders) and len(set(folders)) == 4
-    folders.append(FeatureCache(tmp_path, other, [model.POOL], 3, 1.0).folder)
+    folders.append(FeatureCache(tmp_path, other, [network.POOL], 3, 1.0).folder)
     assert set(tmp_path.iterdir()) == set(folders[1:])
 
 
@@ -202,8 +202,8 @@ def test_features_of_this_training_stay_also_after_the_clock_was_set_back(
     folders = []
     for views in (1, 2, 3, 4):
         tomorrow = time.time() + 86_400 + views
-        folders.append(FeatureCache(tmp_path, posture_model, [model.POOL], views, 1.0).folder)
+        folders.append(FeatureCache(tmp_path, posture_model, [network.POOL], views, 1.0).folder)
         os.utime(folders[-1], (tomorrow, tomorrow))
-    cache = FeatureCache(tmp_path, posture_model, [model.POOL], 5, 1.0)
-    assert len(cache.features(files, lambda done, total: None)[model.POOL].labels) == len(LABELS)
+    cache = FeatureCache(tmp_path, posture_model, [network.POOL], 5, 1.0)
+    assert len(cache.features(files, lambda done, total: None)[network.POOL].labels) == len(LABELS)
     assert set(tmp_path.iterdir()) == {*folders[1:], cache.folder}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 from components.errors import InputError
-from components.serving.tflite import pictures
+from components.serving.tflite import fitted_pictures
 from pipeline.commands.export import (
     AGREEMENT,
     CALIBRATION_PICTURES,
@@ -67,8 +67,8 @@ def test_the_written_models_answer_as_the_description_says(output: Path, tmp_pat
     assert invoke("--tflite", "--output-root", output, "--to", tmp_path)[0] == 0
     description = json.loads((tmp_path / DESCRIPTION).read_text())
     (split,) = (output / "artifacts" / "TrancheExampleGen" / "examples").iterdir()
-    stored = pictures.stored(split, features.TEST)
-    shown = pictures.fitted(stored, small_output.SIZE, description["input"]["fit"])
+    stored = fitted_pictures.stored(split, features.TEST)
+    shown = fitted_pictures.fitted(stored, small_output.SIZE, description["input"]["fit"])
     for name in description["models"]:
         answer = tf.lite.Interpreter(str(tmp_path / name)).get_signature_runner()
         for record, picture in zip(stored.as_numpy_iterator(), shown, strict=True):

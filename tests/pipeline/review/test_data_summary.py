@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.examples import tables
+from components.examples import parquet
 from components.ingest.master import CONTRADICTIONS, REPORT_COLUMNS, build_master
 from components.ingest.tfrecords import REJECT_COLUMNS
 from pipeline.review.contents import Contradiction, Reject
@@ -21,7 +21,7 @@ def images(count: int = 40) -> pd.DataFrame:
     """Two images a clip, tranches 1, 2 and 10, brightness = position."""
     numbers = np.arange(count)
     cells = {
-        tables.SPLIT: np.where(numbers < count // 2, features.TRAIN, features.TEST),
+        parquet.SPLIT: np.where(numbers < count // 2, features.TRAIN, features.TEST),
         features.FILE_NAME: [f"{number}.png" for number in numbers],
         features.CLIP: [f"clip {number // 2}" for number in numbers],
         features.TRANCHE: np.array(["10", "2", "1"])[numbers % 3],

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from components.examples import tables
+from components.examples import parquet
 from components.ingest import images as tranche_images
 from components.ingest.labels import clip_of
 from pipeline.review import duplicates
@@ -20,7 +20,7 @@ from schema import features
 
 SPLITS = (features.TRAIN, features.EVAL, features.TEST, features.UNSELECTED)
 COLUMNS = [
-    tables.SPLIT,
+    parquet.SPLIT,
     features.TRANCHE,
     features.CLIP,
     features.FILE_NAME,

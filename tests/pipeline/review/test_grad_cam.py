@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.training import model as posture_model
+from components.training import network
 from pipeline.review import grad_cam
 
 
@@ -73,12 +73,12 @@ def test_a_picture_that_shows_nothing_has_an_empty_map():
 @pytest.mark.parametrize("head_only", [True, False])
 def test_it_explains_the_pipelines_own_model_after_saving(tmp_path, head_only):
     keras.utils.set_random_seed(4)
-    model = posture_model.build_model(64, 0.35, "none")
+    model = network.build_model(64, 0.35, "none")
     if head_only:
         weights = tmp_path / "base.weights.h5"
-        base = model.get_layer(posture_model.BASE)
+        base = model.get_layer(network.BASE)
         base.save_weights(weights)
-        model = posture_model.build_model(64, 0.35, str(weights))
+        model = network.build_model(64, 0.35, str(weights))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
     picture = np.random.default_rng(5).integers(0, 256, (90, 70, 3), np.uint8)

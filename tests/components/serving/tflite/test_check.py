@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from components.serving.tflite import check, convert, pictures
+from components.serving.tflite import check, convert, fitted_pictures
 from tests.support import small_output
 
 IMAGES = 70  # more than two batches
@@ -13,7 +13,7 @@ def test_scores_count_decisions(tmp_path: Path) -> None:
     model = small_output.colour_model(outlier=1.0)
     small_output.save(model, tmp_path / "model")
     small_output.write_split(tmp_path / "Split-test", IMAGES)
-    records = pictures.stored(tmp_path, "test")
+    records = fitted_pictures.stored(tmp_path, "test")
     turned = small_output.colour_model(outlier=1.0)
     kernel, bias = turned.layers[-1].get_weights()
     turned.layers[-1].set_weights([kernel[:, [0, 2, 1]], bias])
@@ -31,7 +31,7 @@ def test_scores_count_decisions(tmp_path: Path) -> None:
 def test_no_record_no_score(tmp_path: Path) -> None:
     small_output.save(small_output.colour_model(outlier=1.0), tmp_path / "model")
     small_output.write_split(tmp_path / "Split-test", 0)
-    records = pictures.stored(tmp_path, "test")
+    records = fitted_pictures.stored(tmp_path, "test")
     assert check.scores(tmp_path / "model", {}, records, 32, "stretch") == {}
 
 

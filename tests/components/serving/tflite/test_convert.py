@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from components.serving.tflite import convert
 from components.serving.tflite.check import Device
-from components.training import model as posture_model
+from components.training import network
 from tests.support import small_output
 
 SIZE = small_output.SIZE
@@ -50,7 +50,7 @@ def colours(request: pytest.FixtureRequest) -> keras.Model:
 def model() -> keras.Model:
     """The posture model, of random weights."""
     keras.utils.set_random_seed(1)
-    return posture_model.build_model(SIZE, 0.35, "none")
+    return network.build_model(SIZE, 0.35, "none")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from components.serving.tflite import equalize
-from components.training import model as posture_model
+from components.training import network
 from tests.support import small_output
 
 TOLERANCE = 1e-4
@@ -19,9 +19,9 @@ PICTURES = (RNG.uniform(0, 256, (20, 32, 32, 3)) * RNG.uniform(0, 1, (20, 1, 1, 
 def model() -> keras.Model:
     """The posture model, its channels made unlike by random batch norms."""
     keras.utils.set_random_seed(1)
-    built = posture_model.build_model(32, 0.35, "none")
+    built = network.build_model(32, 0.35, "none")
     rng = np.random.default_rng(1)
-    for layer in built.get_layer(posture_model.BASE).layers:
+    for layer in built.get_layer(network.BASE).layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             gamma, beta, mean, variance = layer.get_weights()
             gamma = rng.lognormal(0, 1, gamma.shape)
@@ -31,7 +31,7 @@ def model() -> keras.Model:
 
 
 def channel_ranges(model: keras.Model, kind: type) -> list[np.ndarray]:
-    base = model.get_layer(posture_model.BASE)
+    base = model.get_layer(network.BASE)
     outputs = [layer.output for layer in base.layers if isinstance(layer, kind)]
     scaled = PICTURES.astype(np.float32) / 127.5 - 1
     return [
@@ -65,10 +65,10 @@ def test_channels_are_more_alike(model: keras.Model, kind: type) -> None:
 
 
 def test_every_layer_but_the_last_takes_part(model: keras.Model) -> None:
-    groups = equalize._groups(model.get_layer(posture_model.BASE).layers)
+    groups = equalize._groups(model.get_layer(network.BASE).layers)
     read = [layer.name for group in groups for layer in group.read]
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-    layers = model.get_layer(posture_model.BASE).layers
+    layers = model.get_layer(network.BASE).layers
     convolutions = [layer.name for layer in layers if isinstance(layer, kinds)]
     assert sorted(read) == sorted(convolutions[1:])
     bottlenecks = [len(group.written) for group in groups if not group.cut]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from components.training import model
+from components.training import network
 from schema import features
 
 SIZE, ALPHA = 32, 0.35
@@ -26,31 +26,31 @@ def given_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_head_is_the_original_projects(given_weights: str) -> None:
-    posture = model.build_model(SIZE, ALPHA, given_weights)
+    posture = network.build_model(SIZE, ALPHA, given_weights)
     dense = [layer.units for layer in posture.layers if isinstance(layer, keras.layers.Dense)]
     assert dense == [1024, 1024, 512, len(features.POSTURES)]
     names = [layer.name for layer in posture.layers[-3:]]
-    assert names == [model.LOGITS, model.TEMPERATURE, "probabilities"]
+    assert names == [network.LOGITS, network.TEMPERATURE, "probabilities"]
     probabilities = posture.predict(np.full((2, SIZE, SIZE, 3), 128.0, np.float32), verbose=0)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
 def test_head_phase_trains_the_head_alone(given_weights: str) -> None:
-    posture = model.build_model(SIZE, ALPHA, given_weights)
-    model.freeze_base(posture)
-    base = {id(variable) for variable in posture.get_layer(model.BASE).variables}
+    posture = network.build_model(SIZE, ALPHA, given_weights)
+    network.freeze_base(posture)
+    base = {id(variable) for variable in posture.get_layer(network.BASE).variables}
     assert not any(id(variable) in base for variable in posture.trainable_variables)
     assert len(posture.trainable_variables) == 8
 
 
 def test_temperature_scales_and_survives_being_saved(given_weights: str, tmp_path: Path) -> None:
-    posture = model.build_model(SIZE, ALPHA, given_weights)
-    posture.get_layer(model.LOGITS).bias.assign([0.3, 1.0, -0.5])
+    posture = network.build_model(SIZE, ALPHA, given_weights)
+    posture.get_layer(network.LOGITS).bias.assign([0.3, 1.0, -0.5])
     pictures = np.random.default_rng(3).uniform(0, 255, (8, SIZE, SIZE, 3)).astype(np.float32)
-    logits = model.after(posture, None, model.LOGITS).predict(pictures, verbose=0)
+    logits = network.after(posture, None, network.LOGITS).predict(pictures, verbose=0)
     before = posture.predict(pictures, verbose=0)
     np.testing.assert_allclose(before, scipy.special.softmax(logits, axis=1), atol=1e-6)
-    model.set_temperature(posture, 0.25)
+    network.set_temperature(posture, 0.25)
     posture.save(tmp_path / "model.keras")
     after = keras.models.load_model(tmp_path / "model.keras").predict(pictures, verbose=0)
     np.testing.assert_allclose(after, scipy.special.softmax(logits / 0.25, axis=1), atol=1e-5)
@@ -60,18 +60,18 @@ def test_temperature_scales_and_survives_being_saved(given_weights: str, tmp_pat
 
 def test_training_sees_the_logits_not_rounded_probabilities(given_weights: str) -> None:
     """Keras finds the logits behind a softmax; else the loss of a sure error ends at 16."""
-    posture = model.build_model(SIZE, ALPHA, given_weights)
-    posture.get_layer(model.LOGITS).bias.assign([0.0, 60.0, 0.0])
+    posture = network.build_model(SIZE, ALPHA, given_weights)
+    posture.get_layer(network.LOGITS).bias.assign([0.0, 60.0, 0.0])
     posture.compile("sgd", "sparse_categorical_crossentropy")
     pictures = np.zeros((2, SIZE, SIZE, 3), np.float32)
     assert posture.evaluate(pictures, np.array([0, 0]), verbose=0) > 40
 
 
 def test_open_layers_leaves_frozen_ones_and_batch_norm(given_weights: str) -> None:
-    posture = model.build_model(SIZE, ALPHA, given_weights)
-    model.freeze_base(posture)
-    model.open_layers(posture, 100)
-    layers = posture.get_layer(model.BASE).layers
+    posture = network.build_model(SIZE, ALPHA, given_weights)
+    network.freeze_base(posture)
+    network.open_layers(posture, 100)
+    layers = posture.get_layer(network.BASE).layers
     assert not any(layer.trainable for layer in layers[:100])
     for layer in layers[100:]:
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
@@ -79,11 +79,11 @@ def test_open_layers_leaves_frozen_ones_and_batch_norm(given_weights: str) -> No
 
 
 def test_training_leaves_batch_norm_statistics_alone(given_weights: str) -> None:
-    posture = model.build_model(SIZE, ALPHA, given_weights)
-    model.open_layers(posture, 100)
+    posture = network.build_model(SIZE, ALPHA, given_weights)
+    network.open_layers(posture, 100)
     norms = [
         layer
-        for layer in posture.get_layer(model.BASE).layers
+        for layer in posture.get_layer(network.BASE).layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     before = [layer.moving_mean.numpy().copy() for layer in norms]
@@ -95,13 +95,13 @@ def test_training_leaves_batch_norm_statistics_alone(given_weights: str) -> None
 
 
 def test_from_scratch_batch_norm_adapts_within_few_steps() -> None:
-    posture = model.build_model(SIZE, ALPHA, "none")
+    posture = network.build_model(SIZE, ALPHA, "none")
     norms = [
         layer
-        for layer in posture.get_layer(model.BASE).layers
+        for layer in posture.get_layer(network.BASE).layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    assert norms and all(layer.momentum == model.SCRATCH_MOMENTUM for layer in norms)
+    assert norms and all(layer.momentum == network.SCRATCH_MOMENTUM for layer in norms)
     posture.compile("adam", "sparse_categorical_crossentropy")
     pictures = np.random.default_rng(2).uniform(0, 255, (4, SIZE, SIZE, 3)).astype(np.float32)
     before = norms[0].moving_mean.numpy().copy()
@@ -110,9 +110,9 @@ def test_from_scratch_batch_norm_adapts_within_few_steps() -> None:
 
 
 def test_answers_are_the_same_with_batch_norm_folded_in() -> None:
-    posture = model.build_model(32, 0.35, "none")
+    posture = network.build_model(32, 0.35, "none")
     random = np.random.default_rng(4)
-    for layer in posture.get_layer(model.BASE).layers:
+    for layer in posture.get_layer(network.BASE).layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             shape = layer.gamma.shape
             gamma, variance = random.uniform(0.5, 2, shape), random.uniform(0.02, 0.3, shape)
@@ -122,7 +122,7 @@ def test_answers_are_the_same_with_batch_norm_folded_in() -> None:
     pictures = random.uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
     expected = posture(pictures, training=False)
     assert np.ptp(expected, axis=0).max() > 0.01, "all pictures look the same to the model"
-    np.testing.assert_allclose(model.for_answers(posture)(pictures), expected, atol=1e-4)
+    np.testing.assert_allclose(network.for_answers(posture)(pictures), expected, atol=1e-4)
     for own, before in zip(posture.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(own, before)
 
@@ -136,29 +136,29 @@ def test_what_cannot_be_folded_in_stays_as_it_is() -> None:
         layers[1].set_weights([gamma, beta, mean, variance])
         pictures = random.normal(0, 1, (2, 8, 8, 3)).astype(np.float32)
         expected = convolving(pictures, training=False)
-        np.testing.assert_allclose(model.for_answers(convolving)(pictures), expected, atol=1e-5)
+        np.testing.assert_allclose(network.for_answers(convolving)(pictures), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("frozen_layers", [0, 50, 98, 100, 110, 154])
 def test_up_to_and_after_make_the_whole_again(frozen_layers: int) -> None:
-    posture = model.build_model(32, 0.35, "none")
-    model.open_layers(posture, frozen_layers)
-    end = model.frozen_end(posture)
-    assert (end is None) == (frozen_layers == 0) and (end == model.POOL) == (frozen_layers == 154)
+    posture = network.build_model(32, 0.35, "none")
+    network.open_layers(posture, frozen_layers)
+    end = network.frozen_end(posture)
+    assert (end is None) == (frozen_layers == 0) and (end == network.POOL) == (frozen_layers == 154)
     if end is None:
         return
-    base = posture.get_layer(model.BASE)
-    if end != model.POOL:
+    base = posture.get_layer(network.BASE)
+    if end != network.POOL:
         position = [layer.name for layer in base.layers].index(end)
         assert not any(layer.trainable_variables for layer in base.layers[: position + 1])
     pictures = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
-    halves = model.up_to(posture, [end, model.POOL])(pictures)
+    halves = network.up_to(posture, [end, network.POOL])(pictures)
     whole = posture(pictures, training=False)
-    rest = model.after(posture, end)
+    rest = network.after(posture, end)
     np.testing.assert_allclose(rest(halves[end], training=False), whole, atol=1e-6)
-    pooled = model.after(posture, model.POOL)(halves[model.POOL], training=False)
+    pooled = network.after(posture, network.POOL)(halves[network.POOL], training=False)
     np.testing.assert_allclose(pooled, whole, atol=1e-6)
-    answered = model.for_answers(model.up_to(posture, [end, model.POOL]))(pictures)
+    answered = network.for_answers(network.up_to(posture, [end, network.POOL]))(pictures)
     for name, half in halves.items():
         np.testing.assert_allclose(answered[name], half, rtol=1e-4, atol=1e-4)
     # All that is trained is in the second half.

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.examples import preprocessing
-from components.serving.tflite import pictures
+from components.serving.tflite import fitted_pictures
 from schema import features
 from tests.support import small_output
 
@@ -16,7 +16,9 @@ from tests.support import small_output
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(total=st.integers(0, 60), count=st.integers(1, 70))
 def test_the_chosen_lie_evenly(total: int, count: int) -> None:
-    chosen = list(pictures.evenly(tf.data.Dataset.range(total), total, count).as_numpy_iterator())
+    chosen = list(
+        fitted_pictures.evenly(tf.data.Dataset.range(total), total, count).as_numpy_iterator()
+    )
     assert len(chosen) == min(total, count)
     steps = np.diff([-1, *chosen])
     assert steps.max(initial=1) - steps.min(initial=total or 1) <= 1
@@ -24,9 +26,9 @@ def test_the_chosen_lie_evenly(total: int, count: int) -> None:
 
 def test_fitted_pictures_are_the_stored_ones_in_order(tmp_path: Path) -> None:
     small_output.write_split(tmp_path / "Split-train", 6)
-    stored = pictures.stored(tmp_path, "train")
+    stored = fitted_pictures.stored(tmp_path, "train")
     assert list(stored.as_numpy_iterator()) == [small_output.record(i) for i in range(6)]
-    for index, picture in enumerate(pictures.fitted(stored, 32, "border")):
+    for index, picture in enumerate(fitted_pictures.fitted(stored, 32, "border")):
         example = tf.train.Example.FromString(small_output.record(index))
         jpeg = example.features.feature[features.IMAGE].bytes_list.value[0]
         decoded = preprocessing.decode_image(tf.constant(jpeg))

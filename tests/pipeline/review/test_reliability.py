@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.judging import posture_metrics
+from components.judging import metrics
 from components.training import calibration as fitting
-from pipeline.review import calibration
+from pipeline.review import reliability
 from schema import features
 
 # Among them the edges of the bins, where the two sums could part.
@@ -34,15 +34,15 @@ def answers(draw):
 def test_error_and_bins_are_those_of_the_evaluators_metric(rows):
     frame = predictions(rows)
     totals = sum(
-        posture_metrics.calibration_terms(
+        metrics.calibration_terms(
             features.POSTURES.index(posture),
             frame.loc[row, list(features.POSTURES)].to_numpy(np.float64),
             1.0,
         )
         for row, posture in enumerate(frame[features.POSTURE])
     )
-    result = calibration.calibrate(frame, None)
-    assert result.error == pytest.approx(posture_metrics.calibration_error(totals), abs=1e-6)
+    result = reliability.calibrate(frame, None)
+    assert result.error == pytest.approx(metrics.calibration_error(totals), abs=1e-6)
     occupied = totals[:, totals[0] > 0]
     assert [part.count for part in result.bins] == occupied[0].tolist()
     assert [part.accuracy for part in result.bins] == pytest.approx(
@@ -58,7 +58,7 @@ def test_each_point_of_the_curve_is_what_counting_gives(rows):
     frame = predictions(rows)
     probabilities = frame[list(features.POSTURES)].to_numpy(np.float64)
     right = np.array(features.POSTURES)[probabilities.argmax(axis=1)] == frame[features.POSTURE]
-    curve = calibration.calibrate(frame, None).coverage
+    curve = reliability.calibrate(frame, None).coverage
     for point in curve:
         accepted = probabilities.max(axis=1) >= point.threshold
         assert point.coverage == pytest.approx(accepted.mean())
@@ -70,12 +70,12 @@ def test_each_point_of_the_curve_is_what_counting_gives(rows):
 def test_a_long_curve_is_thinned_between_its_ends():
     confidence = np.linspace(0.5, 1, 5000)
     frame = predictions([("Lying", [1 - p, 0.0, p]) for p in confidence])
-    curve = calibration.calibrate(frame, None).coverage
-    assert len(curve) == calibration.MOST_POINTS
+    curve = reliability.calibrate(frame, None).coverage
+    assert len(curve) == reliability.MOST_POINTS
     assert (curve[0].coverage, curve[-1].coverage) == (1, 1 / 5000)
 
 
 def test_no_image_has_no_error_and_no_curve():
-    result = calibration.calibrate(predictions([]), None)
+    result = reliability.calibrate(predictions([]), None)
     assert np.isnan(result.error)
     assert (result.bins, result.coverage) == ([], [])

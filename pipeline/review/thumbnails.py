@@ -53,7 +53,7 @@ def choose(predictions: pd.DataFrame) -> Choice:
     """Chooses what is shown; the same rows in any order give the same choice.
 
     Args:
-      predictions: a row an image, with the columns of `components.examples.tables.PREDICTIONS`.
+      predictions: a row an image, with the columns of `components.examples.parquet.PREDICTIONS`.
     """
     rows = predictions.sort_values([features.TRANCHE, features.FILE_NAME], ignore_index=True)
     probabilities = np.nan_to_num(rows[list(features.POSTURES)].to_numpy(np.float64))
@@ -133,12 +133,12 @@ def _draw(
     if not choice.shown:
         return
     # In here: TensorFlow takes seconds to import, and `choose` does without.
-    from components.training import model
+    from components.training import network
     from pipeline.review import grad_cam
 
     explain = None
     if model_path and explained:
-        explain = grad_cam.GradCam(model.load(model_path))
+        explain = grad_cam.GradCam(network.load(model_path))
     for row, jpeg in _stored(choice, split_folder):
         picture = Image.open(io.BytesIO(jpeg))
         picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
@@ -153,13 +153,13 @@ def _stored(choice: Choice, split_folder: Path) -> Iterator[tuple[int, bytes]]:
     # In here: both take seconds to import, and `choose` does without.
     import tensorflow as tf
 
-    from components.examples import records
+    from components.examples import record_reader
     from components.examples.example_gen import FILE_PREFIX
 
     names = choice.rows.loc[choice.shown, [features.TRANCHE, features.FILE_NAME]]
     wanted = {tuple(map(str.encode, key)): row for row, *key in names.itertuples()}
     files = sorted(map(str, split_folder.glob(f"{FILE_PREFIX}*")))
-    for record in records.read(files).as_numpy_iterator():
+    for record in record_reader.read(files).as_numpy_iterator():
         content = tf.train.Example.FromString(record).features.feature
         tranche, name, image = (
             content[column].bytes_list.value[0]

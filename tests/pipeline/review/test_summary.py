@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.review import verdict
+from pipeline.review import summary
 from pipeline.review.contents import Baseline, Slice
 from pipeline.runs.lineage import Artifact, Outputs
 from pipeline.runs.record import Finding, Outcome
@@ -64,7 +64,7 @@ def outcome(name: str, **fields: Any) -> Outcome:
 
 
 def test_each_gate_has_its_margin(tmp_path: Path) -> None:
-    gates = verdict.gates(
+    gates = summary.gates(
         CONFIG, outcome("not_blessed"), outputs(tmp_path, True, False), [ALL, TWO, LYING], BASELINE
     )
     assert [gate.passed for gate in gates] == [True, True, False, False, False]
@@ -81,7 +81,7 @@ def test_each_gate_has_its_margin(tmp_path: Path) -> None:
 
 def test_a_value_at_its_floor_passes(tmp_path: Path) -> None:
     at_floor = part("all test images", 100, 1 - 0.13)
-    gates = verdict.gates(
+    gates = summary.gates(
         CONFIG, outcome("pushed"), outputs(tmp_path, True), [at_floor], baseline=None
     )
     assert [gate.passed for gate in gates] == [True] * 4
@@ -103,7 +103,7 @@ def test_a_model_that_is_seldom_sure_does_not_pass(
         part("all test images", 100, 0.9, coverage),
         part("tranche 2", 9, 0.9, 0.0, tranche="2"),
     ]
-    gates = verdict.gates(CONFIG, outcome("pushed"), outputs(tmp_path, True), slices, None)
+    gates = summary.gates(CONFIG, outcome("pushed"), outputs(tmp_path, True), slices, None)
     (gate,) = [gate for gate in gates if "is sure of" in gate.name]
     assert (gate.value, gate.threshold) == (coverage, CONFIG.coverage_floor)
     assert gate.passed is passed
@@ -112,7 +112,7 @@ def test_a_model_that_is_seldom_sure_does_not_pass(
 
 def test_a_model_that_is_sure_too_often_is_told_of(tmp_path: Path) -> None:
     slices = [replace(part("all test images", 100, 0.9, 0.8), selective_accuracy=0.9)]
-    gates = verdict.gates(CONFIG, outcome("pushed"), outputs(tmp_path, True), slices, None)
+    gates = summary.gates(CONFIG, outcome("pushed"), outputs(tmp_path, True), slices, None)
     (gate,) = [gate for gate in gates if "is sure of" in gate.name]
     assert gate.passed, "coverage is what is gated"
     assert "right on 90.0 % of the others, fewer than the wanted 95.0 %." in gate.sentence
@@ -120,7 +120,7 @@ def test_a_model_that_is_sure_too_often_is_told_of(tmp_path: Path) -> None:
 
 def test_a_refused_run_reached_one_gate() -> None:
     refused = outcome("invalid_data", findings=[Finding(severity="blocking", sentence="Bad.")])
-    gates = verdict.gates(CONFIG, refused, {}, [], None)
+    gates = summary.gates(CONFIG, refused, {}, [], None)
     assert [gate.passed for gate in gates] == [False, None, None, None]
     assert "One finding stops the run" in gates[0].sentence
 
@@ -136,7 +136,7 @@ def test_a_refused_run_reached_one_gate() -> None:
 def test_the_sentence_says_what_would_change(difference: float, words: str) -> None:
     baseline = Baseline(7, "r1", 0.9, difference, None, None)
     run = Snapshot(run_id="r2", config=CONFIG, started=0)
-    facts = verdict.run_facts(run, outcome("pushed"), ALL, baseline)
+    facts = summary.run_facts(run, outcome("pushed"), ALL, baseline)
     assert words in facts.sentence
     assert facts.sentence.startswith("The new model passed every gate and was pushed.")
     assert "90.0 % of 100 test images" in facts.sentence

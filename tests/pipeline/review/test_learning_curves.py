@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline.review import training
+from pipeline.review import learning_curves
 
 
 def written(folder, most, eval_losses):
@@ -33,7 +33,7 @@ def written(folder, most, eval_losses):
     ],
 )
 def test_says_whose_weights_were_kept(tmp_path, most, kept):
-    found = training.training(written(tmp_path, most, [0.5, 0.3, 0.4]), 1.0, cached=False)
+    found = learning_curves.training(written(tmp_path, most, [0.5, 0.3, 0.4]), 1.0, cached=False)
     head, fine_tune = found.phases
     assert head.kept_epoch == 1
     assert fine_tune.kept_epoch == kept

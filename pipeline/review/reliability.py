@@ -22,7 +22,7 @@ def calibrate(predictions: pd.DataFrame, fitted: calibration.Calibration | None)
     with accuracy in place of risk.
 
     Args:
-      predictions: a row an image, with the columns of `components.examples.tables.PREDICTIONS`.
+      predictions: a row an image, with the columns of `components.examples.parquet.PREDICTIONS`.
       fitted: what the Trainer fitted.
 
     Returns:

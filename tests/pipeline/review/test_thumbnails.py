@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from components.training import model as posture_model
+from components.training import network
 from pipeline.config import PipelineConfig
-from pipeline.review import pictures
+from pipeline.review import thumbnails
 from schema import features
 
 pytestmark = pytest.mark.filterwarnings("ignore:May not flag all label issues")
@@ -67,7 +67,7 @@ def write_split(folder: Path, frame: pd.DataFrame, width: int = 256, height: int
 
 
 def test_mistakes_are_the_most_confident_errors():
-    choice = pictures.choose(predictions(400))
+    choice = thumbnails.choose(predictions(400))
     rows = choice.rows
     confidence = rows[list(features.POSTURES)].max(axis=1)
     wrong = rows.index[rows["actual"] != rows["predicted"]]
@@ -78,9 +78,9 @@ def test_mistakes_are_the_most_confident_errors():
 
 
 def test_every_cell_of_every_tranche_has_pictures():
-    choice = pictures.choose(predictions(2000, tranches=4))
+    choice = thumbnails.choose(predictions(2000, tranches=4))
     cell = ["actual", "predicted", features.TRANCHE]
-    assert len(choice.shown) <= pictures.MOST_SHOWN
+    assert len(choice.shown) <= thumbnails.MOST_SHOWN
     occurring = choice.rows.groupby(cell).size()
     shown = choice.rows.loc[choice.shown].groupby(cell).size()
     assert set(shown.index) == set(occurring.index)
@@ -91,9 +91,9 @@ def test_a_cell_shows_many_clips_before_two_frames_of_one():
     frame = predictions(60, accuracy=1, tranches=1)
     frame[features.POSTURE] = "Lying"
     frame[list(features.POSTURES)] = np.float32([0.02, 0.03, 0.95])
-    rows = pictures.choose(frame).rows
-    shown = rows.loc[pictures.choose(frame).shown]
-    assert len(shown) == pictures.MOST_OF_A_CELL
+    rows = thumbnails.choose(frame).rows
+    shown = rows.loc[thumbnails.choose(frame).shown]
+    assert len(shown) == thumbnails.MOST_OF_A_CELL
     assert shown[features.CLIP].is_unique
 
 
@@ -106,23 +106,23 @@ def test_a_cell_shows_many_clips_before_two_frames_of_one():
 )
 def test_the_choice_is_sound_and_does_not_depend_on_the_order(count, seed, accuracy, tranches):
     frame = predictions(count, seed, accuracy, tranches)
-    choice = pictures.choose(frame)
-    again = pictures.choose(frame.sample(frac=1, random_state=seed))
+    choice = thumbnails.choose(frame)
+    again = thumbnails.choose(frame.sample(frac=1, random_state=seed))
     assert (choice.shown, choice.mistakes, choice.label_errors) == (
         again.shown,
         again.mistakes,
         again.label_errors,
     )
-    assert len(set(choice.shown)) == len(choice.shown) <= pictures.MOST_SHOWN
+    assert len(set(choice.shown)) == len(choice.shown) <= thumbnails.MOST_SHOWN
     assert {*choice.mistakes, *choice.label_errors} <= set(choice.shown)
-    assert len(choice.mistakes) == min(choice.mistake_count, pictures.MOST_MISTAKES)
+    assert len(choice.mistakes) == min(choice.mistake_count, thumbnails.MOST_MISTAKES)
 
 
 def test_each_picture_shows_its_own_image_and_labels(tmp_path):
     frame = predictions(60)
     write_split(tmp_path, frame)
     shuffled = frame.sample(frac=1, random_state=1)
-    result = pictures.pictures(shuffled, tmp_path, None, PipelineConfig())
+    result = thumbnails.pictures(shuffled, tmp_path, None, PipelineConfig())
     by_name = {row[features.FILE_NAME]: (n, row) for n, row in frame.iterrows()}
     assert {picture.file_name for picture in result.shown} >= set(NAMES)
     for picture in result.shown:
@@ -148,9 +148,9 @@ def test_each_picture_shows_its_own_image_and_labels(tmp_path):
 def test_mistakes_and_doubted_labels_are_explained_and_the_others_not(tmp_path):
     frame = predictions(40, accuracy=0.9)
     write_split(tmp_path / "test", frame, width=90, height=120)
-    posture_model.build_model(32, 0.35, "none").save(tmp_path / "model.keras")
+    network.build_model(32, 0.35, "none").save(tmp_path / "model.keras")
     config = PipelineConfig(image_size=32, fit="border")
-    result = pictures.pictures(frame, tmp_path / "test", tmp_path / "model.keras", config)
+    result = thumbnails.pictures(frame, tmp_path / "test", tmp_path / "model.keras", config)
     explained = {*result.mistakes, *result.label_errors}
     assert explained
     for index, picture in enumerate(result.shown):
@@ -160,7 +160,7 @@ def test_mistakes_and_doubted_labels_are_explained_and_the_others_not(tmp_path):
 
 
 def test_no_predictions_are_no_pictures(tmp_path):
-    result = pictures.pictures(predictions(0), tmp_path, None, PipelineConfig())
+    result = thumbnails.pictures(predictions(0), tmp_path, None, PipelineConfig())
     assert (result.shown, result.mistakes, result.label_errors, result.cells) == ([], [], [], {})
 
 
@@ -168,4 +168,4 @@ def test_a_picture_that_the_split_lacks_is_an_error(tmp_path):
     frame = predictions(5)
     write_split(tmp_path, frame.iloc[1:])
     with pytest.raises(KeyError):
-        pictures.pictures(frame, tmp_path, None, PipelineConfig())
+        thumbnails.pictures(frame, tmp_path, None, PipelineConfig())

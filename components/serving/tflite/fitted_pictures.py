@@ -5,7 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.examples import preprocessing
-from components.examples.records import read
+from components.examples.record_reader import read
 from schema import features
 
 
