@@ -54,6 +54,7 @@ test-robustness: setup
 check: setup
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
 
 setup: .venv/.synced
 

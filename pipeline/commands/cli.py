@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from components.errors import InputError
-from pipeline.process.privacy import owner_only
+from components.files import owner_only
 
 USAGE: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it

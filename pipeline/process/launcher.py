@@ -19,12 +19,12 @@ from rich.console import Console
 
 from components import processes
 from components.errors import InputError, memory_was_short
+from components.files import owner_only
 from components.ingest import layout
 from components.progress import EVENTS_FD
 from pipeline import beam
 from pipeline.config import PipelineConfig
 from pipeline.process import base_weights
-from pipeline.process.privacy import owner_only
 from pipeline.process.view import RunView, short_path, show_outcome
 from pipeline.process.worker import Job
 from pipeline.runs import metadata_file, snapshot

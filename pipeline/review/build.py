@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from pipeline.process.privacy import owner_only
+from components.files import owner_only
 from pipeline.review import collect, model_card, page, provenance
 from pipeline.runs.snapshot import Snapshot, folder, page_path
 
