@@ -39,7 +39,7 @@ def script(folder: Path, text: str) -> tuple[str, ...]:
         "import json, os, signal, subprocess, sys, time\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "from components.progress import emit\n"
-        "from pipeline import worker\n"
+        "from pipeline.process import worker\n"
         "job = worker.Job.model_validate_json(worker._read_line(0))\n"
         f"{text}\n"
     )
@@ -161,7 +161,7 @@ sys.path.insert(0, {root!r})
 import click
 from PIL import Image
 from rich.console import Console
-from pipeline import cli, config, launch
+from pipeline.commands import cli, config, launch
 launcher.WORKER = {worker!r}
 
 @click.command()
