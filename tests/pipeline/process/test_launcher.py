@@ -161,7 +161,9 @@ sys.path.insert(0, {root!r})
 import click
 from PIL import Image
 from rich.console import Console
-from pipeline.commands import cli, config, launch
+from pipeline import config
+from pipeline.commands import cli
+from pipeline.process import launcher
 launcher.WORKER = {worker!r}
 
 @click.command()
