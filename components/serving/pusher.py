@@ -1,52 +1,55 @@
-"""Pusher whose versions are whole or not there.
+"""Pusher: puts a model that both gates have blessed into service, whole or not at all.
 
-TFX's copies into the version's own folder, file by file: a server may see it half
-written, a killed push leaves it so, and a clock that was set back gives a new model
-a lower number than the one in service.
+TFX's Pusher copies into the version's own folder, file by file: a server may see half of
+it, a killed push leaves it so, and a clock that was set back gives a new model a lower
+number than the one in service. It also takes its last push from the cache, whichever
+model has gone into service since.
 """
 
 from pathlib import Path
-from typing import Any
 
-from google.protobuf import json_format
-from tfx import components, types
-from tfx.components.pusher import executor as tfx_executor
-from tfx.dsl.components.base import executor_spec
-from tfx.proto import pusher_pb2
-from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import io_utils
+from tfx.components.util import model_utils
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+from tfx.utils import path_utils
 
 from components.serving import versions
 
 
-class Executor(tfx_executor.Executor):
-    """Pushes a blessed model as TFX's executor does, but in one step."""
+@component
+def Pusher(
+    model: InputArtifact[standard_artifacts.Model],
+    model_blessing: InputArtifact[standard_artifacts.ModelBlessing],
+    infra_blessing: InputArtifact[standard_artifacts.InfraBlessing],
+    pushed_model: OutputArtifact[standard_artifacts.PushedModel],
+    serving_dir: Parameter[str],
+    run_id: Parameter[str],
+) -> None:
+    """Pushes the model unless it is in service already.
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Archives a copy and pushes to the file system; see TFX's executor."""
-        self._log_startup(input_dict, output_dict, exec_properties)
-        pushed = artifact_utils.get_single_instance(
-            output_dict[standard_component_specs.PUSHED_MODEL_KEY]
-        )
-        if not self.CheckBlessing(input_dict):
-            self._MarkNotPushed(pushed)
-            return
-        destination = json_format.Parse(
-            exec_properties[standard_component_specs.PUSH_DESTINATION_KEY],
-            pusher_pb2.PushDestination(),
-        )
-        model = self.GetModelPath(input_dict)
-        io_utils.copy_dir(model, pushed.uri)
-        version = versions.push(Path(model), Path(destination.filesystem.base_directory))
-        self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
+    The name of the run is among its settings, so that no push is taken from the cache.
 
-
-class Pusher(components.Pusher):
-    """TFX's Pusher with this executor."""
-
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    Args:
+      model: the candidate.
+      model_blessing: the Evaluator's.
+      infra_blessing: the ServingCheck's.
+      pushed_model: says in the properties that TFX's Pusher sets whether (`pushed`, 0 or 1)
+        and where (`pushed_destination`, `pushed_version`) the model is.
+      serving_dir: the folder of versions that a server reads.
+      run_id: the run that pushes.
+    """
+    if not (
+        model_utils.is_model_blessed(model_blessing)
+        and model_utils.is_infra_validated(infra_blessing)
+    ):
+        pushed_model.set_int_custom_property("pushed", 0)
+        return
+    base, created = Path(serving_dir), model.mlmd_artifact.create_time_since_epoch
+    *_, version = (None, *versions.versions(base))
+    if version is None or not version.holds(model.id, created):
+        origin = versions.Origin(run_id=run_id, model_id=model.id, model_created=created)
+        version = versions.push(Path(path_utils.serving_model_path(model.uri)), base, origin)
+    pushed_model.set_int_custom_property("pushed", 1)
+    pushed_model.set_string_custom_property("pushed_destination", str(version.folder))
+    pushed_model.set_string_custom_property("pushed_version", str(version.number))

@@ -1,6 +1,6 @@
-"""Reads runs, components and artifacts out of ML Metadata. Never imports TFX.
+"""What ML Metadata knows of runs, components and artifacts. Never imports TFX.
 
-All that is ever written here is that artifacts are no more, by `mark_deleted`.
+It only writes that artifacts are gone (`mark_deleted`).
 """
 
 import time
@@ -14,60 +14,26 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.errors import InputError
 from pipeline.config import PipelineConfig
-from pipeline.runs.record import State
+from pipeline.runs.run import Artifact, Artifacts, State
 
-_PIPELINE: Final = "pipeline"  # TFX's type of the context that all runs of a pipeline share
+# TFX's types of context: what all runs of a pipeline share, one run, one node of the pipeline.
+_PIPELINE: Final = "pipeline"
+_RUN: Final = "pipeline_run"
+_NODE: Final = "node"
+
+_OUTPUT: Final[int] = mlmd.Event.OUTPUT
+_INPUT: Final[int] = mlmd.Event.INPUT
 
 _PATIENCE: Final = 60.0  # seconds that a new database may take to get its tables
-_DONE: dict[int, State] = {mlmd.Execution.COMPLETE: "ran", mlmd.Execution.CACHED: "cached"}
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """What a component put out.
-
-    Attributes:
-      id: ML Metadata's number.
-      type: name of TFX's artifact type, for example `ModelBlessing`.
-      uri: its folder.
-      properties: properties and custom properties by name.
-      created: milliseconds since 1970, UTC.
-    """
-
-    id: int
-    type: str
-    uri: str
-    properties: dict[str, Any]
-    created: int
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the artifact."""
-        return Path(self.uri)
-
-
-# Artifacts by node id and key of the output, or input.
-Outputs = dict[tuple[str, str], Artifact]
-
-
-@dataclass(frozen=True)
-class Component:
-    """How a component of a run ended.
-
-    Attributes:
-      name: its node id in the pipeline.
-      state: `skipped` has no execution in ML Metadata; one that is still RUNNING
-        was interrupted, and counts as failed.
-      seconds: from its start to its end.
-    """
-
-    name: str
-    state: State
-    seconds: float
+_STATES: Final[dict[int, State]] = {
+    mlmd.Execution.COMPLETE: "ran",
+    mlmd.Execution.CACHED: "cached",
+    mlmd.Execution.RUNNING: "running",
+}
 
 
 def sqlite(place: Path, mode: int) -> mlmd.ConnectionConfig:
-    """Says how to connect to a SQLite file; `mode` is one of `SqliteMetadataSourceConfig`'s."""
+    """Returns how to connect to a SQLite file; `mode` is a `SqliteMetadataSourceConfig` mode."""
     connection = mlmd.ConnectionConfig()
     connection.sqlite.filename_uri = str(place)
     connection.sqlite.connection_mode = mode
@@ -80,7 +46,7 @@ def has_database(config: PipelineConfig) -> bool:
 
 
 def connection(config: PipelineConfig, mode: int) -> mlmd.ConnectionConfig:
-    """Says how to connect to the database of an output folder.
+    """Returns how to connect to the database of an output folder.
 
     Args:
       config: says where it is.
@@ -134,140 +100,125 @@ def artifacts(store: metadata_store.MetadataStore, config: PipelineConfig) -> li
 
 
 def mark_deleted(store: metadata_store.MetadataStore, artifacts: Sequence[mlmd.Artifact]) -> None:
-    """Says in ML Metadata that artifacts are no more, so that nothing is made from them."""
+    """Marks artifacts as deleted in ML Metadata, so that nothing is made from them."""
     for artifact in artifacts:
         artifact.state = mlmd.Artifact.DELETED
     store.put_artifacts(artifacts)
 
 
+@dataclass(frozen=True)
+class Node:
+    """What ML Metadata knows of a component in one run.
+
+    Attributes:
+      state: an execution that is still RUNNING is being worked on, or was interrupted.
+      seconds: from its start to its end.
+      ended: when it was last heard of, seconds since 1970.
+      properties: its execution properties by name.
+    """
+
+    state: State
+    seconds: float
+    ended: float
+    properties: Mapping[str, Any]
+
+
 class Lineage:
-    """The database of one output folder."""
+    """All that ML Metadata knows of the runs of one output folder, read at once.
+
+    Args:
+      config: says where the database is.
+
+    Raises:
+      InputError: there is no answer, or it is no database of ML Metadata.
+    """
 
     def __init__(self, config: PipelineConfig) -> None:
-        """Opens the database.
+        store = open_store(config)
+        pipeline = store.get_context_by_type_and_name(_PIPELINE, config.pipeline_name)
+        runs = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
+        self._runs = {run.name: run.id for run in runs if run.type == _RUN}
+        self._executions = {
+            execution.id: execution
+            for execution in (store.get_executions_by_context(pipeline.id) if pipeline else [])
+        }
+        self._nodes: dict[int, str] = {}
+        self._run_of: dict[int, str] = {}
+        for context in store.get_contexts_by_type(_NODE) if pipeline else []:
+            name, _, node_id = context.name.partition(".")
+            if name == config.pipeline_name:
+                for execution in store.get_executions_by_context(context.id):
+                    self._nodes[execution.id] = node_id
+        for name, number in self._runs.items():
+            for execution in store.get_executions_by_context(number):
+                self._run_of[execution.id] = name
+        events = store.get_events_by_execution_ids(list(self._nodes)) if self._nodes else []
+        self._events = [event for event in events if event.type in (_OUTPUT, _INPUT)]
+        made: dict[int, int] = {}  # by artifact, the execution that made it
+        for event in self._events:
+            if event.type == _OUTPUT:
+                known = made.get(event.artifact_id, event.execution_id)
+                made[event.artifact_id] = min(known, event.execution_id)
+        numbers = sorted({event.artifact_id for event in self._events})
+        self._artifacts = {
+            message.id: self._artifact(message, made.get(message.id))
+            for message in (store.get_artifacts_by_id(numbers) if numbers else [])
+        }
 
-        Args:
-          config: says where it is.
+    def __contains__(self, run_id: str) -> bool:
+        """Whether a run of that name has reached the pipeline."""
+        return run_id in self._runs
 
-        Raises:
-          InputError: there is no such file, no answer, or it is no database of ML Metadata.
-        """
-        if not has_database(config):
-            raise InputError(
-                f"There is no run in {config.output_root} yet ({config.metadata_path.name} is"
-                " missing); start one with `lookdeep run`, or name another folder with"
-                " --output-root."
+    def nodes(self, run_id: str) -> dict[str, Node]:
+        """The components of a run that have begun, by node id, in the order of their beginning."""
+        return {
+            self._nodes[number]: Node(
+                state=_STATES.get(execution.last_known_state, "failed"),
+                seconds=_seconds(execution),
+                ended=execution.last_update_time_since_epoch / 1000,
+                properties=_values(execution.custom_properties),
             )
-        self._store, self._pipeline = open_store(config), config.pipeline_name
-
-    def runs(self) -> list[mlmd.Context]:
-        """The pipeline runs of the folder, oldest first."""
-        pipeline = self._store.get_context_by_type_and_name(_PIPELINE, self._pipeline)
-        runs = self._store.get_children_contexts_by_context(pipeline.id) if pipeline else []
-        return sorted(runs, key=lambda run: run.id)  # no time: the clock may have been set back
-
-    def run(self, run_id: str) -> mlmd.Context | None:
-        """The run of that id, if it reached the pipeline."""
-        return self._store.get_context_by_type_and_name("pipeline_run", run_id)
-
-    def executions(self, run: mlmd.Context) -> dict[str, mlmd.Execution]:
-        """The latest execution of each component in a run, by node id."""
-        executions = sorted(
-            self._store.get_executions_by_context(run.id), key=lambda execution: execution.id
-        )
-        return {self._node_id(execution): execution for execution in executions}
-
-    def components(self, run: mlmd.Context, node_ids: list[str]) -> list[Component]:
-        """How each component of a run ended.
-
-        Args:
-          run: one of `runs`.
-          node_ids: all nodes of the pipeline, in order.
-        """
-        executions = self.executions(run)
-        return [
-            Component(node_id, *_ending(executions[node_id]))
-            if node_id in executions
-            else Component(node_id, "skipped", 0.0)
-            for node_id in node_ids
-        ]
-
-    def states(self, run: mlmd.Context) -> dict[str, str]:
-        """The states of a run's components by node id, in order; also of one that is `running`."""
-        return {
-            node_id: "running"
-            if execution.last_known_state == mlmd.Execution.RUNNING
-            else _ending(execution)[0]
-            for node_id, execution in self.executions(run).items()
+            for number, execution in sorted(self._executions.items())
+            if self._run_of.get(number) == run_id
         }
 
-    def settings(self, run: mlmd.Context) -> dict[str, dict[str, Any]]:
-        """The execution properties of a run's components, by node id and name."""
-        return {
-            node_id: _values(execution.custom_properties)
-            for node_id, execution in self.executions(run).items()
-        }
-
-    def outputs(self, run: mlmd.Context) -> Outputs:
+    def outputs(self, run_id: str) -> Artifacts:
         """The first artifact of each output in a run, by node id and output key."""
-        return self._artifacts(run, mlmd.Event.OUTPUT)
+        return self._linked(run_id, _OUTPUT)
 
-    def inputs(self, run: mlmd.Context) -> Outputs:
+    def inputs(self, run_id: str) -> Artifacts:
         """The first artifact of each input in a run, by node id and input key."""
-        return self._artifacts(run, mlmd.Event.INPUT)
+        return self._linked(run_id, _INPUT)
 
-    def producer(self, artifact: Artifact) -> tuple[str, float]:
-        """Where an artifact comes from, however often later runs took it from the cache.
-
-        Returns:
-          The run that made it, and how many seconds its component took.
-        """
-        made = min(
-            event.execution_id
-            for event in self._store.get_events_by_artifact_ids([artifact.id])
-            if event.type == mlmd.Event.OUTPUT
-        )
-        (execution,) = self._store.get_executions_by_id([made])
-        contexts = self._store.get_contexts_by_execution(made)
-        run = next(context for context in contexts if context.type == "pipeline_run")
-        return run.name, _ending(execution)[1]
-
-    def _artifacts(self, run: mlmd.Context, kind: int) -> Outputs:
-        executions = self.executions(run)
-        names = {execution.id: node_id for node_id, execution in executions.items()}
-        events = [
-            event
-            for event in self._store.get_events_by_execution_ids(list(names))
-            if event.type == kind
-        ]
-        artifacts = {
-            artifact.id: _artifact(artifact)
-            for artifact in self._store.get_artifacts_by_id(
-                sorted({event.artifact_id for event in events})
-            )
+    def _linked(self, run_id: str, kind: int) -> Artifacts:
+        latest = {
+            self._nodes[number]: number
+            for number in sorted(self._nodes)
+            if self._run_of.get(number) == run_id
         }
-        outputs: Outputs = {}
-        for event in sorted(events, key=lambda event: event.artifact_id):
-            key = (names[event.execution_id], event.path.steps[0].key)
-            outputs.setdefault(key, artifacts[event.artifact_id])
-        return outputs
+        found: dict[tuple[str, str], Artifact] = {}
+        for event in sorted(self._events, key=lambda event: event.artifact_id):
+            node = self._nodes[event.execution_id]
+            if event.type == kind and latest.get(node) == event.execution_id:
+                key = (node, event.path.steps[0].key)
+                found.setdefault(key, self._artifacts[event.artifact_id])
+        return found
 
-    def _node_id(self, execution: mlmd.Execution) -> str:
-        contexts = self._store.get_contexts_by_execution(execution.id)
-        node = next(context for context in contexts if context.type == "node")
-        return node.name.partition(".")[2]  # "pipeline.node"
+    def _artifact(self, message: mlmd.Artifact, made_by: int | None) -> Artifact:
+        return Artifact(
+            id=message.id,
+            type=message.type,
+            uri=message.uri,
+            properties=_values(message.properties) | _values(message.custom_properties),
+            created=message.create_time_since_epoch,
+            made_by=self._run_of.get(made_by or 0, ""),
+            seconds=_seconds(self._executions[made_by]) if made_by in self._executions else 0.0,
+        )
 
 
-def _ending(execution: mlmd.Execution) -> tuple[State, float]:
+def _seconds(execution: mlmd.Execution) -> float:
     milliseconds = execution.last_update_time_since_epoch - execution.create_time_since_epoch
-    return _DONE.get(execution.last_known_state, "failed"), milliseconds / 1000
-
-
-def _artifact(message: mlmd.Artifact) -> Artifact:
-    properties = _values(message.properties) | _values(message.custom_properties)
-    return Artifact(
-        message.id, message.type, message.uri, properties, message.create_time_since_epoch
-    )
+    return milliseconds / 1000
 
 
 def _values(properties: Mapping[str, mlmd.Value]) -> dict[str, Any]:

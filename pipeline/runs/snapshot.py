@@ -1,14 +1,15 @@
-"""What only the run itself knew: settings, versions, ingestion, and why it broke off.
+"""Snapshots: what only a run itself knew, kept beside its page in OUT/review/RUN/run.json.
 
-The worker writes it beside the page, so that the page can be drawn again when a
-later run has long since put other tables into OUT/data.
+With it, a run can be read after later runs have put other tables into OUT/data.
 """
 
+import csv
 import json
 import platform
 import re
 import secrets
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -16,16 +17,19 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from components import files
 from components.errors import InputError
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import MetadataServer
-from pipeline.review.contents import Contradiction, Reject
-from pipeline.runs import record
-from pipeline.runs.record import Counts, Stage, Verdict
+from pipeline.runs.run import Contradiction, Reject, Snapshot
+from schema import features
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 FILE_NAME: Final = "run.json"
+MOST_EXAMPLES: Final = 5  # file names that stand for all of a kind
+# Rejected rows that differ in a name alone have the same reason.
+_NEAR_NAME: Final = re.compile(r"; but .* differs in case only$", re.DOTALL)
 _TIME_FORMAT: Final = "%Y%m%dT%H%M%SZ"
 _TIME: Final = re.compile(r"\d{8}T\d{6}Z")
 PACKAGES: Final = (
@@ -38,38 +42,6 @@ PACKAGES: Final = (
     "tensorflow-model-analysis",
     "apache-beam",
 )
-
-
-class Snapshot(BaseModel):
-    """A run as its worker saw it.
-
-    Attributes:
-      run_id: its name.
-      config: its settings.
-      started: when the command was given, seconds since 1970.
-      stages: the steps before the pipeline.
-      counts: what ingestion counted.
-      rejects: what is not in the data.
-      contradictions: what contradicts itself.
-      tranche_digests: SHA-256 of what each tranche's TFRecords were made from.
-      nodes: the nodes of the pipeline, in order; empty if the run ended before it.
-      versions: of Python and the packages.
-      verdict: that of a run which ended before the pipeline, else None.
-      failure: why the run ended early, a sentence; empty if it did not.
-    """
-
-    run_id: str
-    config: PipelineConfig
-    started: float
-    stages: list[Stage] = []
-    counts: Counts = Counts()
-    rejects: list[Reject] = []
-    contradictions: list[Contradiction] = []
-    tranche_digests: dict[str, str] = {}
-    nodes: list[str] = []
-    versions: dict[str, str] = {}
-    verdict: Verdict | None = None
-    failure: str = ""
 
 
 def new_name(output_root: Path, started: float) -> str:
@@ -106,15 +78,16 @@ def versions() -> dict[str, str]:
 
 
 def of_data(data_dir: Path) -> dict[str, Any]:
-    """What ingestion left in its folder that the next run will overwrite, by attribute.
+    """Reads what ingestion left in its folder and the next run will overwrite.
 
     Args:
       data_dir: OUT/data.
+
+    Returns:
+      Attributes of a `Snapshot` by name.
     """
-    # In here, because they bring Beam and pandas along, and the process that the user
-    # sees imports this module.
+    # Imported here: the process that the user sees imports this module, and they bring Beam.
     from components.ingest.tfrecords import MANIFEST_NAME
-    from pipeline.review.data_summary import read_contradictions, read_rejects
 
     manifests = sorted((data_dir / "tfrecords").glob(f"*/{MANIFEST_NAME}"))
     return {
@@ -127,11 +100,78 @@ def of_data(data_dir: Path) -> dict[str, Any]:
     }
 
 
+def read_rejects(data_dir: Path) -> list[Reject]:
+    """Reads what ingestion left out, at the join and at the pictures.
+
+    A name that a spreadsheet would run keeps the single quote that
+    `components.ingest.spreadsheet` put before it.
+
+    Args:
+      data_dir: OUT/data.
+
+    Returns:
+      By tranche, the most frequent reason first; none for tables that are not there.
+    """
+    from components.ingest import master, tfrecords
+
+    paths = [
+        data_dir / master.REJECTS_NAME,
+        *sorted((data_dir / "tfrecords").glob(f"*/{tfrecords.REJECTS_NAME}")),
+    ]
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], str] = {}
+    for row in (row for path in paths for row in _rows(path)):
+        reason = _NEAR_NAME.sub("; but one differs in case only", row["reason"])
+        key = row["tranche"], reason
+        counts[key] += 1
+        examples.setdefault(key, row["file_name"])
+    found = [
+        Reject(tranche=tranche, reason=reason, count=count, example=examples[tranche, reason])
+        for (tranche, reason), count in counts.items()
+    ]
+    return sorted(found, key=lambda reject: (features.tranche_order(reject.tranche), -reject.count))
+
+
+def read_contradictions(data_dir: Path) -> list[Contradiction]:
+    """Reads which rows contradict themselves: an entry for each kind, with some file names.
+
+    Args:
+      data_dir: OUT/data.
+    """
+    from components.ingest import master
+
+    names: dict[str, list[str]] = {}
+    for row in _rows(data_dir / master.CONTRADICTIONS_NAME):
+        names.setdefault(row["reason"], []).append(row["file_name"])
+    return [
+        Contradiction(kind=kind, count=len(found), examples=found[:MOST_EXAMPLES])
+        for kind, found in names.items()
+    ]
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file, restval="")
+
+
 def write(snapshot: Snapshot) -> None:
-    """Writes a snapshot to its run's folder, whole or not at all."""
+    """Writes a snapshot to its run's folder, whole or not at all.
+
+    Raises:
+      InputError: it cannot be written.
+    """
     place = folder(snapshot.config.output_root, snapshot.run_id)
-    place.mkdir(parents=True, exist_ok=True)
-    record.write(snapshot, place / FILE_NAME)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with files.replacing(place / FILE_NAME) as file:
+            file.write(snapshot.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"{place / FILE_NAME} cannot be written: {error.strerror}; fix that and give the same"
+            " command again. Finished steps are kept."
+        ) from error
 
 
 def read(output_root: Path, run_id: str) -> Snapshot:
@@ -187,16 +227,6 @@ def settings(output_root: Path) -> PipelineConfig:
             f" {last.output_root}; move the folder back there, or name that one with --output-root."
         )
     return PipelineConfig(output_root=last.output_root, metadata=last.metadata)
-
-
-def stopped(output_root: Path, known: Collection[str]) -> list[Snapshot]:
-    """The runs that ended before the pipeline, oldest first.
-
-    Args:
-      output_root: of the runs.
-      known: those that ML Metadata knows.
-    """
-    return [read(output_root, run_id) for run_id in runs(output_root) if run_id not in known]
 
 
 def runs(output_root: Path) -> list[str]:

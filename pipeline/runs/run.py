@@ -1,0 +1,352 @@
+"""What a run is: the typed, frozen read model that every reader of a run uses.
+
+`pipeline.runs.reader` builds a `Run`; `pipeline.runs.verdict` says what it came to.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from components.serving.versions import Version
+from pipeline.config import PipelineConfig
+
+REVIEW: Final = "ReviewPage"  # the node that decides nothing
+
+# How a step stands; `skipped` means that ML Metadata has no execution of it.
+State = Literal["ran", "cached", "failed", "skipped", "running"]
+
+# Pairs of column and value; empty for the whole test split.
+SliceKey = tuple[tuple[str, str], ...]
+
+_FROZEN: Final = ConfigDict(frozen=True)
+
+
+class Finding(BaseModel):
+    """Something about the data or the run, in a sentence; a blocking one stops the run."""
+
+    model_config = _FROZEN
+
+    severity: Literal["blocking", "warning"]
+    sentence: str
+
+
+class Counts(BaseModel):
+    """How much data there was.
+
+    Attributes:
+      rows: rows of the label tables.
+      images: images in the TFRecords.
+      rejected: rows and files that are not in them, each in a table with its reason.
+      clips: different clips among the images.
+      splits: images by split; empty if the run ended before StatisticsGen.
+    """
+
+    model_config = _FROZEN
+
+    rows: int = 0
+    images: int = 0
+    rejected: int = 0
+    clips: int = 0
+    splits: dict[str, int] = {}
+
+
+class Stage(BaseModel):
+    """One step of the run, ingestion included, and how it ended."""
+
+    name: str
+    state: State
+    seconds: float
+
+
+class Reject(BaseModel):
+    """Rows or files that are not in the data, by reason."""
+
+    model_config = _FROZEN
+
+    tranche: str
+    reason: str
+    count: int
+    example: str  # one of the names
+
+
+class Contradiction(BaseModel):
+    """Rows whose labels contradict each other."""
+
+    model_config = _FROZEN
+
+    kind: str
+    count: int
+    examples: list[str]  # a few file names
+
+
+class Snapshot(BaseModel):
+    """What only the run itself knew, kept in OUT/review/RUN/run.json.
+
+    Attributes:
+      run_id: the name of the run, in ML Metadata too.
+      config: its settings.
+      started: when the command was given, seconds since 1970.
+      versions: of Python and of the packages that figures depend on.
+      stages: the steps before the pipeline.
+      counts: what ingestion counted.
+      rejects: what is not in the data.
+      contradictions: rows that contradict themselves.
+      tranche_digests: SHA-256 of what each tranche's TFRecords were made from.
+      nodes: the nodes of the pipeline, in order; empty if the run ended before it.
+      warnings: what the process that worked has to say beside the verdict.
+      refused: whether ingestion refused the data.
+      failure: why the run broke off, a sentence; empty if it did not, or nobody could say.
+    """
+
+    run_id: str
+    config: PipelineConfig
+    started: float
+    versions: dict[str, str] = {}
+    stages: list[Stage] = []
+    counts: Counts = Counts()
+    rejects: list[Reject] = []
+    contradictions: list[Contradiction] = []
+    tranche_digests: dict[str, str] = {}
+    nodes: list[str] = []
+    warnings: list[Finding] = []
+    refused: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a component put out.
+
+    Attributes:
+      id: ML Metadata's number.
+      type: name of TFX's artifact type, for example `ModelBlessing`.
+      uri: its folder.
+      properties: properties and custom properties by name.
+      created: milliseconds since 1970, UTC.
+      made_by: the run that made it, however often later runs took it from the cache.
+      seconds: how long its component took to make it.
+    """
+
+    id: int
+    type: str
+    uri: str
+    properties: Mapping[str, Any]
+    created: int
+    made_by: str
+    seconds: float
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the artifact."""
+        return Path(self.uri)
+
+
+# Artifacts by node id and key of the output, or input.
+Artifacts = Mapping[tuple[str, str], Artifact]
+
+
+class SliceMetrics(BaseModel):
+    """The candidate model on one slice of the test split. Shares are from 0 to 1.
+
+    None where a figure is not defined: no baseline, a class that does not occur, nothing
+    that the model is sure of, too few clips for an interval.
+
+    Attributes:
+      example_count: images.
+      accuracy: share that is right, with its 95 % interval (`components.intervals`).
+      macro_f1: mean F1 score of the postures; None in a slice of a single posture.
+      cross_entropy: mean, nats.
+      expected_calibration_error: mean gap between confidence and accuracy.
+      coverage: share that the model is sure of.
+      selective_accuracy: accuracy among those.
+      precision: by posture.
+      recall: by posture.
+      f1: by posture.
+      confusion_matrix: images as [actual][predicted], in the order of `features.POSTURES`.
+      baseline_accuracy: of the model in service.
+      accuracy_difference: accuracy minus the baseline's, with its 95 % interval.
+    """
+
+    model_config = _FROZEN
+
+    example_count: int
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    macro_f1: float | None = None
+    cross_entropy: float | None = None
+    expected_calibration_error: float | None = None
+    coverage: float | None = None
+    selective_accuracy: float | None = None
+    precision: dict[str, float | None] = {}
+    recall: dict[str, float | None] = {}
+    f1: dict[str, float | None] = {}
+    confusion_matrix: list[list[int]] = []
+    baseline_accuracy: float | None = None
+    accuracy_difference: float | None = None
+    accuracy_difference_low: float | None = None
+    accuracy_difference_high: float | None = None
+
+
+class Gate(BaseModel):
+    """A condition between the data and a model in service, as the component that set it found.
+
+    Attributes:
+      kind: `contract` is the ValidationGate's, `serving` the ServingCheck's, all others the
+        Evaluator's.
+      place: the slice that it is about; values are empty if the test split has no such slice.
+      value: what was measured; None where nothing could be.
+      limit: the least that passes; None for gates that are no threshold.
+      passed: None if the run ended before it.
+      note: what the component says of it, a sentence; may be empty.
+    """
+
+    model_config = _FROZEN
+
+    kind: Literal["contract", "accuracy", "coverage", "no_worse", "serving"]
+    place: SliceKey = ()
+    value: float | None = None
+    limit: float | None = None
+    passed: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the Evaluator found.
+
+    Attributes:
+      slices: metrics by slice; all test images first, then in the order of the columns.
+      gates: its thresholds and how the model met them.
+    """
+
+    slices: Mapping[SliceKey, SliceMetrics]
+    gates: tuple[Gate, ...]
+
+
+@dataclass(frozen=True)
+class ServingReport:
+    """What the ServingCheck found: the kinds of request, and a sentence for each that failed."""
+
+    cases: int
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, out of ML Metadata, its artifacts and its snapshot.
+
+    Attributes:
+      snapshot: what only the run itself knew.
+      components: the nodes of the pipeline in order, and how they stand; empty if the run
+        ended before it.
+      ended: end of the last component other than the page, seconds since 1970; None if there
+        is none.
+      outputs: artifacts by node and output key.
+      inputs: artifacts by node and input key.
+      properties: execution properties by node and name.
+      splits: images by split.
+      findings: what the ValidationGate found in the data.
+      serving: what the ServingCheck found; None if it was not asked.
+      pushed: the number of the version that the run's model was pushed as, by this run or an
+        earlier one; None if this run's Pusher did not push or find it.
+      versions: the versions that a server could read now, oldest first.
+      read_evaluation: see `evaluation`.
+    """
+
+    snapshot: Snapshot
+    components: tuple[Stage, ...] = ()
+    ended: float | None = None
+    outputs: Artifacts = MappingProxyType({})
+    inputs: Artifacts = MappingProxyType({})
+    properties: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    splits: Mapping[str, int] = MappingProxyType({})
+    findings: tuple[Finding, ...] = ()
+    serving: ServingReport | None = None
+    pushed: int | None = None
+    versions: tuple[Version, ...] = ()
+    read_evaluation: Callable[[], Evaluation | None] = lambda: None
+
+    @property
+    def id(self) -> str:
+        """The name of the run."""
+        return self.snapshot.run_id
+
+    @property
+    def config(self) -> PipelineConfig:
+        """The settings of the run."""
+        return self.snapshot.config
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All steps, those of ingestion first."""
+        return (*self.snapshot.stages, *self.components)
+
+    @property
+    def seconds(self) -> float:
+        """From the command to the verdict; the page is drawn after it."""
+        if self.ended is None:
+            return sum(stage.seconds for stage in self.snapshot.stages)
+        return max(0.0, self.ended - self.snapshot.started)
+
+    @property
+    def counts(self) -> Counts:
+        """How much data there was."""
+        return self.snapshot.counts.model_copy(update={"splits": dict(self.splits)})
+
+    @property
+    def model(self) -> Artifact | None:
+        """The model that the run trained or took from the cache."""
+        return self.outputs.get(("Trainer", "model"))
+
+    @property
+    def gate_passed(self) -> bool | None:
+        """Whether the ValidationGate let the data pass; None if it was not asked."""
+        return self._answer("ValidationGate", "verdict", "passed")
+
+    @property
+    def blessed(self) -> bool | None:
+        """Whether the Evaluator blessed the model; None if it did not judge it."""
+        return self._answer("Evaluator", "blessing", "blessed")
+
+    @property
+    def serves(self) -> bool | None:
+        """Whether the ServingCheck blessed the model; None if it was not asked."""
+        return self._answer("ServingCheck", "blessing", "blessed")
+
+    @property
+    def in_service(self) -> Version | None:
+        """The version that a server reads now."""
+        return self.versions[-1] if self.versions else None
+
+    @property
+    def version(self) -> Version | None:
+        """The newest version there of the model that was pushed; None if there is none (now)."""
+        model = self.model
+        if self.pushed is None or model is None:
+            return None
+        same = [each for each in self.versions if each.holds(model.id, model.created)]
+        return same[-1] if same else None
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """What the Evaluator found; None if it did not judge the model.
+
+        Read when it is first asked for: TensorFlow Model Analysis takes 20 s to import, and
+        the verdict does not need it.
+        """
+        return self.read_evaluation()
+
+    @property
+    def overall(self) -> SliceMetrics | None:
+        """Metrics of all test images."""
+        return self.evaluation.slices.get(()) if self.evaluation else None
+
+    def _answer(self, node: str, key: str, name: str) -> bool | None:
+        artifact = self.outputs.get((node, key))
+        return None if artifact is None else artifact.properties.get(name) == 1
