@@ -133,7 +133,7 @@ def class_findings(
             for posture in features.POSTURES
             if not present.get(posture)
         ]
-    for tranche, postures in sorted(tranches.items()):
+    for tranche in sorted(tranches, key=features.tranche_order):
         findings += [
             Finding(
                 "blocking",
@@ -141,7 +141,7 @@ def class_findings(
                 "check its label table before a model learns from it.",
             )
             for posture in features.POSTURES
-            if not postures.get(posture)
+            if not tranches[tranche].get(posture)
         ]
     return findings
 
@@ -163,7 +163,7 @@ def label_drift(statistics: Statistics, schema: schema_pb2.Schema, threshold: fl
     posture.drift_comparator.infinity_norm.threshold = threshold
     slices = sorted(
         (dataset for dataset in statistics.datasets if dataset.name != OVERALL),
-        key=lambda dataset: dataset.name,
+        key=lambda dataset: features.tranche_order(dataset.name),
     )
     drift = []
     for earlier, later in itertools.combinations(slices, 2):

@@ -82,6 +82,15 @@ def test_label_drift_is_a_warning_with_its_distance() -> None:
     assert "0.60, above 0.30" in findings[0].sentence
 
 
+def test_tranches_are_named_in_the_order_of_their_numbers() -> None:
+    rows = [(tranche, posture) for tranche in ("1", "10", "2") for posture in ("Sitting", "Lying")]
+    statistics = _statistics(rows)
+    findings = gate.class_findings({}, gate.counts_by_tranche([statistics]))
+    assert [finding.sentence.split()[1] for finding in findings] == ["1", "2", "10"]
+    drift = gate.label_drift(statistics, _schema(statistics), 0.3)
+    assert [pair.tranches for pair in drift] == [("1", "2"), ("1", "10"), ("2", "10")]
+
+
 @pytest.mark.parametrize("column", [features.POSTURE, features.OCCLUDED])
 def test_value_outside_the_curated_schema_blocks(column: str) -> None:
     curated = tfdv.load_schema_text(str(Path(schema_package.__file__).with_name("schema.pbtxt")))
