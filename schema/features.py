@@ -88,6 +88,20 @@ LABEL_VALUES: Final[dict[str, tuple[str, ...]]] = {
     EXCEPTION_CASE: ("No", "Yes", "Bad Image"),
 }
 
+# What the columns are called in a sentence.
+COLUMN_TITLES: Final[dict[str, str]] = {
+    TRANCHE: "tranche",
+    POSTURE: "posture",
+    OCCLUDED: "occlusion",
+    HOW_MANY: "number of persons",
+    PERSON_TYPE: "kind of person",
+    EXCEPTION_CASE: "exception case",
+    LIGHT: "light",
+    FOCUS: "focus",
+    SIZE: "size",
+    COLOUR: "colour",
+}
+
 # The splits. Images outside the configured selection keep a split of their own:
 # they are counted and can be labelled by the model later.
 TRAIN: Final = "train"

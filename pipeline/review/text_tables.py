@@ -8,22 +8,12 @@ from pipeline.review import formats
 from pipeline.review.contents import Data, Lineage, PastRun, Review, Training, Validation
 from schema import features
 
-# What columns are called on the page.
-TITLES: Final = {
-    features.TRANCHE: "Tranche",
-    features.POSTURE: "Posture",
-    features.OCCLUDED: "Occlusion",
-    features.HOW_MANY: "People in the picture",
-    features.PERSON_TYPE: "Person",
-    features.EXCEPTION_CASE: "Exception case",
-    features.LIGHT: "Light",
-    features.FOCUS: "Focus",
-    features.SIZE: "Image size",
-    features.COLOUR: "Colour",
-    features.WIDTH: "Width in pixels",
-    features.HEIGHT: "Height in pixels",
+# What was measured on the images, with units.
+_MEASURES: Final = {
+    features.WIDTH: "Width (pixels)",
+    features.HEIGHT: "Height (pixels)",
     features.BRIGHTNESS: "Brightness (mean luma, 0 to 255)",
-    features.CONTRAST: "Contrast (deviation of the luma)",
+    features.CONTRAST: "Contrast (standard deviation of luma)",
     features.SHARPNESS: "Sharpness (variance of the Laplacian)",
     features.SATURATION: "Saturation (mean, 0 to 255)",
 }
@@ -66,8 +56,10 @@ def draw(review: Review) -> dict[str, Table]:
 
 
 def column_title(column: str) -> str:
-    """What a column is called on the page; its own name if the page knows none."""
-    return TITLES.get(column, column)
+    """A heading for a column or a measure; the column's own name if there is none."""
+    if column in features.COLUMN_TITLES:
+        return features.COLUMN_TITLES[column].capitalize()
+    return _MEASURES.get(column, column)
 
 
 def _stages(review: Review) -> Table:
