@@ -26,7 +26,8 @@ from benchmarks.goals import Goal
 from pipeline import beam
 from pipeline.config import PipelineConfig, load
 from pipeline.process import launcher, worker
-from pipeline.runs import outcome, record
+from pipeline.runs import record
+from pipeline.runs.run import REVIEW
 
 TRAINER: Final = "Trainer"
 MOST_TIMES_BARE: Final = 2.0
@@ -141,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table.add_section()
     share = 100 * (1 - steps[TRAINER].seconds / seconds)
     table.add_row(f"in all, {share:.0f} % of it not training", f"{seconds:.1f}")
-    for name in (worker.LOADING, outcome.REVIEW):
+    for name in (worker.LOADING, REVIEW):
         table.add_row(f"{name}, nothing changed", *_figures(again[name]))
     table.add_row("in all, nothing changed", f"{again_seconds:.1f}")
     decoded = needed[bare.DECODING]

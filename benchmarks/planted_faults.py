@@ -35,7 +35,7 @@ from components.ingest import layout
 from components.ingest.labels import clip_of
 from pipeline.config import Splits
 from pipeline.review import collect
-from pipeline.runs import snapshot
+from pipeline.runs.reader import Runs
 from schema import features
 
 FAULTY_TRANCHE: Final = "2"
@@ -144,7 +144,8 @@ def show(planted: Planted, out: Path) -> None:
         for name in planted.swapped
         if split_of_clip((clip_of(name) or "").encode(), shares) == TEST
     }
-    review = collect.collect(snapshot.read(out, snapshot.runs(out)[-1]))
+    runs = Runs(out)
+    review = collect.collect(runs.read(runs.last()))
     assert review.pictures and review.data  # noqa: S101 (for the type checker)
     shown = review.pictures.shown
     doubted = {shown[index].file_name for index in review.pictures.label_errors}

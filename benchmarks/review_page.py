@@ -26,6 +26,8 @@ from components.ingest.tfrecords import write_tfrecords
 from pipeline import beam
 from pipeline.config import PipelineConfig, Splits
 from pipeline.runs import snapshot
+from pipeline.runs.reader import Runs
+from pipeline.runs.run import REVIEW, Snapshot
 from schema import features
 
 RUN: Final = "benchmark"
@@ -34,7 +36,6 @@ RUN: Final = "benchmark"
 def run(data: Path, out: Path, images: int) -> PipelineConfig:
     """Runs the pipeline, and with it draws the page once."""
     from pipeline.process.worker import build_pipeline, run_pipeline
-    from pipeline.runs import outcome
 
     config = PipelineConfig(
         data_root=data / "tranches",
@@ -51,8 +52,8 @@ def run(data: Path, out: Path, images: int) -> PipelineConfig:
     master = link_photos(report.master, out / "linked", images)
     write_tfrecords(master, config.tfrecords_dir, size=config.ingest_size)
     pipeline = build_pipeline(config, beam.local_args())
-    nodes = [node.id for node in pipeline.components if node.id != outcome.REVIEW]
-    snapshot.write(snapshot.Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
+    nodes = [node.id for node in pipeline.components if node.id != REVIEW]
+    snapshot.write(Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
     failure = run_pipeline(pipeline, RUN)
     assert not failure, failure  # noqa: S101 (a figure of what did not run is none)
     return config
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page = snapshot.page_path(config.output_root, RUN)
         from pipeline.review import collect
 
-        review = collect.collect(snapshot.read(config.output_root, RUN))
+        review = collect.collect(Runs(config.output_root).read(RUN))
         assert review.overall and review.data and review.pictures  # noqa: S101 (for the type checker)
         table = Table("what", "figure", title="A review page")
         table.add_row(f"images of the {features.TEST} split", f"{review.overall.count:,}")

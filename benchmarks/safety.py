@@ -24,7 +24,7 @@ from benchmarks.goals import Goal
 from pipeline import beam
 from pipeline.config import PipelineConfig
 from pipeline.process import launcher, worker
-from pipeline.runs import metadata_file, record, seals
+from pipeline.runs import metadata_file, record, seals, snapshot
 
 MOST_SHARE: Final = 3.0  # per cent
 
@@ -69,10 +69,9 @@ def run(config: PipelineConfig) -> None:
     """Does what a run does, in this process."""
     with launcher.output_folder(config):
         metadata_file.check(config.metadata_path)
-        job = worker.Job(
-            run_id="cold", config=config, started=time.time(), beam_args=beam.local_args()
-        )
-        result = worker.work(job)
+        snapshot.begin("cold", config, time.time())
+        job = worker.Job(run_id="cold", config=config, beam_args=beam.local_args())
+        result = record.record(worker.work(job))
         record.write(result, config.record_path)
     stages.assert_all_ran(result)
 

@@ -18,7 +18,7 @@ from benchmarks.costs import Cost
 from benchmarks.photos import link_photos
 from components.ingest.master import build_master
 from pipeline.config import PipelineConfig, load
-from pipeline.runs.record import Outcome
+from pipeline.runs.record import Record
 
 IMPORTS: Final = "imports alone"
 INGESTION: Final = "ingestion"
@@ -97,7 +97,7 @@ def open_gates(data_root: Path, output_root: Path, base_weights: Path) -> Pipeli
     )
 
 
-def assert_all_ran(result: Outcome) -> None:
+def assert_all_ran(result: Record) -> None:
     """Checks that no gate stopped a run: a figure of what did not run is none."""
     # On a busy machine ServingCheck may run out of time; every step has run all the same.
     assert result.verdict in ("pushed", "not_blessed"), result.reasons  # noqa: S101 (see above)
@@ -122,13 +122,12 @@ def run(stage: str, config: PipelineConfig) -> None:
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.pipeline import RunOptions
 
-    from pipeline.runs import outcome, snapshot
+    from pipeline.runs import snapshot
+    from pipeline.runs.run import REVIEW, Snapshot
 
-    if stage == outcome.REVIEW:
+    if stage == REVIEW:
         nodes = [node.id for node in pipeline.components if node.id != stage]
-        snapshot.write(
-            snapshot.Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes)
-        )
+        snapshot.write(Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
         failure = worker.run_pipeline(pipeline, RUN)
         assert not failure, failure  # noqa: S101 (a figure of what did not run is none)
         assert snapshot.page_path(config.output_root, RUN).exists()  # noqa: S101 (a figure of what did not run is none)

@@ -118,6 +118,21 @@ class PipelineConfig(BaseModel):
         return self.output_root / "features"
 
     @property
+    def training_backup_dir(self) -> Path:
+        """What an interrupted training goes on from."""
+        return self.pipeline_root / "training_backup"
+
+    @property
+    def crossval_dir(self) -> Path:
+        """Finished trials of `lookdeep crossval`, and its table."""
+        return self.output_root / "crossval"
+
+    @property
+    def tflite_dir(self) -> Path:
+        """Exported models for devices, one folder a version."""
+        return self.output_root / "tflite"
+
+    @property
     def metadata_path(self) -> Path:
         """The SQLite file of ML Metadata."""
         return self.output_root / "metadata.sqlite"

@@ -19,7 +19,7 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals import conditional
 from tfx.orchestration import pipeline
 from tfx.orchestration.data_types import RuntimeParameter
-from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 import schema
@@ -29,9 +29,9 @@ from components.examples.example_gen import TrancheExampleGen
 from components.examples.image_table import ImageTable
 from components.examples.statistics_gen import StatisticsGen
 from components.examples.validation_gate import ValidationGate
-from components.judging.baseline import LatestOtherBlessedModel
 from components.judging.predictor import Predictor
 from components.judging.serving_check.component import ServingCheck
+from components.serving.baseline import ModelInService
 from components.serving.pusher import Pusher
 from components.training.trainer import TrainerSettings
 from pipeline.config import PipelineConfig
@@ -51,6 +51,8 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     Returns:
       A TFX pipeline for any runner.
     """
+    run_id = RuntimeParameter(name=PIPELINE_RUN_ID_PARAMETER_NAME, ptype=str)
+
     # Reads the TFRecords of all tranches; each clip goes to train, eval or test.
     example_gen = TrancheExampleGen(
         input_base=str(config.tfrecords_dir),
@@ -107,7 +109,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             custom_config={
                 "image_size": config.image_size,
                 "fit": config.fit,
-                "code_digest": code_digest("components.examples.preprocessing"),
+                "code_digest": code_digest("components.examples.preprocessing", "tfx"),
             },
         )
 
@@ -133,7 +135,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
                     custom_config=training_config
                     | {
                         "minutes": config.tuning_minutes,
-                        "code_digest": code_digest("components.training.tuner"),
+                        "code_digest": code_digest("components.training.tuner", "tfx"),
                     },
                     **training,
                 )
@@ -145,32 +147,32 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
             custom_config=training_config
             | {
-                "backup_root": str(config.pipeline_root / "training_backup"),
-                "code_digest": code_digest("components.training.trainer"),
+                "backup_root": str(config.training_backup_dir),
+                "code_digest": code_digest("components.training.trainer", "tfx"),
             },
             **training,
         )
         model = trainer.outputs["model"]
 
-        # The model in service, unless it is the candidate itself.
-        latest_blessed_model = Resolver(
-            strategy_class=LatestOtherBlessedModel,
+        # The model in service, or the one before it if that is the candidate itself.
+        model_in_service = Resolver(
+            strategy_class=ModelInService,
+            config={"serving_dir": str(config.serving_dir)},
             candidate=model,
             model=Channel(type=standard_artifacts.Model),
-            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        ).with_id("LatestBlessedModel")
+        ).with_id("ModelInService")
 
         # Judges the model on the test clips, slice by slice, and against the baseline.
         evaluator = Evaluator(
             examples=examples,
             example_splits=[features.TEST],
             model=model,
-            baseline_model=latest_blessed_model.outputs["model"],
+            baseline_model=model_in_service.outputs["model"],
             eval_config=eval_config(config),
             module_path="pipeline.evaluation",  # has custom_extractors
         )
         # The Evaluator has no setting of its own for the cache key of its metrics' code.
-        evaluator.spec.exec_properties["code_digest"] = code_digest("pipeline.evaluation")
+        evaluator.spec.exec_properties["code_digest"] = code_digest("pipeline.evaluation", "tfx")
 
         # Sends real requests to the exported model in a process of its own.
         serving_check = ServingCheck(
@@ -192,17 +194,14 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             model=model,
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=serving_check.outputs["blessing"],
-            push_destination=pusher_pb2.PushDestination(
-                filesystem=pusher_pb2.PushDestination.Filesystem(
-                    base_directory=str(config.serving_dir)
-                )
-            ),
+            serving_dir=str(config.serving_dir),
+            run_id=run_id,
         )
 
     # Shows people all of it. It stands outside the condition: refused data have a page, too.
     review_page = ReviewPage(
         output_root=str(config.output_root),
-        run_id=RuntimeParameter(name=PIPELINE_RUN_ID_PARAMETER_NAME, ptype=str),
+        run_id=run_id,
     )
     review_page.add_upstream_nodes([image_table, validation_gate, predictor, pusher])
 
@@ -220,7 +219,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             transform,
             *tuners,
             trainer,
-            latest_blessed_model,
+            model_in_service,
             evaluator,
             serving_check,
             predictor,

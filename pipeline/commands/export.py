@@ -20,7 +20,9 @@ from components.errors import InputError
 from pipeline.commands.cli import output_root_option
 from pipeline.commands.predict import find_model
 from pipeline.config import PipelineConfig
-from pipeline.runs import record, snapshot
+from pipeline.runs import snapshot
+from pipeline.runs.reader import Runs
+from pipeline.runs.record import EXIT_STATUS
 from schema import features
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ def export(ctx: click.Context, tflite: bool, output_root: Path, destination: Pat
     Console().print(_table(models))
     if refusals:
         errors.print(Text(f"{'; '.join(refusals)}; nothing was written."))
-        ctx.exit(record.EXIT_STATUS["not_blessed"])
+        ctx.exit(EXIT_STATUS["not_blessed"])
     Console(soft_wrap=True, highlight=False).print(Text(str(destination)))
 
 
@@ -125,23 +127,13 @@ def find_source(config: PipelineConfig) -> Source:
       InputError: there is no pushed model, or something of it is gone.
     """
     saved_model = find_model(config.serving_dir)
-    from pipeline.runs import outcome
-    from pipeline.runs.lineage import Lineage
-
-    lineage = Lineage(config)
-    for run in reversed(lineage.runs()):
-        outputs = lineage.outputs(run)
-        pushed = outcome.pushed_model(outputs)
-        if (
-            pushed
-            and Path(pushed.properties["pushed_destination"]).resolve() == saved_model.resolve()
-        ):
-            break
-    else:
+    run = Runs(config.output_root).in_service
+    if run is None:
         raise InputError(
             f"{config.metadata_store} knows no run that pushed {saved_model}; name the output"
             " folder of that run with --output-root."
         )
+    outputs = run.outputs
     model_run = outputs["Trainer", "model_run"].folder
     examples = outputs["TrancheExampleGen", "examples"].folder
     statistics = outputs["StatisticsGen", "statistics"]
@@ -158,7 +150,7 @@ def find_source(config: PipelineConfig) -> Source:
         saved_model=saved_model,
         keras_model=keras_model,
         examples=examples,
-        train_images=outcome.split_counts(statistics)[features.TRAIN],
+        train_images=run.splits[features.TRAIN],
         size=settings["image_size"],
         fit=settings["fit"],
     )

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from components.errors import InputError
 from pipeline.commands.cli import output_root_option
 
 
@@ -24,22 +23,14 @@ def review(
     The page is one file, OUT/review/RUN/index.html, that needs no network.
     `lookdeep status` lists the runs.
     """
-    from pipeline.runs import snapshot
+    from pipeline.runs.reader import Runs
 
-    output_root = output_root.absolute()
-    if run_id is None:
-        runs = snapshot.runs(output_root)
-        if not runs:
-            raise InputError(
-                f"There is no run in {output_root} yet; start one with `lookdeep run`,"
-                " or name another folder with --output-root."
-            )
-        run_id = runs[-1]
-    known = snapshot.read(output_root, run_id)
-    click.echo(f"Drawing the page of run {run_id}; this takes about half a minute.")
+    runs = Runs(output_root.absolute())
+    run = runs.read(run_id or runs.last())
+    click.echo(f"Drawing the page of run {run.id}; this takes about half a minute.")
     from pipeline.review import build
 
-    page = build.build(known, against=against, blur=blur)
+    page = build.build(run, against=against, blur=blur)
     click.echo(page)
     if open_page:
         click.launch(page.as_uri())

@@ -1,4 +1,4 @@
-"""The command `lookdeep status`: runs, models and blessings, out of ML Metadata."""
+"""The command `lookdeep status`: the runs and models of an output folder."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.commands.cli import output_root_option
-from pipeline.runs.record import moment
 
 if TYPE_CHECKING:
-    from pipeline.runs.lineage import Lineage, Outputs
+    from pipeline.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -24,9 +23,8 @@ class RunStatus:
     Attributes:
       run_id: its name.
       started: ISO 8601, UTC.
-      verdict: as in run.json, or `unfinished` if it was stopped or is still running.
-      components: state by component; those without an entry were skipped, all of them if
-        the run ended before the pipeline.
+      verdict: see `pipeline.runs.verdict.MEANINGS`.
+      components: state by component; empty if the run ended before the pipeline.
       model: number of its model in ML Metadata, if it has one.
     """
 
@@ -44,9 +42,10 @@ class ModelStatus:
     Attributes:
       id: its number in ML Metadata.
       trained: ISO 8601, UTC.
-      blessed: the Evaluator's judgement; None if there is none.
-      serves: the ServingCheck's.
-      pushed: the folder it was pushed to.
+      blessed: whether the Evaluator blessed it; None if it did not judge it.
+      serves: whether the ServingCheck blessed it.
+      pushed: the folder of its newest version that is there.
+      in_service: whether a server reads that version now.
       path: the folder it was trained to.
     """
 
@@ -55,6 +54,7 @@ class ModelStatus:
     blessed: bool | None
     serves: bool | None
     pushed: str | None
+    in_service: bool
     path: str
 
 
@@ -63,17 +63,13 @@ class ModelStatus:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(output_root: Path, as_json: bool) -> None:
     """List the runs of an output folder, their models and what the gates said."""
-    from pipeline.runs import snapshot
-    from pipeline.runs.lineage import Lineage, has_database
+    from pipeline.runs.reader import Runs
+    from pipeline.runs.verdict import MEANINGS
 
-    config = snapshot.settings(output_root.absolute())
-    runs: list[RunStatus] = []
-    models: list[ModelStatus] = []
-    # Without a database there may be runs that stopped before it, or nothing to list.
-    if has_database(config) or not snapshot.runs(config.output_root):
-        runs, models = read(Lineage(config))
-    runs += _stopped(config.output_root, [run.run_id for run in runs])
-    runs.sort(key=lambda run: run.run_id)  # in the order of their beginning
+    found = Runs(output_root.absolute())
+    found.last()  # says so if there is none
+    read = list(found)
+    runs, models = list(map(_run, read)), _models(read)
     if as_json:
         content = {
             "runs": [asdict(run) for run in runs],
@@ -83,89 +79,52 @@ def status(output_root: Path, as_json: bool) -> None:
         return
     console = Console()
     console.print(_run_table(runs))
+    for verdict, meaning in MEANINGS.items():
+        if verdict in {run.verdict for run in runs}:
+            console.print(meaning, highlight=False)
     console.print(_model_table(models))
 
 
-def read(lineage: "Lineage") -> tuple[list[RunStatus], list[ModelStatus]]:
-    """Reads all runs and models.
+def _run(run: "Run") -> RunStatus:
+    from pipeline.runs.record import moment
+    from pipeline.runs.verdict import verdict
 
-    Args:
-      lineage: the database.
-
-    Returns:
-      Both, oldest first.
-    """
-    runs = []
-    models: dict[int, ModelStatus] = {}
-    for run in lineage.runs():
-        states = lineage.states(run)
-        outputs = lineage.outputs(run)
-        model = outputs.get(("Trainer", "model"))
-        runs.append(
-            RunStatus(
-                run_id=run.name,
-                started=moment(run.create_time_since_epoch / 1000),
-                verdict=verdict(states, outputs),
-                components=states,
-                model=model.id if model else None,
-            )
-        )
-        if model:
-            models[model.id] = _model(models.get(model.id), model.id, outputs)
-    return runs, [models[number] for number in sorted(models)]
-
-
-def _stopped(output_root: Path, known: list[str]) -> list[RunStatus]:
-    """The runs that ended before the pipeline, for example at an unknown label."""
-    from pipeline.runs import snapshot
-
-    return [
-        RunStatus(
-            run_id=run.run_id,
-            started=moment(run.started),
-            verdict=run.verdict or "unfinished",
-            components={},
-            model=None,
-        )
-        for run in snapshot.stopped(output_root, known)
-    ]
-
-
-def verdict(states: dict[str, str], outputs: "Outputs") -> str:
-    """What a run came to, as in run.json, or `unfinished`.
-
-    Args:
-      states: of its components, `Lineage.states`.
-      outputs: its artifacts.
-    """
-    from pipeline.runs import outcome
-
-    if "failed" in states.values():
-        return "failed"
-    if outcome.gate_refused(outputs):
-        return "invalid_data"
-    if outcome.pushed_model(outputs):
-        return "pushed"
-    if "running" in states.values() or "Pusher" not in states:
-        return "unfinished"
-    return "not_blessed"
-
-
-def _model(earlier: ModelStatus | None, number: int, outputs: "Outputs") -> ModelStatus:
-    from pipeline.runs import outcome
-
-    model = outputs["Trainer", "model"]
-    blessed, serves = outcome.blessed(outputs), outcome.serves(outputs)
-    pushed = outcome.pushed_model(outputs)
-    destination = pushed.properties["pushed_destination"] if pushed else None
-    if earlier:
-        # A run that broke off says nothing new about what an earlier one judged.
-        blessed = earlier.blessed if blessed is None else blessed
-        serves = earlier.serves if serves is None else serves
-        destination = destination or earlier.pushed
-    return ModelStatus(
-        number, moment(model.created / 1000), blessed, serves, destination, model.uri
+    return RunStatus(
+        run_id=run.id,
+        started=moment(run.snapshot.started),
+        verdict=verdict(run),
+        components={
+            stage.name: stage.state for stage in run.components if stage.state != "skipped"
+        },
+        model=run.model.id if run.model else None,
     )
+
+
+def _models(runs: "list[Run]") -> list[ModelStatus]:
+    from pipeline.runs.record import moment
+
+    models: dict[int, ModelStatus] = {}
+    for run in runs:
+        model = run.model
+        if model is None:
+            continue
+        earlier = models.get(model.id)
+        blessed, serves = run.blessed, run.serves
+        if earlier:
+            # A run that broke off says nothing new about what an earlier one judged.
+            blessed = earlier.blessed if blessed is None else blessed
+            serves = earlier.serves if serves is None else serves
+        versions = [each for each in run.versions if each.holds(model.id, model.created)]
+        models[model.id] = ModelStatus(
+            id=model.id,
+            trained=moment(model.created / 1000),
+            blessed=blessed,
+            serves=serves,
+            pushed=str(versions[-1].folder) if versions else None,
+            in_service=bool(versions) and versions[-1] == run.in_service,
+            path=model.uri,
+        )
+    return [models[number] for number in sorted(models)]
 
 
 def _run_table(runs: list[RunStatus]) -> Table:
@@ -184,13 +143,16 @@ def _run_table(runs: list[RunStatus]) -> Table:
 
 
 def _model_table(models: list[ModelStatus]) -> Table:
-    table = Table("Model", "Trained", "Blessed", "Serves", "Pushed to", title="Models")
+    table = Table(
+        "Model", "Trained", "Blessed", "Serves", "In service", "Pushed to", title="Models"
+    )
     for model in models:
         table.add_row(
             str(model.id),
             _short(model.trained),
             _answer(model.blessed),
             _answer(model.serves),
+            "yes" if model.in_service else "",
             Text(model.pushed or "", overflow="fold"),
         )
     return table

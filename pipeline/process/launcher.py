@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import selectors
 import shutil
@@ -25,11 +26,12 @@ from components.progress import EVENTS_FD
 from pipeline import beam
 from pipeline.config import PipelineConfig
 from pipeline.process import base_weights
-from pipeline.process.view import RunView, short_path, show_outcome
+from pipeline.process.view import RunView, short_path, show
 from pipeline.process.worker import Job
 from pipeline.runs import metadata_file, snapshot
 from pipeline.runs import record as records
-from pipeline.runs.record import Counts, Outcome
+from pipeline.runs.reader import Runs, early
+from pipeline.runs.record import Record
 
 WORKER: Final = processes.python("pipeline.process.worker")
 STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
@@ -73,9 +75,9 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
             metadata_file.check(config.metadata_path)
         _keep_demo_apart(config)
         _keep_runs_together(config)
+        snapshot.begin(run_id, config, started)
         args = list(beam_args or beam.local_args())
-        job = Job(run_id=run_id, config=config, started=started, beam_args=args)
-        return _run(job, console)
+        return _run(Job(run_id=run_id, config=config, beam_args=args), console)
 
 
 def supervise(
@@ -222,26 +224,37 @@ def _keep_runs_together(config: PipelineConfig) -> None:
 
 
 def _run(job: Job, console: Console) -> int:
-    log, record = job.config.log_path(job.run_id), job.config.record_path
+    log = job.config.log_path(job.run_id)
     view = RunView(console)
     try:
         with signals_interrupt(), view:
             status = supervise(WORKER, job, log, view.handle)
     except KeyboardInterrupt as stop:
-        reason = str(stop) or "The user stopped the run."
-        records.write(_unfinished(job, view, reason), record)
+        _end_early(job, view, str(stop) or "The user stopped the run.")
         raise KeyboardInterrupt(STOPPED) from None
-    result = records.read(record)
+    result = records.read(job.config.record_path)
     if status != 0 or result is None or result.run_id != job.run_id:
-        result = _unfinished(job, view, _why_ended(status, log))
-        records.write(result, record)
-    show_outcome(result, console)
+        result = _end_early(job, view, _why_ended(status, log))
+    show(result, console)
     return result.exit_status
 
 
-def _unfinished(job: Job, view: RunView, reason: str) -> Outcome:
-    result = records.failed(job.config, job.run_id, view.stages(), Counts(), reason)
-    return result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
+def _end_early(job: Job, view: RunView, reason: str) -> Record:
+    """Writes run.json in place of a worker that could not; it may have pushed all the same."""
+    root = job.config.output_root
+    kept = snapshot.read(root, job.run_id)
+    # Components are in ML Metadata; nobody else knows how far ingestion came.
+    stages = kept.stages if kept.nodes else view.stages()
+    kept = kept.model_copy(update={"stages": stages, "failure": kept.failure or reason})
+    snapshot.write(kept)
+    try:
+        run = Runs(root).read(job.run_id)
+    except InputError as error:  # the database may be why the run ended
+        logging.debug("no components can be read", exc_info=error)
+        run = early(kept)
+    result = records.record(run)
+    records.write(result, job.config.record_path)
+    return result
 
 
 @contextmanager

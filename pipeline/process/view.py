@@ -1,4 +1,4 @@
-"""What a person sees of a run: the steps while it works, and the verdict at the end."""
+"""What a user sees of a run: the steps while it works, and the verdict at the end."""
 
 import time
 from dataclasses import dataclass, field
@@ -12,7 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.runs.record import OVERALL, Outcome, Stage, Verdict
+from pipeline.runs.record import Record
+from pipeline.runs.run import Stage
+from pipeline.runs.verdict import MEANINGS, Verdict
 
 _STYLES: Final = {
     "waiting": "dim",
@@ -22,11 +24,14 @@ _STYLES: Final = {
     "failed": "bold red",
     "skipped": "yellow",
 }
-_TITLES: Final[dict[Verdict, tuple[str, str]]] = {
-    "pushed": ("bold green", "Pushed: the model passed every gate."),
-    "not_blessed": ("bold yellow", "Not pushed: the model was not blessed."),
-    "invalid_data": ("bold yellow", "Data refused: no model was trained."),
-    "failed": ("bold red", "Failed: the run could not finish."),
+_COLOURS: Final[dict[Verdict, str]] = {
+    "pushed": "bold green",
+    "superseded": "bold green",
+    "withdrawn": "bold red",
+    "not_blessed": "bold yellow",
+    "invalid_data": "bold yellow",
+    "failed": "bold red",
+    "unfinished": "bold red",
 }
 _PLAIN_PROGRESS_INTERVAL: Final = 15.0  # seconds between lines where nothing can be redrawn
 
@@ -153,24 +158,23 @@ class RunView:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_outcome(outcome: Outcome, console: Console) -> None:
-    """Prints the verdict, the figures and the paths.
+def show(record: Record, console: Console) -> None:
+    """Prints the verdict of a run, its figures and paths.
 
     Args:
-      outcome: what the run came to.
+      record: the run.
       console: where to.
     """
-    style, title = _TITLES[outcome.verdict]
     console.print()
-    console.print(Text(title, style))
-    for reason in outcome.reasons:
+    console.print(Text(MEANINGS[record.verdict], _COLOURS[record.verdict]))
+    for reason in record.reasons:
         console.print(Text(f"  {reason}"), soft_wrap=True)
-    for finding in outcome.findings:
+    for finding in record.findings:
         if finding.severity == "warning":
             console.print(Text(f"  Warning: {finding.sentence}", "yellow"), soft_wrap=True)
-    if outcome.metrics:
-        console.print(_accuracy_table(outcome))
-    counts = outcome.counts
+    if record.metrics:
+        console.print(_accuracy_table(record))
+    counts = record.counts
     if counts.rows:
         splits = ", ".join(f"{name} {count:,}" for name, count in counts.splits.items())
         console.print(
@@ -179,7 +183,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    if outcome.demo:
+    if record.demo:
         console.print(
             "The data is drawn: it shows that the machinery works, not clinical accuracy.",
             style="yellow",
@@ -195,10 +199,10 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         "record": "record",
     }
     for name, label in shown.items():
-        if name in outcome.paths:
-            paths.add_row(label, Text(short_path(Path(outcome.paths[name])), overflow="fold"))
+        if name in record.paths:
+            paths.add_row(label, Text(short_path(Path(record.paths[name])), overflow="fold"))
     console.print(paths)
-    console.print(f"{duration(outcome.seconds)} in all", highlight=False)
+    console.print(f"{duration(record.seconds)} to the verdict", highlight=False)
 
 
 def short_path(path: Path) -> str:
@@ -217,25 +221,25 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _accuracy_table(outcome: Outcome) -> Table:
+def _accuracy_table(record: Record) -> Table:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("Test images")
     table.add_column("Count", justify="right")
     table.add_column("Accuracy", justify="right")
     table.add_column("95 %", justify="right")
     table.add_column("Sure of", justify="right")
-    for name, metrics in outcome.metrics.items():
-        # Overall and by tranche; run.json has the other slices.
-        if name != OVERALL and not (name.startswith("tranche=") and "," not in name):
-            continue
-        low, high = metrics.get("accuracy_low"), metrics.get("accuracy_high")
-        coverage = metrics.get("coverage")
+    # run.json has the other slices.
+    rows = {"overall": record.metrics["overall"]} | {
+        f"tranche {name}": metrics for name, metrics in record.by_tranche.items()
+    }
+    for name, metrics in rows.items():
+        low, high = metrics.accuracy_low, metrics.accuracy_high
         table.add_row(
-            name.replace("tranche=", "tranche "),
-            f"{metrics['example_count']:,}",
-            f"{metrics['accuracy']:.3f}",
+            name,
+            f"{metrics.example_count:,}",
+            f"{metrics.accuracy:.3f}",
             "" if low is None or high is None else f"{low:.2f} to {high:.2f}",
-            "" if coverage is None else f"{coverage:.3f}",
+            "" if metrics.coverage is None else f"{metrics.coverage:.3f}",
         )
     return table
 

@@ -17,18 +17,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from absl import logging as absl_logging
 from pydantic import BaseModel
 
 from components import processes, progress
-from components.errors import DataError, InputError
+from components.errors import DataError, InputError, memory_was_short
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import HidePassword
 from pipeline.runs import record, snapshot
-from pipeline.runs.record import Counts, Finding, Outcome, Stage, Verdict
-from pipeline.runs.snapshot import Snapshot
+from pipeline.runs.reader import Runs
+from pipeline.runs.run import Counts, Finding, Run, Snapshot, Stage
 
 if TYPE_CHECKING:
     from tfx.orchestration import pipeline as tfx_pipeline
@@ -48,13 +49,11 @@ class Job(BaseModel):
     Attributes:
       run_id: name of the run, in ML Metadata too.
       config: the settings.
-      started: when the command was given, seconds since 1970.
       beam_args: Beam's options.
     """
 
     run_id: str
     config: PipelineConfig
-    started: float
     beam_args: list[str]
 
 
@@ -179,23 +178,18 @@ def ingest(config: PipelineConfig, steps: Progress) -> Counts:
     )
 
 
-def work(job: Job) -> Outcome:
+def work(job: Job) -> Run:
     """Does the whole job.
 
     Args:
       job: run id and settings.
 
     Returns:
-      The outcome; it is for the caller to write it down.
+      The run, read back from what it left.
     """
-    config, steps, counts = job.config, Progress(), Counts()
+    config, steps = job.config, Progress()
     random.seed(config.seed)
-    known = Snapshot(
-        run_id=job.run_id,
-        config=config,
-        started=job.started,
-        versions=snapshot.versions(),
-    )
+    kept = snapshot.read(config.output_root, job.run_id)
     try:
         if config.metadata is not None:
             from pipeline.runs import lineage
@@ -204,35 +198,30 @@ def work(job: Job) -> Outcome:
         counts = ingest(config, steps)
     except InputError as error:
         logging.exception("ingestion stopped")
-        verdict: Verdict = "invalid_data" if isinstance(error, DataError) else "failed"
-        result = record.failed(config, job.run_id, steps.stages, counts, str(error), verdict)
-        known = known.model_copy(
-            update={"stages": steps.stages, "verdict": verdict, "failure": str(error)}
+        refused = isinstance(error, DataError)
+        kept = kept.model_copy(
+            update={"stages": steps.stages, "refused": refused, "failure": str(error)}
         )
-        return _draw_review(known, result)
+        return _reviewed(kept)
     progress.emit("stage", name=LOADING, state="running")
     pipeline = build_pipeline(config, job.beam_args)
     progress.emit("stage", name=LOADING, state="ran")
-    from pipeline.runs import outcome
     from pipeline.runs.seals import Seals
 
-    node_ids = [component.id for component in pipeline.components]
-    known = known.model_copy(
+    seals = Seals(config.seals_dir, config.pipeline_root, pipeline.metadata_connection_config)
+    kept = kept.model_copy(
         update={
             "stages": steps.stages,
             "counts": counts,
-            "nodes": [node for node in node_ids if node != outcome.REVIEW],
+            "nodes": [component.id for component in pipeline.components],
+            "warnings": seals.check(),
         }
         | snapshot.of_data(config.data_dir)
     )
-    snapshot.write(known)
-    seals = Seals(config.seals_dir, config.pipeline_root, pipeline.metadata_connection_config)
-    damaged = seals.check()
+    snapshot.write(kept)
     failure = run_pipeline(pipeline, job.run_id)
     seals.seal()
-    result = outcome.judge(config, job.run_id, node_ids, steps.stages, counts, failure)
-    result = result.model_copy(update={"findings": [*damaged, *result.findings]})
-    return _draw_review(known.model_copy(update={"failure": failure}), result)
+    return _reviewed(kept.model_copy(update={"failure": failure}))
 
 
 def build_pipeline(config: PipelineConfig, beam_args: list[str]) -> "tfx_pipeline.Pipeline":
@@ -257,20 +246,23 @@ def build_pipeline(config: PipelineConfig, beam_args: list[str]) -> "tfx_pipelin
     return create_pipeline(config, beam_args)
 
 
-def _draw_review(known: Snapshot, result: Outcome) -> Outcome:
-    """Draws the page of a run that ended before its last node could, and says where it is."""
-    page = snapshot.page_path(known.config.output_root, known.run_id)
-    if not page.exists():
-        snapshot.write(known)
-        try:
-            from pipeline.review import build
+def _reviewed(kept: Snapshot) -> Run:
+    """Keeps the snapshot, and draws the page of a run that ended before its last node could."""
+    snapshot.write(kept)
+    root = kept.config.output_root
+    run = Runs(root).read(kept.run_id)
+    if snapshot.page_path(root, kept.run_id).exists():
+        return run
+    try:
+        from pipeline.review import build
 
-            build.build(known)
-        except Exception as error:  # the verdict stands without its page, and says so
-            logging.exception("the review page could not be drawn")
-            warning = Finding(severity="warning", sentence=f"There is no review page: {error}")
-            return result.model_copy(update={"findings": [*result.findings, warning]})
-    return result.model_copy(update={"paths": result.paths | {"review": str(page)}})
+        build.build(run)
+    except Exception as error:  # the verdict stands without its page, and says so
+        logging.exception("the review page could not be drawn")
+        warning = Finding(severity="warning", sentence=f"There is no review page: {error}")
+        kept = kept.model_copy(update={"warnings": [*kept.warnings, warning]})
+        snapshot.write(kept)
+    return replace(run, snapshot=kept)
 
 
 def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> str:
@@ -287,8 +279,6 @@ def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> str:
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.portable import runtime_parameter_utils
 
-    from pipeline.runs import outcome
-
     progress.emit("plan", stages=[component.id for component in pipeline.components])
     representation = compiler.Compiler().compile(pipeline)
     # LocalDagRunner would name the run after the time; now log, record and database agree.
@@ -299,8 +289,17 @@ def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> str:
         LocalDagRunner().run_with_ir(representation)
     except Exception as error:  # the verdict names it, the log has its trace
         logging.exception("the pipeline stopped")
-        return outcome.sentence(error)
+        return sentence(error)
     return ""
+
+
+def sentence(error: BaseException) -> str:
+    """Says in one line what was raised."""
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, InputError):
+        return text
+    words = f"{type(error).__name__}: {text}"
+    return memory_was_short(words) or words
 
 
 @contextmanager
@@ -357,9 +356,8 @@ def main() -> None:
         for handler in logging.getLogger().handlers:
             handler.addFilter(HidePassword(job.config.metadata.password()))
     with component_events():
-        result = work(job)
-    result = result.model_copy(update={"seconds": round(time.time() - job.started, 3)})
-    record.write(result, job.config.record_path)
+        run = work(job)
+    record.write(record.record(run), job.config.record_path)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@ from pathlib import Path
 
 from components.files import owner_only
 from pipeline.review import collect, model_card, page, provenance
-from pipeline.runs.snapshot import Snapshot, folder, page_path
+from pipeline.runs.run import Run
+from pipeline.runs.snapshot import folder, page_path
 
 
-def build(snapshot: Snapshot, *, against: str | None = None, blur: bool = False) -> Path:
+def build(run: Run, *, against: str | None = None, blur: bool = False) -> Path:
     """Draws the page of a run.
 
     Args:
-      snapshot: the run as its worker saw it.
+      run: as far as it has come.
       against: another run to compare with, instead of the baseline.
       blur: whether pictures are blurred in the file itself.
 
@@ -22,13 +23,13 @@ def build(snapshot: Snapshot, *, against: str | None = None, blur: bool = False)
     Raises:
       InputError: the other run cannot be compared with.
     """
+    root = run.config.output_root
     with owner_only():
-        review = collect.collect(snapshot, against)
-        place = folder(snapshot.config.output_root, snapshot.run_id)
-        path = page_path(snapshot.config.output_root, snapshot.run_id)
+        review = collect.collect(run, against)
+        place, path = folder(root, run.id), page_path(root, run.id)
         page.write(review, path, blur)
-        provenance.write_settings(snapshot.config, place / provenance.SETTINGS_FILE)
+        provenance.write_settings(run.config, place / provenance.SETTINGS_FILE)
         if review.card:
-            model_card.write(review.card, place, review.run.pushed_to)
+            model_card.write(review.card, place, run.version)
     logging.info("review page: %s", path)
     return path

@@ -20,5 +20,5 @@ def draw(review: Review) -> dict[str, vega.Chart]:
     if review.training and review.training.epochs:
         charts += model_charts.training(review.training)
     if any(run.accuracy is not None for run in review.history):
-        charts.append(model_charts.history(review.history))
+        charts.append(model_charts.history(review.history, review.run.run_id))
     return {chart.key: chart for chart in charts}

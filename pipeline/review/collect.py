@@ -1,10 +1,9 @@
-"""Gathers everything that a review page shows, from ML Metadata and the run's artifacts."""
+"""Gathers everything that a review page shows, from the `Run` and its artifacts."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import pandas as pd
-from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.errors import InputError
 from components.examples import parquet
@@ -13,7 +12,6 @@ from pipeline.review import (
     data_summary,
     learning_curves,
     model_card,
-    past_runs,
     provenance,
     reliability,
     slices,
@@ -21,34 +19,21 @@ from pipeline.review import (
     thumbnails,
 )
 from pipeline.review.contents import Baseline, Calibration, Pictures, Review, Slice, Training
-from pipeline.runs import evaluation_result, outcome, record
-from pipeline.runs.lineage import Artifact, Lineage, Outputs, has_database
-from pipeline.runs.record import Outcome
-from pipeline.runs.snapshot import Snapshot
+from pipeline.runs import verdict
+from pipeline.runs.reader import Runs
+from pipeline.runs.record import record
+from pipeline.runs.run import Artifact, Run
 from schema import features
 
 # Slices below this many images are hidden at first: 1 image is 5 percentage points.
 LEAST: Final = 20
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What is known of a run in the database; nothing if it ended before the pipeline."""
-
-    lineage: Lineage | None
-    run: mlmd.Context | None
-    outputs: Outputs
-    inputs: Outputs
-
-    def output(self, node: str, key: str) -> Artifact | None:
-        return self.outputs.get((node, key))
-
-
-def collect(snapshot: Snapshot, against: str | None = None) -> Review:
+def collect(run: Run, against: str | None = None) -> Review:
     """Gathers the page of a run.
 
     Args:
-      snapshot: the run as its worker saw it.
+      run: as far as it has come.
       against: another run, to compare with instead of the baseline.
 
     Returns:
@@ -57,90 +42,53 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
     Raises:
       InputError: the other run cannot be compared with.
     """
-    config = snapshot.config
-    lineage = Lineage(config) if has_database(config) else None
-    found = _find(lineage, snapshot.run_id)
-    result = _outcome(snapshot, found)
-    missing = _missing(found)
-
-    parts = _slices(found)
-    in_service = compared = _baseline(found, parts)
+    runs = Runs(run.config.output_root)
+    parts = slices.all_slices(run)
+    in_service = compared = _baseline(run, parts)
     if against is not None:
-        other = _find(lineage, against)
-        theirs = _slices(other)
-        if not theirs:
+        other = runs.read(against)
+        theirs = slices.all_slices(other)
+        if not theirs or other.model is None:
             raise InputError(
                 f"Run {against} has judged no model, so there is nothing to compare with;"
                 " `lookdeep status` lists the runs."
             )
         parts = slices.against(parts, theirs)
-        compared = _compared(parts, other.outputs["Trainer", "model"].id, against)
+        compared = _compared(parts, other.model.id, against)
     overall = next((part for part in parts if not part.columns), None)
 
-    predicted = found.output("Predictor", "predictions")
+    predicted = run.outputs.get(("Predictor", "predictions"))
     predictions = parquet.read(predicted.folder) if predicted else None
-    images = found.output("ImageTable", "images")
-    data = (
-        data_summary.summarise(
-            parquet.read(images.folder), snapshot.rejects, snapshot.contradictions
-        )
-        if images
-        else None
-    )
+    images = run.outputs.get(("ImageTable", "images"))
+    this = record(run)
     review = Review(
-        run=summary.run_facts(snapshot, result, overall, in_service),
-        gates=summary.gates(config, result, found.outputs, parts, in_service),
+        run=this,
+        sentence=summary.headline(this, overall, in_service),
+        gates=summary.gates(run, parts, in_service),
         baseline=compared,
         overall=overall,
         groups=slices.groups(parts),
         least=LEAST,
         worst=slices.worst(parts, LEAST) if overall else [],
-        calibration=None if predictions is None else _calibration(found, predictions),
-        pictures=None if predictions is None else _pictures(snapshot, found, predictions),
-        data=data,
-        validation=data_checks.validation(found.outputs, result.findings),
-        training=_training(found, result),
-        history=past_runs.history(config.output_root, lineage, snapshot.run_id),
-        lineage=provenance.provenance(snapshot, lineage, found.run, found.outputs),
-        missing=missing,
+        calibration=None if predictions is None else _calibration(run, predictions),
+        pictures=None if predictions is None else _pictures(run, predictions),
+        data=data_summary.summarise(
+            parquet.read(images.folder), run.snapshot.rejects, run.snapshot.contradictions
+        )
+        if images
+        else None,
+        validation=data_checks.validation(run.outputs, verdict.findings(run)),
+        training=_training(run),
+        history=[this if each.id == run.id else record(each) for each in runs],
+        lineage=provenance.provenance(run),
+        missing=_missing(run),
     )
-    if found.output("Trainer", "model") is None:
+    if run.model is None:
         return review
-    return replace(review, card=model_card.model_card(review, config.model_dump(mode="json")))
+    return replace(review, card=model_card.model_card(review, run.config.model_dump(mode="json")))
 
 
-def _find(lineage: Lineage | None, run_id: str) -> _Run:
-    run = lineage.run(run_id) if lineage else None
-    if lineage is None or run is None:
-        return _Run(lineage, None, {}, {})
-    return _Run(lineage, run, lineage.outputs(run), lineage.inputs(run))
-
-
-def _outcome(snapshot: Snapshot, found: _Run) -> Outcome:
-    config = snapshot.config
-    if found.run is None:
-        result = record.failed(
-            config,
-            snapshot.run_id,
-            snapshot.stages,
-            snapshot.counts,
-            snapshot.failure,
-            snapshot.verdict or "failed",
-        )
-    else:
-        result = outcome.judge(
-            config,
-            snapshot.run_id,
-            snapshot.nodes,
-            snapshot.stages,
-            snapshot.counts,
-            snapshot.failure,
-        )
-    return result.model_copy(update={"seconds": sum(stage.seconds for stage in result.components)})
-
-
-def _missing(found: _Run) -> dict[str, str]:
-    refused = outcome.gate_refused(found.outputs)
+def _missing(run: Run) -> dict[str, str]:
     needed = {
         "slices": ("Evaluator", "evaluation"),
         "confusion": ("Evaluator", "evaluation"),
@@ -153,23 +101,15 @@ def _missing(found: _Run) -> dict[str, str]:
     }
     why = (
         "The data was refused before any model was trained."
-        if refused
+        if verdict.verdict(run) == "invalid_data"
         else "The run ended before it came this far."
     )
-    return {section: why for section, key in needed.items() if key not in found.outputs}
+    return {section: why for section, key in needed.items() if key not in run.outputs}
 
 
-def _slices(found: _Run) -> list[Slice]:
-    evaluation = found.output("Evaluator", "evaluation")
-    return slices.all_slices(evaluation_result.read_slices(evaluation.uri)) if evaluation else []
-
-
-def _baseline(found: _Run, parts: list[Slice]) -> Baseline | None:
-    model = found.inputs.get(("Evaluator", "baseline_model"))
-    if model is None or found.lineage is None:
-        return None
-    made_by, _ = found.lineage.producer(model)
-    return _compared(parts, model.id, made_by)
+def _baseline(run: Run, parts: list[Slice]) -> Baseline | None:
+    model = run.inputs.get(("Evaluator", "baseline_model"))
+    return _compared(parts, model.id, model.made_by) if model else None
 
 
 def _compared(parts: list[Slice], model_id: int, run_id: str) -> Baseline | None:
@@ -187,27 +127,30 @@ def _compared(parts: list[Slice], model_id: int, run_id: str) -> Baseline | None
     )
 
 
-def _training(found: _Run, result: Outcome) -> Training | None:
-    model_run = found.output("Trainer", "model_run")
-    if model_run is None or found.lineage is None:
+def _training(run: Run) -> Training | None:
+    model_run = _model_run(run)
+    if model_run is None:
         return None
-    _, seconds = found.lineage.producer(model_run)
-    cached = any(stage.name == "Trainer" and stage.state == "cached" for stage in result.components)
-    return learning_curves.training(model_run.folder, seconds, cached)
+    cached = any(stage.name == "Trainer" and stage.state == "cached" for stage in run.components)
+    return learning_curves.training(model_run.folder, model_run.seconds, cached)
 
 
-def _calibration(found: _Run, predictions: pd.DataFrame) -> Calibration:
-    model_run = found.output("Trainer", "model_run")
+def _calibration(run: Run, predictions: pd.DataFrame) -> Calibration:
+    model_run = _model_run(run)
     fitted = learning_curves.fitted(model_run.folder) if model_run else None
     return reliability.calibrate(predictions, fitted)
 
 
-def _pictures(snapshot: Snapshot, found: _Run, predictions: pd.DataFrame) -> Pictures:
-    model_run = found.output("Trainer", "model_run")
-    examples = found.outputs["TrancheExampleGen", "examples"]
+def _pictures(run: Run, predictions: pd.DataFrame) -> Pictures:
+    model_run = _model_run(run)
+    examples = run.outputs["TrancheExampleGen", "examples"]
     return thumbnails.pictures(
         predictions,
         examples.folder / f"Split-{features.TEST}",
         model_run.folder / "model.keras" if model_run else None,
-        snapshot.config,
+        run.config,
     )
+
+
+def _model_run(run: Run) -> Artifact | None:
+    return run.outputs.get(("Trainer", "model_run"))

@@ -7,7 +7,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.artifact import Artifact, Property, PropertyType
 
 from pipeline.review import build
-from pipeline.runs import snapshot
+from pipeline.runs.reader import Runs
 
 
 class Review(Artifact):
@@ -32,4 +32,4 @@ def ReviewPage(
       output_root: of the run.
       run_id: of the run.
     """
-    review.page = str(build.build(snapshot.read(Path(output_root), run_id)))
+    review.page = str(build.build(Runs(Path(output_root)).read(run_id)))

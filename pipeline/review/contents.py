@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from components.training import calibration
-from pipeline.runs.record import Finding, Stage, Verdict
+from pipeline.runs.record import Record
+from pipeline.runs.run import Contradiction, Finding, Reject
 
 # --- 1 the verdict ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateRow:
     """One condition between a model and its service.
 
     Attributes:
@@ -59,41 +60,6 @@ class Baseline:
     difference: float
     low: float | None
     high: float | None
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """The run itself.
-
-    Attributes:
-      run_id: its name.
-      started: ISO 8601, UTC.
-      verdict: what it came to.
-      demo: whether its pictures were drawn.
-      sentence: the verdict in one plain sentence.
-      reasons: why nothing was pushed, each a sentence.
-      accuracy: on all test images; None if none were judged.
-      low: 95 % confidence bounds of the accuracy.
-      high: the same.
-      test_images: how many images of the test split were judged.
-      seconds: from the command to the end.
-      stages: the steps in order.
-      pushed_to: the folder of the pushed model.
-    """
-
-    run_id: str
-    started: str
-    verdict: Verdict
-    demo: bool
-    sentence: str
-    reasons: list[str]
-    accuracy: float | None
-    low: float | None
-    high: float | None
-    test_images: int
-    seconds: float
-    stages: list[Stage]
-    pushed_to: str | None
 
 
 # --- 2, 3 slices and confusion matrices -----------------------------------------------
@@ -282,25 +248,6 @@ class MeasureSummary:
 
 
 @dataclass(frozen=True)
-class Reject:
-    """Images or rows that are not in the data, by reason."""
-
-    tranche: str
-    reason: str
-    count: int
-    example: str  # one of the names
-
-
-@dataclass(frozen=True)
-class Contradiction:
-    """Rows whose labels contradict each other; they stay in the data."""
-
-    kind: str
-    count: int
-    examples: list[str]  # a few file names
-
-
-@dataclass(frozen=True)
 class Data:
     """What the model was made from and judged on.
 
@@ -419,38 +366,6 @@ class Training:
     cached: bool
 
 
-# --- 9 history ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PastRun:
-    """One run of this output folder.
-
-    Attributes:
-      run_id: its name.
-      started: ISO 8601, UTC.
-      verdict: what it came to, or `unfinished`.
-      accuracy: on all its test images.
-      by_tranche: accuracy by tranche.
-      test_images: how many there were.
-      model_id: number of its model in ML Metadata.
-      blessed: the Evaluator's judgement.
-      pushed: whether it was pushed.
-      this: whether it is the run of this page.
-    """
-
-    run_id: str
-    started: str
-    verdict: str
-    accuracy: float | None
-    by_tranche: dict[str, float]
-    test_images: int
-    model_id: int | None
-    blessed: bool | None
-    pushed: bool
-    this: bool
-
-
 # --- 10 lineage -----------------------------------------------------------------------
 
 
@@ -526,8 +441,9 @@ class Review:
       missing: why a section is not there, by key of `SECTIONS`.
     """
 
-    run: RunFacts
-    gates: list[Gate] = field(default_factory=list)
+    run: Record
+    sentence: str
+    gates: list[GateRow] = field(default_factory=list)
     baseline: Baseline | None = None
     overall: Slice | None = None
     groups: list[SliceGroup] = field(default_factory=list)
@@ -538,7 +454,7 @@ class Review:
     data: Data | None = None
     validation: Validation | None = None
     training: Training | None = None
-    history: list[PastRun] = field(default_factory=list)
+    history: list[Record] = field(default_factory=list)
     lineage: Lineage | None = None
     card: str = ""
     missing: dict[str, str] = field(default_factory=dict)

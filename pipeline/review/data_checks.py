@@ -8,13 +8,12 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.errors import InputError
 from pipeline.review.contents import Drift, SchemaRow, Validation
-from pipeline.runs.lineage import Artifact, Outputs
-from pipeline.runs.record import Finding
+from pipeline.runs.run import Artifact, Artifacts, Finding
 
 MOST_VALUES: Final = 12  # that are named
 
 
-def validation(outputs: Outputs, findings: list[Finding]) -> Validation | None:
+def validation(outputs: Artifacts, findings: list[Finding]) -> Validation | None:
     """Reads what the gate and the schemas say.
 
     Args:

@@ -1,26 +1,20 @@
 """Section 6: what the model was made from and judged on, counted."""
 
-import csv
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
 from components.examples import parquet
-from components.ingest import master, tfrecords
 from pipeline.review import duplicates
-from pipeline.review.contents import Contradiction, Data, MeasureSummary, Reject
+from pipeline.review.contents import Data, MeasureSummary
+from pipeline.runs.run import Contradiction, Reject
 from schema import features
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
-MOST_EXAMPLES: Final = 5
 
 _SPLITS: Final = (features.TRAIN, features.EVAL, features.TEST, features.UNSELECTED)
-# Rejected rows that differ in a name alone have the same reason.
-_NEAR_NAME: Final = re.compile(r"; but .* differs in case only$", re.DOTALL)
 
 
 def summarise(
@@ -61,52 +55,6 @@ def summarise(
     )
 
 
-def read_rejects(data_dir: Path) -> list[Reject]:
-    """Reads what ingestion left out, at the join and at the pictures.
-
-    A name that a spreadsheet would run keeps the single quote that
-    `components.ingest.spreadsheet` put before it.
-
-    Args:
-      data_dir: OUT/data.
-
-    Returns:
-      By tranche, the most frequent reason first; none for tables that are not there.
-    """
-    paths = [
-        data_dir / master.REJECTS_NAME,
-        *sorted((data_dir / "tfrecords").glob(f"*/{tfrecords.REJECTS_NAME}")),
-    ]
-    counts: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], str] = {}
-    for row in (row for path in paths for row in _rows(path)):
-        reason = _NEAR_NAME.sub("; but one differs in case only", row["reason"])
-        key = row["tranche"], reason
-        counts[key] += 1
-        examples.setdefault(key, row["file_name"])
-    found = [Reject(*key, count, examples[key]) for key, count in counts.items()]
-    return sorted(found, key=lambda reject: (_by_number(reject.tranche), -reject.count))
-
-
-def read_contradictions(data_dir: Path) -> list[Contradiction]:
-    """Reads which rows contradict themselves, a kind an entry with some of its file names.
-
-    Args:
-      data_dir: OUT/data.
-    """
-    names: dict[str, list[str]] = {}
-    for row in _rows(data_dir / master.CONTRADICTIONS_NAME):
-        names.setdefault(row["reason"], []).append(row["file_name"])
-    return [Contradiction(kind, len(found), found[:MOST_EXAMPLES]) for kind, found in names.items()]
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file, restval="")
-
-
 def _by_split(counts: pd.Series) -> dict[str, int]:
     return {split: int(counts[split]) for split in _SPLITS if split in counts}
 
@@ -133,13 +81,9 @@ def _in_order(column: str, values: Iterable[str]) -> list[str]:
         key=lambda value: (
             value == features.BLANK,
             known.index(value) if value in known else len(known),
-            _by_number(value),
+            features.tranche_order(value),
         ),
     )
-
-
-def _by_number(value: str) -> tuple[int, str]:
-    return len(value) if value.isdigit() else 0, value
 
 
 def _measures(images: pd.DataFrame) -> Iterator[MeasureSummary]:

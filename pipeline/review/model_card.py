@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import jinja2
 
+from components import files
+from components.serving.versions import EXTRA, Version
 from pipeline.review.contents import Review
 from schema import features
 
 FILE_NAME: Final = "model_card.md"
-# The place that the SavedModel format keeps for files of others.
-PUSHED_FOLDER: Final = "assets.extra"
 
 
 def model_card(review: Review, settings: dict[str, Any]) -> str:
@@ -37,14 +37,20 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
     )
 
 
-def write(card: str, folder: Path, pushed_to: str | None) -> None:
-    """Puts the card beside the page and, once, into the folder of the pushed model.
+def write(card: str, folder: Path, version: Version | None) -> None:
+    """Writes the card beside the page and, once, into the pushed version.
 
-    A later run that finds the model in the cache says nothing new about it.
+    A later run that finds the model in the cache has nothing new to say about it.
+
+    Args:
+      card: Markdown.
+      folder: of the page.
+      version: the pushed model; None if it was not pushed.
     """
     paths = [folder / FILE_NAME]
-    if pushed_to and not (Path(pushed_to) / PUSHED_FOLDER / FILE_NAME).exists():
-        paths.append(Path(pushed_to) / PUSHED_FOLDER / FILE_NAME)
+    if version:
+        pushed = version.folder / EXTRA / FILE_NAME
+        paths += [] if pushed.exists() else [pushed]
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(card, encoding="utf-8")
+        with files.replacing(path) as file:
+            file.write(card)

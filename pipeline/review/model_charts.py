@@ -6,8 +6,10 @@ from typing import Final
 import altair as alt
 
 from pipeline.review import formats, vega
-from pipeline.review.contents import Calibration, PastRun, Slice, SliceGroup, Training
+from pipeline.review.contents import Calibration, Slice, SliceGroup, Training
 from pipeline.review.text_tables import Table
+from pipeline.runs.record import Record
+from pipeline.runs.verdict import PUSHED
 
 _LINES: Final = alt.Legend(symbolType="stroke")
 
@@ -248,7 +250,7 @@ def _curves(training: Training, key: str, title: str, axis: alt.Axis) -> vega.Dr
     )
 
 
-def history(runs: Sequence[PastRun]) -> vega.Chart:
+def history(runs: Sequence[Record], this: str) -> vega.Chart:
     """Accuracy of one run after the other, over all test images and by tranche."""
     judged = [run for run in runs if run.accuracy is not None]
     every = "All test images"
@@ -257,19 +259,24 @@ def history(runs: Sequence[PastRun]) -> vega.Chart:
             "started": formats.stamp(run.started),
             "of": name,
             "accuracy": vega.finite(value),
-            "pushed": run.pushed,
+            "pushed": run.verdict in PUSHED,
             "tip": f"{formats.stamp(run.started)}, {name}: {formats.percent(value)},"
-            f" {'pushed' if run.pushed else 'not pushed'}",
+            f" {run.verdict.replace('_', ' ')}",
         }
         for run in judged
         for name, value in (
             (every, run.accuracy),
-            *((f"Tranche {tranche}", value) for tranche, value in run.by_tranche.items()),
+            *(
+                (f"Tranche {tranche}", metrics.accuracy)
+                for tranche, metrics in run.by_tranche.items()
+            ),
         )
     ]
     names = list(dict.fromkeys(row["of"] for row in rows))
     here = [
-        {"started": formats.stamp(run.started), "text": "this run"} for run in judged if run.this
+        {"started": formats.stamp(run.started), "text": "this run"}
+        for run in judged
+        if run.run_id == this
     ]
     colours = ["var(--ink)", *vega.colours([str(number) for number in range(1, len(names))])]
     base = vega.chart(rows).encode(

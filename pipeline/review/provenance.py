@@ -3,15 +3,14 @@
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ml_metadata.proto import metadata_store_pb2 as mlmd
-
 from pipeline.config import PipelineConfig
 from pipeline.review import contents
-from pipeline.runs.lineage import Lineage, Outputs
-from pipeline.runs.snapshot import Snapshot, folder
+from pipeline.runs.run import Run
+from pipeline.runs.snapshot import folder
 
 SETTINGS_FILE: Final = "settings.toml"
 
@@ -19,44 +18,32 @@ SETTINGS_FILE: Final = "settings.toml"
 _DIGEST: Final = re.compile(r'\\*"(code_digest|base_weights_sha256)\\*":\s*\\*"([0-9a-f]{64})')
 
 
-def provenance(
-    snapshot: Snapshot, lineage: Lineage | None, run: mlmd.Context | None, outputs: Outputs
-) -> contents.Lineage:
-    """Reads artifacts, digests, versions and settings of a run.
-
-    Args:
-      snapshot: the run as its worker saw it.
-      lineage: the database; None if the run ended before it.
-      run: the run in it.
-      outputs: the artifacts of the run.
-    """
-    artifacts, digests = [], {f"tranche {k}": v for k, v in snapshot.tranche_digests.items()}
-    if lineage and run:
-        states = lineage.states(run)
-        order = {node: position for position, node in enumerate(snapshot.nodes)}
-        artifacts = [
-            contents.LineageRow(
-                component=node,
-                state=states[node],
-                output=key,
-                type=artifact.type,
-                artifact_id=artifact.id,
-                path=artifact.uri,
-            )
-            for (node, key), artifact in sorted(
-                outputs.items(),
-                key=lambda item: (order.get(item[0][0], len(order)), item[1].id),
-            )
-        ]
-        for node, properties in lineage.settings(run).items():
-            digests |= _digests(node, properties)
-    settings = snapshot.config.model_dump(mode="json")
-    place = folder(snapshot.config.output_root, snapshot.run_id)
+def provenance(run: Run) -> contents.Lineage:
+    """The artifacts, digests, versions and settings of a run."""
+    states = {stage.name: stage.state for stage in run.components}
+    order = list(states)
+    artifacts = [
+        contents.LineageRow(
+            component=node,
+            state=states[node],
+            output=key,
+            type=artifact.type,
+            artifact_id=artifact.id,
+            path=artifact.uri,
+        )
+        for (node, key), artifact in sorted(
+            run.outputs.items(), key=lambda item: (order.index(item[0][0]), item[1].id)
+        )
+    ]
+    digests = {f"tranche {name}": each for name, each in run.snapshot.tranche_digests.items()}
+    for node, properties in run.properties.items():
+        digests |= _digests(node, properties)
+    place = folder(run.config.output_root, run.id)
     return contents.Lineage(
         artifacts=artifacts,
         digests=digests,
-        versions=snapshot.versions,
-        settings=settings,
+        versions=run.snapshot.versions,
+        settings=run.config.model_dump(mode="json"),
         commands=[
             f"lookdeep run --config {shlex.quote(str(place / SETTINGS_FILE))}"
             " --output-root ANOTHER_FOLDER"
@@ -82,7 +69,7 @@ def write_settings(config: PipelineConfig, path: Path) -> None:
     path.write_text("\n".join([*lines, *tables]) + "\n", encoding="utf-8")
 
 
-def _digests(node: str, properties: dict[str, Any]) -> dict[str, str]:
+def _digests(node: str, properties: Mapping[str, Any]) -> dict[str, str]:
     names = {"code_digest": f"code of {node}", "base_weights_sha256": "base weights"}
     found = {}
     for name, value in properties.items():

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from pipeline.review.contents import Slice, SliceGroup
-from pipeline.runs.evaluation_result import SliceKey
+from pipeline.runs.run import Run, SliceKey, SliceMetrics
 from schema import features
 
 # What the test split is cut by: title and note.
@@ -37,13 +37,11 @@ _NAMES: Final = {
 }
 
 
-def all_slices(metrics: dict[SliceKey, dict[str, Any]]) -> list[Slice]:
-    """Turns TFMA's figures into slices, the whole test split first.
-
-    Args:
-      metrics: `evaluation_result.read_slices` of a run.
-    """
-    return [_slice(key, values) for key, values in metrics.items()]
+def all_slices(run: Run) -> list[Slice]:
+    """The slices of a run's test images, all of them first; none if it judged no model."""
+    if run.evaluation is None:
+        return []
+    return [_slice(key, metrics) for key, metrics in run.evaluation.slices.items()]
 
 
 def groups(slices: list[Slice]) -> list[SliceGroup]:
@@ -98,25 +96,25 @@ def _compared(part: Slice, other: Slice | None) -> Slice:
     )
 
 
-def _slice(key: SliceKey, metrics: dict[str, Any]) -> Slice:
+def _slice(key: SliceKey, metrics: SliceMetrics) -> Slice:
     return Slice(
         columns=tuple(column for column, _ in key),
         values=tuple(value for _, value in key),
         name=_name(key),
-        count=metrics["example_count"],
-        accuracy=metrics["accuracy"],
-        low=metrics["accuracy_low"],
-        high=metrics["accuracy_high"],
-        macro_f1=metrics["macro_f1"],
-        recall={posture: metrics[f"recall/{posture}"] for posture in features.POSTURES},
-        precision={posture: metrics[f"precision/{posture}"] for posture in features.POSTURES},
-        calibration_error=metrics["expected_calibration_error"],
-        coverage=metrics["coverage"],
-        selective_accuracy=metrics["selective_accuracy"],
-        difference=metrics.get("accuracy_difference"),
-        difference_low=metrics.get("accuracy_difference_low"),
-        difference_high=metrics.get("accuracy_difference_high"),
-        confusion=metrics["confusion_matrix"],
+        count=metrics.example_count,
+        accuracy=metrics.accuracy,
+        low=metrics.accuracy_low,
+        high=metrics.accuracy_high,
+        macro_f1=metrics.macro_f1,
+        recall=metrics.recall,
+        precision=metrics.precision,
+        calibration_error=metrics.expected_calibration_error,
+        coverage=metrics.coverage,
+        selective_accuracy=metrics.selective_accuracy,
+        difference=metrics.accuracy_difference,
+        difference_low=metrics.accuracy_difference_low,
+        difference_high=metrics.accuracy_difference_high,
+        confusion=metrics.confusion_matrix,
     )
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.review import formats
-from pipeline.review.contents import Data, Lineage, PastRun, Review, Training, Validation
+from pipeline.review.contents import Data, Lineage, Review, Training, Validation
+from pipeline.runs.record import Record
+from pipeline.runs.run import REVIEW
 from schema import features
 
 # What was measured on the images, with units.
@@ -49,7 +51,7 @@ def draw(review: Review) -> dict[str, Table]:
         tables |= _validation(review.validation)
     if review.training:
         tables |= _training(review.training)
-    tables["history"] = _history(review.history)
+    tables["history"] = _history(review.history, review.run.run_id)
     if review.lineage:
         tables |= _lineage(review.lineage)
     return {key: table for key, table in tables.items() if table.rows}
@@ -66,7 +68,11 @@ def _stages(review: Review) -> Table:
     return Table(
         "Steps of the run, how they ended, and their time",
         ["Step", "Ended", "Time"],
-        [[stage.name, stage.state, formats.duration(stage.seconds)] for stage in review.run.stages],
+        [
+            [stage.name, stage.state, formats.duration(stage.seconds)]
+            for stage in review.run.components
+            if stage.name != REVIEW
+        ],
         [2],
     )
 
@@ -199,28 +205,33 @@ def _training(training: Training) -> dict[str, Table]:
     }
 
 
-def _history(history: Sequence[PastRun]) -> Table:
-    tranches = list(dict.fromkeys(tranche for run in history for tranche in run.by_tranche))
-    columns = ["Started (UTC)", "Run", "Verdict", "Model", "Blessed", "Pushed", "Test images"]
-    columns += ["Accuracy", *(f"Tranche {tranche}" for tranche in tranches)]
+def _history(history: Sequence[Record], this: str) -> Table:
+    tranches = sorted(
+        {tranche for run in history for tranche in run.by_tranche}, key=features.tranche_order
+    )
+    columns = ["Started", "Run", "Verdict", "Model", "Test images", "Accuracy"]
+    columns += [f"Tranche {tranche}" for tranche in tranches]
     return Table(
         "Runs of this output folder, oldest first",
         columns,
         [
             [
                 formats.stamp(run.started),
-                f"{run.run_id} (this run)" if run.this else run.run_id,
+                f"{run.run_id} (this run)" if run.run_id == this else run.run_id,
                 run.verdict.replace("_", " "),
-                formats.ABSENT if run.model_id is None else str(run.model_id),
-                formats.ABSENT if run.blessed is None else _yes(run.blessed),
-                _yes(run.pushed),
-                formats.count(run.test_images),
+                formats.ABSENT if run.model is None else str(run.model),
+                formats.count(run.metrics["overall"].example_count if run.metrics else 0),
                 formats.percent(run.accuracy),
-                *(formats.percent(run.by_tranche.get(tranche)) for tranche in tranches),
+                *(
+                    formats.percent(
+                        run.by_tranche[tranche].accuracy if tranche in run.by_tranche else None
+                    )
+                    for tranche in tranches
+                ),
             ]
             for run in history
         ],
-        range(6, len(columns)),
+        range(4, len(columns)),
     )
 
 
@@ -253,7 +264,3 @@ def _pairs(values: Mapping[str, object]) -> list[list[str]]:
 def _both(values: Iterable[str]) -> str:
     """Of a pair: once if they are the same."""
     return " / ".join(dict.fromkeys(values))
-
-
-def _yes(value: bool) -> str:
-    return "✓ Yes" if value else "✗ No"

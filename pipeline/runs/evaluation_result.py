@@ -1,133 +1,110 @@
-"""Reads what the Evaluator wrote, for people and for OUT/run.json.
+"""Reads what the Evaluator wrote: metrics by slice, and how the model met the thresholds.
 
-TensorFlow Model Analysis is imported when a function is called: it takes 20 s.
+TensorFlow Model Analysis is imported when `read` is called: it takes 20 s.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from components.intervals import ACCURACY_ENDS, DIFFERENCE_ENDS
+from pipeline.runs.run import Evaluation, Gate, SliceKey, SliceMetrics
 from schema import features
-
-OVERALL: Final = "overall"
-
-# Pairs of column and value; empty for the whole test split.
-SliceKey = tuple[tuple[str, str], ...]
 
 # How TFMA names the model in service; the candidate is the only other one.
 _BASELINE: Final = "baseline"
 
-# The metrics that are one number and keep the name that TFMA gives them.
-_SINGLE_VALUES: Final = (
-    "example_count",
-    "accuracy",
-    "macro_f1",
-    "cross_entropy",
-    "expected_calibration_error",
-    "coverage",
-    "selective_accuracy",
-)
-_ENDS: Final = (*ACCURACY_ENDS, *DIFFERENCE_ENDS)
-# None where there is no baseline, the run is from before them, or they are not defined.
-_NOT_ALWAYS_THERE: Final = (
-    "coverage",
-    "selective_accuracy",
+# The single numbers, which keep TFMA's names.
+_NUMBERS: Final = frozenset(SliceMetrics.model_fields) - {
+    "precision",
+    "recall",
+    "f1",
+    "confusion_matrix",
     "baseline_accuracy",
     "accuracy_difference",
-    *_ENDS,
-)
-_VALUES_BY_CLASS: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
+}
+# Intervals of the difference are computed from both models, whichever TFMA files them under.
+_OF_BOTH: Final = ("accuracy_difference_low", "accuracy_difference_high")
+_BY_POSTURE: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
 _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"
 
-# The order in which slices and their columns are named.
+# The order of slices and of the columns in their names.
 _COLUMNS: Final = (*features.MASTER_COLUMNS, *features.QUALITIES)
 
-_COLUMN_NAMES: Final = {
-    features.TRANCHE: "tranche",
-    features.POSTURE: "posture",
-    features.OCCLUDED: "occlusion",
-    features.HOW_MANY: "number of persons",
-    features.PERSON_TYPE: "kind of person",
-    features.LIGHT: "light",
-    features.FOCUS: "focus",
-    features.SIZE: "size",
-    features.COLOUR: "colour",
-}
+# Thresholds are set a rounding error lower than configured (`pipeline.evaluation`).
+_DIGITS: Final = 6
 
 
-def read_slices(evaluation_uri: str) -> dict[SliceKey, dict[str, Any]]:
-    """Reads the metrics of the candidate model by slice.
+def read(evaluation_uri: str) -> Evaluation:
+    """Reads an evaluation.
 
     Args:
       evaluation_uri: folder of the Evaluator's `evaluation` artifact.
 
     Returns:
-      Metrics by slice: that of all test images first, then tranches, postures,
-      postures by tranche and so on, in the order of the columns; light and the other
-      qualities come last. Each slice holds
-
-      - `example_count` (int), `accuracy`, `macro_f1`, `expected_calibration_error`,
-        `cross_entropy` (nats), and for each class `precision/Sitting`,
-        `recall/Sitting`, `f1/Sitting`: float, or None where they are not defined (a
-        class that does not occur);
-      - `accuracy_low` and `accuracy_high`, the 95 % confidence bounds
-        (`components.intervals`);
-      - `confusion_matrix`, counts as [actual][predicted] in the order of
-        `features.POSTURES`;
-      - `baseline_accuracy`, and `accuracy_difference`, the candidate's accuracy less
-        the baseline's, with the bounds `accuracy_difference_low` and
-        `accuracy_difference_high`: None without a baseline, the bounds also with fewer
-        than two clips and where both models are right and wrong on the same images;
-      - `coverage`, the share of images that the model is not unsure about, and
-        `selective_accuracy`, the accuracy among those: None if it is unsure of all; both
-        None for a model that does not say so.
+      Metrics by slice: all test images first, then tranches, postures, postures by tranche
+      and so on in the order of the columns, light and the other qualities last; and one gate
+      for each threshold in each slice that it applies to.
     """
     import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.writers import eval_config_writer
 
-    results = {
-        _slice_key(message.slice_key): _slice_metrics(message)
+    found = {
+        _slice_key(message.slice_key): _metrics(message)
         for message in tfma.load_metrics(evaluation_uri)
     }
-    return {key: results[key] for key in sorted(results, key=_position)}
-
-
-def read_metrics(evaluation_uri: str) -> dict[str, dict[str, Any]]:
-    """Reads the same by slice name: `overall`, `tranche=1`, `tranche=1, primary_posture=Lying`."""
-    return {slice_name(key): metrics for key, metrics in read_slices(evaluation_uri).items()}
-
-
-def refusals(evaluation_uri: str) -> list[str]:
-    """Says why the Evaluator did not bless the model.
-
-    Args:
-      evaluation_uri: folder of the Evaluator's `evaluation` artifact.
-
-    Returns:
-      One sentence for each condition that failed, overall first; empty if the
-      model was blessed.
-    """
-    import tensorflow_model_analysis as tfma
-
+    slices = {key: found[key] for key in sorted(found, key=_position)}
+    config, *_ = eval_config_writer.load_eval_run(evaluation_uri)
     result = tfma.load_validation_result(evaluation_uri)
-    if result is None or result.validation_ok:
-        return []
-    metrics = read_metrics(evaluation_uri)
-    sentences: dict[tuple[Any, ...], str] = {}
-    for validation in result.metric_validations_per_slice:
-        key = _slice_key(validation.slice_key)
-        count = metrics.get(slice_name(key), {}).get("example_count")
-        for failure in validation.failures:
-            sentences[(len(key), key, len(sentences))] = _failure_sentence(key, count, failure)
-    ordered = [sentences[position] for position in sorted(sentences)]
-    for missing in result.missing_slices:
-        columns = " and ".join(_COLUMN_NAMES[c] for c in missing.feature_keys)
-        ordered.append(
-            f"There was no image in the test split to measure accuracy by {columns} on."
-            if columns
-            else "There was no image in the test split to measure accuracy and coverage on."
-        )
-    return ordered
+    return Evaluation(slices, tuple(_gates(slices, config, result)) if result else ())
+
+
+def slice_name(key: SliceKey) -> str:
+    """Names a slice for programs: `overall`, `tranche=1`, `tranche=1, primary_posture=Lying`."""
+    return ", ".join(f"{column}={value}" for column, value in key) or "overall"
+
+
+def _gates(slices: Mapping[SliceKey, SliceMetrics], config: Any, result: Any) -> Iterator[Gate]:
+    """The thresholds of an EvalConfig, and what TFMA's validation says of each."""
+    failures = {
+        (_slice_key(validation.slice_key), failure.metric_key.name, _is_change(failure)): failure
+        for validation in result.metric_validations_per_slice
+        for failure in validation.failures
+    }
+    thresholds = [
+        (metric.class_name.lower(), tuple(slicing.feature_keys), threshold.threshold)
+        for spec in config.metrics_specs
+        for metric in spec.metrics
+        for threshold in metric.per_slice_thresholds
+        for slicing in threshold.slicing_specs
+    ]
+    for metric, columns, threshold in thresholds:
+        places = [key for key in slices if tuple(column for column, _ in key) == columns]
+        for key in places or [tuple((column, "") for column in columns)]:
+            metrics = slices.get(key)
+            if threshold.HasField("value_threshold"):
+                failure = failures.get((key, metric, False))
+                yield Gate(
+                    kind=metric,
+                    place=key,
+                    value=getattr(metrics, metric, None),
+                    limit=round(threshold.value_threshold.lower_bound.value, _DIGITS),
+                    passed=metrics is not None and failure is None,
+                    note=failure.message.strip() if failure else "",
+                )
+            if threshold.HasField("change_threshold") and metrics is not None:
+                failure = failures.get((key, metric, True))
+                yield Gate(
+                    kind="no_worse",
+                    place=key,
+                    value=metrics.accuracy_difference,
+                    limit=round(threshold.change_threshold.absolute.value, _DIGITS),
+                    passed=failure is None,
+                    note=failure.message.strip() if failure else "",
+                )
+
+
+def _is_change(failure: Any) -> bool:
+    return bool(failure.metric_threshold.HasField("change_threshold"))
 
 
 def _position(key: SliceKey) -> tuple[Any, ...]:
@@ -135,53 +112,13 @@ def _position(key: SliceKey) -> tuple[Any, ...]:
     columns = [column for column, _ in key]
     by_quality = any(column in features.QUALITIES for column in columns)
     values = [
-        (features.QUALITY_VALUES[column].index(value) if by_quality else 0, value)
+        (
+            features.QUALITY_VALUES[column].index(value) if by_quality else 0,
+            features.tranche_order(value),
+        )
         for column, value in key
     ]
     return by_quality, len(key), [_COLUMNS.index(column) for column in columns], values
-
-
-def slice_name(key: SliceKey) -> str:
-    """Names a slice, given as pairs of column and value, the way `read_metrics` does."""
-    return ", ".join(f"{column}={value}" for column, value in key) or OVERALL
-
-
-def _failure_sentence(key: SliceKey, count: int | None, failure: Any) -> str:
-    place = _place(key)
-    # A threshold on a metric that was not computed fails without a value.
-    if failure.message:
-        return f"{failure.metric_key.name} {place} could not be judged: {failure.message.strip()}"
-    value = failure.metric_value.double_value.value
-    images = "" if count is None else f" of {count:,} image{'' if count == 1 else 's'}"
-    if failure.metric_threshold.HasField("change_threshold"):
-        allowed = -failure.metric_threshold.change_threshold.absolute.value
-        return (
-            f"Accuracy {place} is {_decimals(-value, allowed)[0]} below that of the last blessed "
-            f"model, where {_decimals(-value, allowed)[1]} is allowed."
-        )
-    floor = failure.metric_threshold.value_threshold.lower_bound.value
-    shown, shown_floor = _decimals(value, floor)
-    if failure.metric_key.name == "coverage":
-        return (
-            f"The model is sure of {shown}{images} {place}, below the coverage floor of"
-            f" {shown_floor}."
-        )
-    return f"Accuracy {place} is {shown}{images}, below the floor of {shown_floor}."
-
-
-def _place(key: SliceKey) -> str:
-    if not key:
-        return "overall"
-    return "in " + ", ".join(f"{_COLUMN_NAMES[column]} {value}" for column, value in key)
-
-
-def _decimals(value: float, limit: float) -> tuple[str, str]:
-    """Writes two numbers with two decimals, or with as many as it takes to tell them apart."""
-    for digits in range(2, 6):
-        texts = (f"{value:.{digits}f}", f"{limit:.{digits}f}")
-        if texts[0] != texts[1]:
-            break
-    return texts
 
 
 def _slice_key(message: Any) -> SliceKey:
@@ -194,26 +131,27 @@ def _slice_key(message: Any) -> SliceKey:
     return tuple(sorted(pairs, key=lambda pair: _COLUMNS.index(pair[0])))
 
 
-def _slice_metrics(message: Any) -> dict[str, Any]:
-    metrics: dict[str, Any] = dict.fromkeys(_NOT_ALWAYS_THERE)
+def _metrics(message: Any) -> SliceMetrics:
+    found: dict[str, Any] = {"precision": {}, "recall": {}, "f1": {}}
     for item in message.metric_keys_and_values:
-        name = item.key.name
-        if name in _ENDS:
-            metrics[name] = _number(item.value)
-        if item.key.is_diff or item.key.model_name == _BASELINE:
+        name, key = item.key.name, item.key
+        if name in _OF_BOTH:
+            found[name] = _number(item.value)
+        elif key.is_diff or key.model_name == _BASELINE:
             if name == "accuracy":
-                difference = "accuracy_difference" if item.key.is_diff else "baseline_accuracy"
-                metrics[difference] = _number(item.value)
-            continue
-        if name == _CONFUSION_MATRIX:
-            metrics["confusion_matrix"] = _confusion_matrix(item.value)
-        elif name in _VALUES_BY_CLASS:
-            posture = features.POSTURES[item.key.sub_key.class_id.value]
-            metrics[f"{_VALUES_BY_CLASS[name]}/{posture}"] = _number(item.value)
-        elif name in _SINGLE_VALUES:
-            metrics[name] = _number(item.value)
-    metrics["example_count"] = round(metrics["example_count"])
-    return metrics
+                kind = "accuracy_difference" if key.is_diff else "baseline_accuracy"
+                found[kind] = _number(item.value)
+        elif name == _CONFUSION_MATRIX:
+            found["confusion_matrix"] = _confusion_matrix(item.value)
+        elif name in _BY_POSTURE:
+            posture = features.POSTURES[key.sub_key.class_id.value]
+            found[_BY_POSTURE[name]][posture] = _number(item.value)
+        elif name in _NUMBERS:
+            found[name] = _number(item.value)
+    found["example_count"] = round(found["example_count"])
+    if features.POSTURE in (single.column for single in message.slice_key.single_slice_keys):
+        found["macro_f1"] = None  # the mean over postures of which all but one do not occur
+    return SliceMetrics(**found)
 
 
 def _confusion_matrix(value: Any) -> list[list[int]]:

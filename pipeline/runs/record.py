@@ -1,78 +1,47 @@
-"""The record of a run, OUT/run.json: what is in it, and how it is written and read."""
+"""OUT/run.json: the last run for programs, in words of its own `Run`."""
 
-import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from components import files
 from components.errors import InputError
-from pipeline.config import PipelineConfig
-
-# How a step ended.
-State = Literal["ran", "cached", "failed", "skipped"]
-Verdict = Literal["pushed", "not_blessed", "invalid_data", "failed"]
+from pipeline.runs import snapshot, verdict
+from pipeline.runs.evaluation_result import slice_name
+from pipeline.runs.run import Counts, Finding, Gate, Run, SliceMetrics, Stage
+from pipeline.runs.verdict import Verdict
+from schema import features
 
 # Exit status of the command by verdict; 2 is left to usage.
 EXIT_STATUS: Final[dict[Verdict, int]] = {
     "pushed": 0,
+    "superseded": 0,  # it was in service until another run pushed
+    "withdrawn": 1,
     "not_blessed": 3,
     "invalid_data": 4,
     "failed": 1,
+    "unfinished": 1,
 }
 
-OVERALL: Final = "overall"  # the slice of all test images in `Outcome.metrics`
 
-
-class Finding(BaseModel):
-    """Something about the data, in a sentence; a blocking one stops the run."""
-
-    severity: Literal["blocking", "warning"]
-    sentence: str
-
-
-class Counts(BaseModel):
-    """How much data there was.
-
-    Attributes:
-      rows: rows of the label tables.
-      images: images in the TFRecords.
-      rejected: rows and files that are not in them, each in a table with its reason.
-      clips: different clips among the images.
-      splits: images by split; empty if the run ended before.
-    """
-
-    rows: int = 0
-    images: int = 0
-    rejected: int = 0
-    clips: int = 0
-    splits: dict[str, int] = {}
-
-
-class Stage(BaseModel):
-    """One step of the run, ingestion included, and how it ended."""
-
-    name: str
-    state: State
-    seconds: float
-
-
-class Outcome(BaseModel):
-    """Everything there is to say about a run.
+class Record(BaseModel):
+    """A run, as run.json and `lookdeep status --json` have it.
 
     Attributes:
       run_id: also the name of the run in ML Metadata and of its log.
-      verdict: see `EXIT_STATUS`.
-      demo: whether the run drew its own data; its accuracy then says nothing
-        about the clinic.
-      reasons: why the verdict is not `pushed`, each a sentence.
-      findings: what the gate found in the data.
-      accuracy: on all test images, 0 to 1; None if the run ended before.
-      metrics: by slice, see `evaluation_result.read_metrics`.
+      started: ISO 8601, UTC.
+      verdict: see `pipeline.runs.verdict.MEANINGS`.
+      demo: whether the run drew its own data; its accuracy then says nothing about the clinic.
+      reasons: why the model is not in service, each a sentence.
+      gates: the conditions between the data and a model in service.
+      findings: what there is to say beside them.
+      model: number of its model in ML Metadata; None if it has none.
+      accuracy: on all test images, 0 to 1; None if no model was judged.
+      metrics: by slice; `overall` is all test images.
       counts: how much data there was.
-      components: the steps in order.
+      components: the steps in order, those of ingestion first.
       seconds: from the command to the verdict.
       paths: where things are, absolute.
     """
@@ -80,16 +49,29 @@ class Outcome(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     run_id: str
+    started: str
     verdict: Verdict
     demo: bool
-    reasons: list[str] = []
-    findings: list[Finding] = []
-    accuracy: float | None = None
-    metrics: dict[str, dict[str, Any]] = {}
-    counts: Counts = Counts()
-    components: list[Stage] = []
-    seconds: float = 0.0
-    paths: dict[str, str] = {}
+    reasons: list[str]
+    gates: list[Gate]
+    findings: list[Finding]
+    model: int | None
+    accuracy: float | None
+    metrics: dict[str, SliceMetrics]
+    counts: Counts
+    components: list[Stage]
+    seconds: float
+    paths: dict[str, str]
+
+    @property
+    def by_tranche(self) -> dict[str, SliceMetrics]:
+        """Metrics of the tranches by name."""
+        prefix = f"{features.TRANCHE}="
+        return {
+            name.removeprefix(prefix): metrics
+            for name, metrics in self.metrics.items()
+            if name.startswith(prefix) and ", " not in name
+        }
 
     @property
     def exit_status(self) -> int:
@@ -97,67 +79,60 @@ class Outcome(BaseModel):
         return EXIT_STATUS[self.verdict]
 
 
-def failed(
-    config: PipelineConfig,
-    run_id: str,
-    stages: list[Stage],
-    counts: Counts,
-    reason: str,
-    verdict: Verdict = "failed",
-) -> Outcome:
-    """The outcome of a run that ended before there was anything to judge.
-
-    Args:
-      config: the settings of the run.
-      run_id: its name.
-      stages: how far it came.
-      counts: what had been counted.
-      reason: a sentence.
-      verdict: `failed`, or `invalid_data` if ingestion refused the data.
-    """
-    findings = [Finding(severity="blocking", sentence=reason)] if verdict == "invalid_data" else []
-    return Outcome(
-        run_id=run_id,
-        verdict=verdict,
-        demo=config.is_demo,
-        reasons=[reason],
-        findings=findings,
-        counts=counts,
-        components=stages,
-        paths=paths(config, run_id),
+def record(run: Run) -> Record:
+    """Puts a run into the words of run.json."""
+    overall = run.overall
+    slices = run.evaluation.slices if run.evaluation else {}
+    return Record(
+        run_id=run.id,
+        started=moment(run.snapshot.started),
+        verdict=verdict.verdict(run),
+        demo=run.config.is_demo,
+        reasons=verdict.reasons(run),
+        gates=verdict.gates(run),
+        findings=verdict.findings(run),
+        model=run.model.id if run.model else None,
+        accuracy=overall.accuracy if overall else None,
+        metrics={slice_name(key): metrics for key, metrics in slices.items()},
+        counts=run.counts,
+        components=list(run.stages),
+        seconds=round(run.seconds, 3),
+        paths=_paths(run),
     )
 
 
-def write(outcome: BaseModel, path: Path) -> None:
-    """Writes an outcome as JSON; a reader sees the old file or the new one, never a part.
-
-    Args:
-      outcome: what to write, or another model of pydantic.
-      path: the file; its folder exists.
+def write(content: Record, path: Path) -> None:
+    """Writes run.json, whole or not at all.
 
     Raises:
       InputError: it cannot be written; there may be no space.
     """
-    temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(outcome.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        with files.replacing(path) as file:
+            file.write(content.model_dump_json(indent=2) + "\n")
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written: {error.strerror}; mend that and give the same command"
-            " again, finished steps are kept."
+            f"{path} cannot be written: {error.strerror}; fix that and give the same command"
+            " again. Finished steps are kept."
         ) from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+
+
+def read(path: Path) -> Record | None:
+    """Reads a run.json; None if there is no such file.
+
+    Raises:
+      InputError: the file is not one that `write` wrote.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise InputError(f"{path} is not the record of a run; move it away to go on.") from error
 
 
 def moment(seconds: float) -> str:
-    """A time as people and programs read it: ISO 8601, UTC, whole seconds.
+    """A time for people and programs: ISO 8601, UTC, whole seconds.
 
     Args:
       seconds: since 1970.
@@ -165,32 +140,23 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def read(path: Path) -> Outcome | None:
-    """Reads a run.json.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The outcome, or None if there is no such file.
-
-    Raises:
-      InputError: the file is not one that `write` wrote.
-    """
-    try:
-        return Outcome.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise InputError(f"{path} is not the record of a run; move it away to go on.") from error
-
-
-def paths(config: PipelineConfig, run_id: str) -> dict[str, str]:
-    """Where the things are that every run has, by name."""
+def _paths(run: Run) -> dict[str, str]:
+    """Where the things are that there are, by name."""
+    config = run.config
+    artifacts = {
+        "statistics": ("StatisticsGen", "statistics"),
+        "model": ("Trainer", "model"),
+        "training": ("Trainer", "model_run"),
+        "evaluation": ("Evaluator", "evaluation"),
+    }
+    page = snapshot.page_path(config.output_root, run.id)
     return {
         "output": str(config.output_root),
         "data": str(config.data_dir),
         "metadata": str(config.metadata_store),
         "record": str(config.record_path),
-        "log": str(config.log_path(run_id)),
+        "log": str(config.log_path(run.id)),
+        **{name: run.outputs[key].uri for name, key in artifacts.items() if key in run.outputs},
+        **({"pushed": str(run.version.folder)} if run.version else {}),
+        **({"review": str(page)} if page.exists() else {}),
     }

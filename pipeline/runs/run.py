@@ -4,10 +4,9 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -175,7 +174,7 @@ class SliceMetrics(BaseModel):
     model_config = _FROZEN
 
     example_count: int
-    accuracy: float | None = None
+    accuracy: float
     accuracy_low: float | None = None
     accuracy_high: float | None = None
     macro_f1: float | None = None
@@ -262,10 +261,10 @@ class Run:
     snapshot: Snapshot
     components: tuple[Stage, ...] = ()
     ended: float | None = None
-    outputs: Artifacts = MappingProxyType({})
-    inputs: Artifacts = MappingProxyType({})
-    properties: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-    splits: Mapping[str, int] = MappingProxyType({})
+    outputs: Artifacts = field(default_factory=dict)
+    inputs: Artifacts = field(default_factory=dict)
+    properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    splits: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     serving: ServingReport | None = None
     pushed: int | None = None

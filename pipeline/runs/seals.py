@@ -19,9 +19,9 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from pydantic import BaseModel
 
-from pipeline.runs import record
+from components.files import replacing
 from pipeline.runs.lineage import mark_deleted
-from pipeline.runs.record import Finding
+from pipeline.runs.run import Finding
 
 
 class _File(BaseModel):
@@ -87,7 +87,8 @@ class Seals:
                     )
                     for name, status in _files(Path(artifact.uri))
                 }
-                record.write(_Seal(files=files), path)
+                with replacing(path) as file:
+                    file.write(_Seal(files=files).model_dump_json(indent=2))
 
     def _artifacts(self, store: metadata_store.MetadataStore) -> Iterator[mlmd.Artifact]:
         """The live artifacts under this output folder; on a server there are others."""

@@ -13,18 +13,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from components import files
 from components.errors import InputError
 from pipeline.config import PipelineConfig
-from pipeline.metadata_server import MetadataServer
 from pipeline.runs.run import Contradiction, Reject, Snapshot
 from schema import features
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 FILE_NAME: Final = "run.json"
 MOST_EXAMPLES: Final = 5  # file names that stand for all of a kind
@@ -70,11 +67,22 @@ def page_path(output_root: Path, run_id: str) -> Path:
     return folder(output_root, run_id) / "index.html"
 
 
-def versions() -> dict[str, str]:
+def _versions() -> dict[str, str]:
     """The versions that figures depend on."""
     return {"python": platform.python_version(), "system": platform.platform()} | {
         name: version(name) for name in PACKAGES
     }
+
+
+def begin(run_id: str, config: PipelineConfig, started: float) -> None:
+    """Writes the first snapshot of a run; from now on it can be read.
+
+    Args:
+      run_id: from `new_name`.
+      config: the settings of the run.
+      started: when the command was given, seconds since 1970.
+    """
+    write(Snapshot(run_id=run_id, config=config, started=started, versions=_versions()))
 
 
 def of_data(data_dir: Path) -> dict[str, Any]:
@@ -180,45 +188,30 @@ def read(output_root: Path, run_id: str) -> Snapshot:
     Raises:
       InputError: there is none, or it is not one that `write` wrote.
     """
-    return _read(Snapshot, output_root, run_id)
-
-
-class _Place(BaseModel):
-    """The settings that say where a run leaves things; a later version knows them, too."""
-
-    output_root: Path
-    metadata: MetadataServer | None = None
-
-
-class _Placed(BaseModel):
-    config: _Place
-
-
-def _read(model: type[_Model], output_root: Path, run_id: str) -> _Model:
     path = folder(output_root, run_id) / FILE_NAME
     try:
-        return model.model_validate_json(path.read_bytes())
+        return Snapshot.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         known = ", ".join(runs(output_root)[-5:]) or "none yet"
         raise InputError(
-            f"There is no run {run_id} to review in {output_root}; the latest are: {known}."
+            f"There is no run {run_id} in {output_root}; the latest are: {known}."
         ) from error
     except ValidationError as error:
-        raise InputError(f"{path} is not what a run wrote; the run cannot be reviewed.") from error
+        raise InputError(f"{path} is not what a run wrote; the run cannot be read.") from error
 
 
 def settings(output_root: Path) -> PipelineConfig:
-    """Says where the runs of an output folder have left what they made, and their metadata.
+    """Returns settings that say where the runs of an output folder are kept.
 
     Args:
-      output_root: of the runs; the last one knows.
+      output_root: of the runs; the last of them knows.
 
     Raises:
-      InputError: the last run cannot be read, or the folder was another one for it; on a
-        server, runs are kept by its name.
+      InputError: the last run cannot be read, or the output folder was moved: a server knows
+        its runs by the folder's path.
     """
     known = runs(output_root)
-    last = _read(_Placed, output_root, known[-1]).config if known else None
+    last = read(output_root, known[-1]).config if known else None
     if last is None or last.metadata is None:
         return PipelineConfig(output_root=output_root)
     if last.output_root.resolve() != output_root.resolve():
@@ -230,5 +223,5 @@ def settings(output_root: Path) -> PipelineConfig:
 
 
 def runs(output_root: Path) -> list[str]:
-    """The runs that can be reviewed, oldest first: their names are their times."""
+    """The names of all runs, oldest first: a name begins with the time."""
     return sorted(path.parent.name for path in (output_root / "review").glob(f"*/{FILE_NAME}"))

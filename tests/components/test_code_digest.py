@@ -1,5 +1,6 @@
-"""An edited module changes the digest of exactly the modules that import it."""
+"""An edited module or library changes the digest of exactly the modules that import it."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,3 +48,40 @@ def test_trainer_depends_on_its_parts_and_not_on_the_gate() -> None:
 def test_unknown_module_is_an_error() -> None:
     with pytest.raises(ValueError, match="no_such"):
         code_digest("components.no_such")
+
+
+@pytest.mark.parametrize("library", ["tensorflow", "keras", "pillow", "tfx"])
+def test_another_version_of_a_library_changes_what_imports_it(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also through modules between, and only there: spreadsheet's rules import no library."""
+    users = {
+        "tensorflow": ("components.training.trainer",),
+        "keras": ("components.training.trainer",),
+        "pillow": ("components.ingest.converter",),
+        "tfx": ("components.examples.validation_gate",),
+    }[library]
+    before = code_digest(*users), code_digest("components.ingest.spreadsheet")
+    real = module.version
+    monkeypatch.setattr(module, "version", lambda name: "0" if name == library else real(name))
+    assert code_digest(*users) != before[0]
+    assert code_digest("components.ingest.spreadsheet") == before[1]
+
+
+def test_a_library_can_be_named_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_digest("components.ingest.spreadsheet", "tfx")
+    assert before != code_digest("components.ingest.spreadsheet")
+    monkeypatch.setattr(module, "version", lambda name: "0")
+    assert code_digest("components.ingest.spreadsheet", "tfx") != before
+
+
+def test_nothing_is_imported_to_be_hashed() -> None:
+    code = (
+        "import sys; from components.code_digest import code_digest\n"
+        "code_digest('components.training.trainer', 'pipeline.evaluation')\n"
+        "print([name for name in sys.modules if name in ('tensorflow', 'tfx', 'keras')])"
+    )
+    done = subprocess.run(  # noqa: S603 (a command of ours)
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

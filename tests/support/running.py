@@ -16,7 +16,8 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import PipelineConfig
 from pipeline.review import formats
-from pipeline.runs.lineage import Lineage, connection
+from pipeline.runs.lineage import connection
+from pipeline.runs.reader import Runs
 from pipeline.runs.seals import Seals
 from schema import features
 
@@ -36,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 
 
 # What every run does anew, whatever is in the cache.
-ANEW = {"Master table", "LatestBlessedModel", "ReviewPage"}
+ANEW = {"Master table", "ModelInService", "Pusher", "ReviewPage"}
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,8 @@ class Ended:
     @property
     def splits(self) -> dict[str, list[str]]:
         """The names of each split's images; examples themselves have no one order of bytes."""
-        lineage = Lineage(PipelineConfig(output_root=self.out))
-        run = lineage.run(self.record["run_id"])
-        assert run is not None
-        folder = lineage.outputs(run)["TrancheExampleGen", "examples"].folder
+        run = Runs(self.out).read(self.record["run_id"])
+        folder = run.outputs["TrancheExampleGen", "examples"].folder
         names = {}
         for split in (features.TRAIN, features.EVAL, features.TEST):
             files = [str(path) for path in (folder / f"Split-{split}").iterdir()]

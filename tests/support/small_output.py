@@ -11,17 +11,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tfx.components import Pusher, StatisticsGen
+from tfx.components import StatisticsGen
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration import metadata, pipeline
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
 from components.examples import preprocessing
+from components.serving.pusher import Pusher
 from pipeline.beam import local_args
 from pipeline.config import PipelineConfig
+from pipeline.process import worker
+from pipeline.runs import snapshot
 from schema import features
 
 SIZE = 32
@@ -131,6 +132,18 @@ def Train(
     model.set_string_custom_property("tfx_version", "1.16.0")
 
 
+@component
+def Bless(
+    model: InputArtifact[standard_artifacts.Model],
+    blessing: OutputArtifact[standard_artifacts.ModelBlessing],
+    serves: OutputArtifact[standard_artifacts.InfraBlessing],
+) -> None:
+    """Blesses as both gates do."""
+    del model
+    for each in (blessing, serves):
+        each.set_int_custom_property("blessed", 1)
+
+
 def run(root: Path, outlier: float) -> None:
     """Runs it.
 
@@ -138,26 +151,34 @@ def run(root: Path, outlier: float) -> None:
       root: the output folder.
       outlier: see `colour_model`.
     """
+    config = PipelineConfig(output_root=root)
+    snapshot.begin("r1", config, 0.0)
     generate = Generate().with_id("TrancheExampleGen")
     examples = generate.outputs["examples"]
     trainer = Train(examples=examples, outlier=outlier).with_id("Trainer")
-    serving = pusher_pb2.PushDestination.Filesystem(base_directory=str(root / "serving/posture"))
-    LocalDagRunner().run(
+    gates = Bless(model=trainer.outputs["model"]).with_id("Gates")
+    failure = worker.run_pipeline(
         pipeline.Pipeline(
-            pipeline_name=PipelineConfig(output_root=root).pipeline_name,
-            pipeline_root=str(root / "artifacts"),
+            pipeline_name=config.pipeline_name,
+            pipeline_root=str(config.pipeline_root),
             components=[
                 generate,
                 StatisticsGen(examples=examples),
                 trainer,
+                gates,
                 Pusher(
                     model=trainer.outputs["model"],
-                    push_destination=pusher_pb2.PushDestination(filesystem=serving),
+                    model_blessing=gates.outputs["blessing"],
+                    infra_blessing=gates.outputs["serves"],
+                    serving_dir=str(config.serving_dir),
+                    run_id="r1",
                 ),
             ],
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
-                str(root / "metadata.sqlite")
+                str(config.metadata_path)
             ),
             beam_pipeline_args=local_args(),
-        )
+        ),
+        "r1",
     )
+    assert not failure

@@ -1,25 +1,42 @@
 """The pipeline's gates in seconds: the same node ids, artifacts and conditions, no data.
 
-What the components put out is what TFX's own put out; the verdicts of a real
-training are tested in tests/e2e.
+The components put out what the real ones put out; the verdicts of a real training are
+tested in tests/e2e.
 """
 
 import json
+import time
 from pathlib import Path
 
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.components.evaluator import constants
+from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals import conditional
-from tfx.orchestration import metadata, pipeline
-from tfx.proto import pusher_pb2
-from tfx.types import standard_artifacts
+from tfx.orchestration import pipeline
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types import Channel, standard_artifacts
 from tfx.types.artifact import Artifact, Property, PropertyType
 
+from components.serving.baseline import ModelInService
 from components.serving.pusher import Pusher
 from pipeline.config import PipelineConfig
+from pipeline.review.component import ReviewPage
+from pipeline.runs import lineage
 
-NODES = ["ValidationGate", "Trainer", "Evaluator", "ServingCheck", "Pusher"]
+NODES = [
+    "SchemaGen",
+    "CuratedSchema",
+    "ValidationGate",
+    "Trainer",
+    "ModelInService",
+    "Evaluator",
+    "ServingCheck",
+    "Pusher",
+    "ReviewPage",
+]
 
 
 class TinyVerdict(Artifact):
@@ -30,6 +47,12 @@ class TinyVerdict(Artifact):
 
 
 @component
+def WriteSchema(schema: OutputArtifact[standard_artifacts.Schema]) -> None:
+    """Writes an empty schema."""
+    Path(schema.uri, "schema.pbtxt").write_text("")
+
+
+@component
 def Gate(verdict: OutputArtifact[TinyVerdict], passes: Parameter[int]) -> None:
     """Passes or not, as it is told, and always warns."""
     verdict.passed = passes
@@ -37,6 +60,7 @@ def Gate(verdict: OutputArtifact[TinyVerdict], passes: Parameter[int]) -> None:
     if not passes:
         findings.append({"severity": "blocking", "sentence": "Column x has the value Kneeling."})
     Path(verdict.uri, "findings.json").write_text(json.dumps(findings))
+    Path(verdict.uri, "drift.json").write_text("[]")
 
 
 @component
@@ -44,23 +68,29 @@ def Train(
     verdict: InputArtifact[TinyVerdict],
     model: OutputArtifact[standard_artifacts.Model],
     breaks: Parameter[int],
+    flavour: Parameter[str],
+    waits: Parameter[str],
 ) -> None:
-    """Writes something to push, or raises."""
+    """Writes something to push, or raises, or makes a file and sleeps."""
     del verdict
+    if waits:
+        Path(waits).touch()
+        time.sleep(600)
     if breaks:
         raise RuntimeError("the tiny trainer broke\nin two lines")
     folder = Path(model.uri, "Format-Serving")
     folder.mkdir(parents=True)
-    (folder / "saved_model.pb").write_text("not a model")
+    (folder / "saved_model.pb").write_text(f"not a model, {flavour}")
 
 
 @component
 def Evaluate(
     model: InputArtifact[standard_artifacts.Model],
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
+    blesses: Parameter[int],
 ) -> None:
-    """Blesses."""
-    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, 1)
+    """Blesses or not, as it is told."""
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, blesses)
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
 
 
@@ -81,31 +111,60 @@ def Serve(
     Path(blessing.uri, "report.json").write_text(json.dumps(report))
 
 
-def create(root: Path, *, passes: int = 1, breaks: int = 0, serves: int = 1) -> pipeline.Pipeline:
-    """Builds it; each argument turns one gate's answer."""
+def create(
+    config: PipelineConfig,
+    *,
+    passes: int = 1,
+    breaks: int = 0,
+    blesses: int = 1,
+    serves: int = 1,
+    flavour: str = "A",
+    waits: str = "",
+) -> pipeline.Pipeline:
+    """Builds it; each argument turns one gate's answer, `flavour` makes another model."""
+    run_id = RuntimeParameter(name=PIPELINE_RUN_ID_PARAMETER_NAME, ptype=str)
+    inferred = WriteSchema().with_id("SchemaGen")
+    curated = WriteSchema().with_id("CuratedSchema")
     gate = Gate(passes=passes).with_id("ValidationGate")
     verdict = gate.outputs["verdict"]
     with conditional.Cond(verdict.future()[0].property("passed") == 1):
-        trainer = Train(verdict=verdict, breaks=breaks).with_id("Trainer")
+        trainer = Train(verdict=verdict, breaks=breaks, flavour=flavour, waits=waits).with_id(
+            "Trainer"
+        )
         model = trainer.outputs["model"]
-        evaluator = Evaluate(model=model).with_id("Evaluator")
+        in_service = Resolver(
+            strategy_class=ModelInService,
+            config={"serving_dir": str(config.serving_dir)},
+            candidate=model,
+            model=Channel(type=standard_artifacts.Model),
+        ).with_id("ModelInService")
+        evaluator = Evaluate(model=model, blesses=blesses).with_id("Evaluator")
         serving_check = Serve(model=model, serves=serves).with_id("ServingCheck")
         pusher = Pusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=serving_check.outputs["blessing"],
-            push_destination=pusher_pb2.PushDestination(
-                filesystem=pusher_pb2.PushDestination.Filesystem(
-                    base_directory=str(root / "serving" / "posture")
-                )
-            ),
+            serving_dir=str(config.serving_dir),
+            run_id=run_id,
         )
+    page = ReviewPage(output_root=str(config.output_root), run_id=run_id)
+    page.add_upstream_nodes([inferred, curated, gate, pusher])
     return pipeline.Pipeline(
-        pipeline_name=PipelineConfig(output_root=root).pipeline_name,
-        pipeline_root=str(root / "artifacts"),
-        components=[gate, trainer, evaluator, serving_check, pusher],
+        pipeline_name=config.pipeline_name,
+        pipeline_root=str(config.pipeline_root),
+        components=[
+            inferred,
+            curated,
+            gate,
+            trainer,
+            in_service,
+            evaluator,
+            serving_check,
+            pusher,
+            page,
+        ],
         enable_cache=True,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(
-            str(root / "metadata.sqlite")
+        metadata_connection_config=lineage.connection(
+            config, mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
         ),
     )

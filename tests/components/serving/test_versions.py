@@ -13,6 +13,7 @@ from components import files
 from components.serving import versions
 
 PUSHES = 20
+ORIGIN = versions.Origin(run_id="r1", model_id=7, model_created=1)
 CONTENT = {f"variables/part-{part}": bytes([part]) * 400_000 for part in range(20)}
 CONTENT["saved_model.pb"] = b"graph"
 
@@ -29,7 +30,9 @@ def model(tmp_path: Path) -> Path:
 
 def _content(version: Path) -> dict[str, bytes]:
     files = (path for path in version.rglob("*") if path.is_file())
-    return {str(path.relative_to(version)): path.read_bytes() for path in files}
+    found = {str(path.relative_to(version)): path.read_bytes() for path in files}
+    found.pop("assets.extra/pushed.json", None)
+    return found
 
 
 class Server(threading.Thread):
@@ -60,12 +63,13 @@ def test_a_server_sees_whole_versions_only_while_pushes_are_killed(
 ) -> None:
     base = tmp_path / "serving"
     began = time.monotonic()
-    last = versions.push(model, base)
+    last = versions.push(model, base, ORIGIN)
     seconds = time.monotonic() - began
     server = Server(base)
     server.start()
-    pushing = "import sys; from pathlib import Path; from components.serving.versions import push\n"
-    pushing += "print(flush=True)\nwhile True: push(Path(sys.argv[1]), Path(sys.argv[2]))"
+    pushing = "import sys; from pathlib import Path; from components.serving.versions import *\n"
+    pushing += "origin = Origin(run_id='r1', model_id=7, model_created=1)\nprint(flush=True)\n"
+    pushing += "while True: push(Path(sys.argv[1]), Path(sys.argv[2]), origin)"
     draws, unfinished = random.Random(7), 0  # noqa: S311 (drawn moments, no secret)
     for _ in range(PUSHES):
         process = subprocess.Popen(  # noqa: S603 (a command of ours)
@@ -79,7 +83,7 @@ def test_a_server_sees_whole_versions_only_while_pushes_are_killed(
     server.finish()
     assert unfinished > 0, "no kill was in the midst of a push"
     assert len(server.seen) > 1 and all(server.seen.values())
-    assert _content(last) == CONTENT, "the last good version stays"
+    assert _content(last.folder) == CONTENT, "the last good version stays"
     print(f"{PUSHES} pushes killed, {unfinished} unfinished, {server.looks} looks")
 
 
@@ -87,16 +91,31 @@ def test_the_next_push_clears_what_a_killed_one_left(model: Path, tmp_path: Path
     base = tmp_path / "serving"
     (base / files.INCOMING).mkdir(parents=True)
     (base / files.INCOMING / "variables").write_bytes(b"half")
-    version = versions.push(model, base)
-    assert [path.name for path in base.iterdir()] == [version.name]
-    assert _content(version) == CONTENT
+    version = versions.push(model, base, ORIGIN)
+    assert [path.name for path in base.iterdir()] == [version.folder.name]
+    assert _content(version.folder) == CONTENT
 
 
 def test_a_new_version_is_the_highest_also_after_the_clock_was_set_back(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tmp_path / "serving"
-    first = versions.push(model, base)
+    first = versions.push(model, base, ORIGIN)
     monkeypatch.setattr(time, "time", lambda: 1000.0)
-    second, third = versions.push(model, base), versions.push(model, base)
-    assert int(first.name) < int(second.name) < int(third.name)
+    second, third = versions.push(model, base, ORIGIN), versions.push(model, base, ORIGIN)
+    assert first.number < second.number < third.number
+
+
+def test_versions_say_which_model_they_are(model: Path, tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    assert versions.versions(base) == ()
+    pushed = versions.push(model, base, ORIGIN)
+    (base / "99").mkdir()  # no model, so no server loads it
+    (base / "100x").mkdir()
+    foreign = base / str(pushed.number + 1)
+    foreign.mkdir()
+    (foreign / "saved_model.pb").write_bytes(b"somebody else's")
+    found = versions.versions(base)
+    assert found == (pushed, versions.Version(pushed.number + 1, foreign, None))
+    assert [each.holds(7, 1) for each in found] == [True, False]
+    assert not pushed.holds(7, 2), "a model of that number from another database"

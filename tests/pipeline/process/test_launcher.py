@@ -19,7 +19,7 @@ from components.errors import InputError
 from pipeline import config
 from pipeline.process import launcher
 from pipeline.process.worker import Job
-from pipeline.runs import record
+from pipeline.runs import reader, record, snapshot
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -29,7 +29,8 @@ def job(folder: Path) -> Job:
         None, data_root=folder / "data", output_root=folder / "out", base_weights="none"
     )
     settings.logs_dir.mkdir(parents=True, exist_ok=True)
-    return Job(run_id="r1", config=settings, started=time.time(), beam_args=[])
+    snapshot.begin("r1", settings, time.time())
+    return Job(run_id="r1", config=settings, beam_args=[])
 
 
 def script(folder: Path, text: str) -> tuple[str, ...]:
@@ -143,7 +144,8 @@ def test_a_worker_without_a_record_failed(
     monkeypatch.setattr(launcher, "WORKER", script(tmp_path, text))
     console = Console(record=True, width=200)
     task = job(tmp_path)
-    record.write(record.Outcome(run_id="r0", verdict="pushed", demo=False), task.config.record_path)
+    earlier = record.record(reader.early(snapshot.read(task.config.output_root, "r1")))
+    record.write(earlier.model_copy(update={"run_id": "r0"}), task.config.record_path)
     assert launcher._run(task, console) == 1
     written = json.loads(task.config.record_path.read_text())
     assert (written["run_id"], written["verdict"]) == ("r1", "failed")
@@ -255,8 +257,10 @@ def test_the_lock_of_a_killed_run_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_the_demo_does_not_mix_with_own_data(tmp_path: Path) -> None:
-    settings = config.load(None, output_root=tmp_path)
-    record.write(record.Outcome(run_id="r0", verdict="pushed", demo=False), settings.record_path)
+    task = job(tmp_path)
+    own = record.record(reader.early(snapshot.read(task.config.output_root, "r1")))
+    record.write(own, task.config.record_path)
+    settings = config.load(None, output_root=task.config.output_root)
     with pytest.raises(InputError, match="the demo must not mix"):
         launcher.launch(settings, Console(quiet=True))
 

@@ -63,7 +63,7 @@ def test_a_newer_one_says_so(database: Path) -> None:
 def test_a_read_only_one_says_so(database: Path) -> None:
     database.chmod(0o444)
     database.parent.chmod(0o555)
-    code = "import sys; from pathlib import Path; from pipeline import metadata_file\n"
+    code = "import sys; from pathlib import Path; from pipeline.runs import metadata_file\n"
     code += "metadata_file.check(Path(sys.argv[1]))"
     if os.geteuid() == 0:  # whom no mode keeps from writing
         for folder in database.parents[1:-2]:

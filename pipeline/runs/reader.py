@@ -1,0 +1,166 @@
+"""Builds `Run`s, out of ML Metadata, the artifacts, the served versions and the snapshots."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.errors import InputError
+from components.serving.versions import Version, versions
+from pipeline.config import PipelineConfig
+from pipeline.runs import snapshot
+from pipeline.runs.run import (
+    REVIEW,
+    Artifact,
+    Artifacts,
+    Evaluation,
+    Finding,
+    Run,
+    ServingReport,
+    Snapshot,
+    Stage,
+    State,
+)
+
+if TYPE_CHECKING:
+    from pipeline.runs.lineage import Lineage, Node
+
+
+class Runs:
+    """The runs of one output folder. ML Metadata is read once, when the object is made.
+
+    Args:
+      output_root: of the runs.
+
+    Raises:
+      InputError: the folder's database cannot be read.
+    """
+
+    def __init__(self, output_root: Path) -> None:
+        self.config: PipelineConfig = snapshot.settings(output_root)
+        self._lineage = _lineage(self.config)
+        self._versions = versions(self.config.serving_dir)
+
+    def ids(self) -> list[str]:
+        """The names of all runs, oldest first."""
+        return snapshot.runs(self.config.output_root)
+
+    def last(self) -> str:
+        """The name of the last run.
+
+        Raises:
+          InputError: there is none.
+        """
+        names = self.ids()
+        if not names:
+            raise InputError(
+                f"There is no run in {self.config.output_root} yet; start one with `lookdeep run`,"
+                " or name another folder with --output-root."
+            )
+        return names[-1]
+
+    def __iter__(self) -> Iterator[Run]:
+        """All runs, oldest first."""
+        return map(self.read, self.ids())
+
+    def read(self, run_id: str) -> Run:
+        """Reads a run, as far as it has come.
+
+        Raises:
+          InputError: there is no such run.
+        """
+        kept = snapshot.read(self.config.output_root, run_id)
+        if self._lineage is None or run_id not in self._lineage:
+            return early(kept)
+        nodes = self._lineage.nodes(run_id)
+        outputs = self._lineage.outputs(run_id)
+        gate = outputs.get(("ValidationGate", "verdict"))
+        statistics = outputs.get(("StatisticsGen", "statistics"))
+        evaluation = outputs.get(("Evaluator", "evaluation"))
+        return Run(
+            snapshot=kept,
+            components=tuple(_stages(kept, nodes)),
+            ended=max((node.ended for name, node in nodes.items() if name != REVIEW), default=None),
+            outputs=outputs,
+            inputs=self._lineage.inputs(run_id),
+            properties={name: node.properties for name, node in nodes.items()},
+            splits=_splits(statistics) if statistics else {},
+            findings=tuple(_findings(gate)) if gate else (),
+            serving=_serving(outputs),
+            pushed=_pushed(run_id, outputs, self._versions),
+            versions=self._versions,
+            read_evaluation=lambda: _evaluation(evaluation),
+        )
+
+    @property
+    def in_service(self) -> Run | None:
+        """The last run that found the model in service good enough, or pushed it."""
+        if not self._versions:
+            return None
+        now = self._versions[-1]
+        runs = map(self.read, reversed(self.ids()))
+        return next((run for run in runs if run.version == now), None)
+
+
+def early(kept: Snapshot) -> Run:
+    """A run of which ML Metadata knows nothing, since it ended before the pipeline."""
+    return Run(snapshot=kept, versions=versions(kept.config.serving_dir))
+
+
+def _lineage(config: PipelineConfig) -> "Lineage | None":
+    # Imported here: ML Metadata takes a second, and `--help` does not need it.
+    from pipeline.runs import lineage
+
+    return lineage.Lineage(config) if lineage.has_database(config) else None
+
+
+def _stages(kept: Snapshot, nodes: "dict[str, Node]") -> Iterator[Stage]:
+    """The components in the order of the pipeline; those that never began are skipped."""
+    for name in dict.fromkeys([*kept.nodes, *nodes]):
+        node = nodes.get(name)
+        state: State = node.state if node else "skipped"
+        if state == "running" and kept.failure:
+            state = "failed"  # it was working when the run was ended
+        yield Stage(name=name, state=state, seconds=round(node.seconds, 3) if node else 0.0)
+
+
+def _pushed(run_id: str, outputs: Artifacts, served: tuple[Version, ...]) -> int | None:
+    """The version that the Pusher pushed or found, also if it was killed before it could say so."""
+    artifact = outputs.get(("Pusher", "pushed_model"))
+    if artifact:
+        pushed = artifact.properties.get("pushed") == 1
+        return int(artifact.properties["pushed_version"]) if pushed else None
+    mine = [each.number for each in served if each.origin and each.origin.run_id == run_id]
+    return mine[-1] if mine else None
+
+
+def _splits(statistics: Artifact) -> dict[str, int]:
+    """The images of each split, as StatisticsGen counted them."""
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    counts = {}
+    for split in json.loads(statistics.properties["split_names"]):
+        content = (statistics.folder / f"Split-{split}" / "FeatureStats.pb").read_bytes()
+        datasets = statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets
+        counts[split] = max((int(dataset.num_examples) for dataset in datasets), default=0)
+    return counts
+
+
+def _findings(gate: Artifact) -> list[Finding]:
+    content = json.loads((gate.folder / "findings.json").read_text(encoding="utf-8"))
+    return [Finding.model_validate(finding) for finding in content]
+
+
+def _serving(outputs: Artifacts) -> ServingReport | None:
+    blessing = outputs.get(("ServingCheck", "blessing"))
+    if blessing is None:
+        return None
+    report = json.loads((blessing.folder / "report.json").read_text(encoding="utf-8"))
+    failed = (case["sentence"] for case in report["cases"] if not case["passed"])
+    return ServingReport(len(report["cases"]), tuple(failed))
+
+
+def _evaluation(artifact: Artifact | None) -> Evaluation | None:
+    from pipeline.runs import evaluation_result
+
+    return evaluation_result.read(artifact.uri) if artifact else None

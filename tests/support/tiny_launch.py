@@ -1,0 +1,27 @@
+"""The main job on the tiny pipeline: `python -m tests.support.tiny_launch OUTPUT`."""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from components.ingest import layout
+from pipeline.commands import cli
+from pipeline.process import launcher
+from tests.support import tiny_runs
+
+
+@click.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.pass_context
+def run(ctx: click.Context, output: Path) -> None:
+    """Launches it."""
+    settings = tiny_runs.settings(output)
+    ctx.exit(launcher.launch(settings, Console()))
+
+
+if __name__ == "__main__":
+    launcher.WORKER = (sys.executable, "-m", "tests.support.tiny_runs")
+    layout.discover = lambda root: []
+    cli.execute(run)
