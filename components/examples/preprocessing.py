@@ -238,7 +238,8 @@ def preprocessing_fn(
 
     Returns:
       `image`: string [batch], PNG of [image_size, image_size, 3];
-      `label`: int64 [batch]; `clip`: string [batch]; and what `qualities` returns.
+      `label`: int64 [batch]; `clip` and `file_name`: string [batch]; and what `qualities`
+      returns.
     """
     size, fit = int(custom_config["image_size"]), custom_config["fit"]
     images = tf.reshape(inputs[features.IMAGE], [-1])
@@ -248,5 +249,6 @@ def preprocessing_fn(
         ),
         features.LABEL: tf.reshape(label_of(inputs[features.POSTURE]), [-1]),
         features.CLIP: tf.reshape(inputs[features.CLIP], [-1]),
+        features.FILE_NAME: tf.reshape(inputs[features.FILE_NAME], [-1]),
         **qualities(inputs),
     }

@@ -29,7 +29,9 @@ def transform_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real transform graph, as the Transform component writes it."""
     folder = tmp_path_factory.mktemp("graph")
     types = {
-        **dict.fromkeys((features.IMAGE, features.POSTURE, features.CLIP), tf.string),
+        **dict.fromkeys(
+            (features.IMAGE, features.POSTURE, features.CLIP, features.FILE_NAME), tf.string
+        ),
         **dict.fromkeys((features.WIDTH, features.HEIGHT), tf.int64),
         **dict.fromkeys(features.MEASURES, tf.float32),
     }
@@ -41,6 +43,7 @@ def transform_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
             features.IMAGE: [png],
             features.POSTURE: [b"Lying"],
             features.CLIP: [b"clip"],
+            features.FILE_NAME: [b"clip_cat-1_1.png"],
             **{name: [400] for name in (features.WIDTH, features.HEIGHT)},
             **{name: [100.0] for name in features.MEASURES},
         }

@@ -1,0 +1,43 @@
+"""What the Trainer writes beside the SavedModel: its `model_run` artifact."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+KERAS_MODEL: Final = "model.keras"
+HISTORY: Final = "history.json"
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """The trained network, and what a caller needs to use it as the exported model does.
+
+    Attributes:
+      keras_model: the file; `components.training.network.load` reads it. Its probabilities
+        are calibrated.
+      image_size: side of its input, pixels.
+      fit: how pictures are brought to that side (`preprocessing.fit_image`).
+      threshold: least confidence of a sure answer; None if no answer is sure.
+    """
+
+    keras_model: Path
+    image_size: int
+    fit: str
+    threshold: float | None
+
+
+def read(folder: Path) -> ModelRun:
+    """Reads the artifact.
+
+    Raises:
+      FileNotFoundError: `history.json` is not in the folder.
+    """
+    history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+    settings = history["settings"]
+    return ModelRun(
+        folder / KERAS_MODEL,
+        settings["image_size"],
+        settings["fit"],
+        history["calibration"]["threshold"],
+    )
