@@ -1,4 +1,7 @@
-"""Whether a TFLite model decides as the SavedModel does, and how fast it is."""
+"""Whether a TFLite model decides as the SavedModel does, and how fast it is.
+
+A decision is what a user sees: a posture, or that the model is unsure.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,12 +16,14 @@ import tensorflow as tf
 from components.examples import preprocessing
 from components.serving.tflite import fitted_pictures
 from components.serving.tflite.convert import Picture
+from components.training.model_run import ModelRun
 from schema import features
 
 Probabilities = npt.NDArray[np.float32]
 
 BATCH_SIZE: Final = 32  # pictures that go through the SavedModel at once
 SAVED_MODEL: Final = "SavedModel"
+UNSURE: Final = -1  # the decision beside the indices of the postures
 WARM_UP: Final = 10  # calls before the clock runs
 CALLS: Final = 200  # enough for a 99th percentile
 
@@ -58,8 +63,9 @@ class Score:
 
     Attributes:
       images: how many it was asked about.
-      agreed: how many of them it decided as the SavedModel.
-      right: how many of them it decided as the label says.
+      agreed: on how many of them it decided as the SavedModel: both named the same posture, or
+        both were unsure.
+      right: on how many of them its most probable posture is the label, sure or not.
     """
 
     images: int
@@ -73,7 +79,7 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of decisions that are right."""
+        """Share of the most probable postures that are right."""
         return self.right / self.images
 
 
@@ -85,12 +91,28 @@ class Latency:
     p99: float
 
 
+def decisions(probabilities: Probabilities, unsure: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """What is decided: the index of a posture, or `UNSURE`; [images]."""
+    return np.where(unsure, UNSURE, probabilities.argmax(axis=1))
+
+
+def below(threshold: float | None, probabilities: Probabilities) -> npt.NDArray[np.bool_]:
+    """Whether answers are unsure, by the rule that devices follow; [images].
+
+    Args:
+      threshold: `threshold` in the description of the models; None: all are.
+      probabilities: [images, classes]. NaN is unsure.
+    """
+    if threshold is None:
+        return np.ones(len(probabilities), bool)
+    return ~(probabilities.max(axis=1) >= np.float32(threshold))
+
+
 def scores(
     saved_model: Path,
     devices: Mapping[str, Device],
     records: tf.data.Dataset,
-    size: int,
-    fit: str,
+    trained: ModelRun,
 ) -> dict[str, Score]:
     """Asks all models about the same pictures, in one streamed pass.
 
@@ -98,8 +120,7 @@ def scores(
       saved_model: folder with the signature `serving_examples`.
       devices: TFLite models by name.
       records: serialized raw tf.Examples with a known posture.
-      size: side of the models' square, pixels.
-      fit: see `preprocessing.fit_image`.
+      trained: the network that all of them were made from.
 
     Returns:
       A score for `SAVED_MODEL` and for each of `devices`; empty if there is no record.
@@ -108,19 +129,23 @@ def scores(
     ask = loaded.signatures["serving_examples"]
     postures = {features.POSTURE: tf.io.FixedLenFeature([], tf.string)}
     counts = {name: np.zeros(3, int) for name in (SAVED_MODEL, *devices)}
-    batches = tf.data.Dataset.zip((records, fitted_pictures.fitted(records, size, fit)))
-    for examples, fitted in batches.batch(BATCH_SIZE).prefetch(1):
+    pictures = fitted_pictures.fitted(records, trained.image_size, trained.fit)
+    batches = tf.data.Dataset.zip((records, pictures)).batch(BATCH_SIZE).prefetch(1)
+    for examples, fitted in batches:
         labels = preprocessing.label_of(
             tf.io.parse_example(examples, postures)[features.POSTURE]
         ).numpy()
-        expected = ask(examples=examples)["probabilities"].numpy().argmax(axis=1)
-        decisions = {SAVED_MODEL: expected} | {
-            name: np.array([device(picture).argmax() for picture in fitted.numpy()])
-            for name, device in devices.items()
-        }
-        for name, decided in decisions.items():
-            agreed, right = (decided == expected).sum(), (decided == labels).sum()
-            counts[name] += (len(decided), agreed, right)
+        answer = ask(examples=examples)
+        served = answer["probabilities"].numpy()
+        expected = decisions(served, answer[features.UNSURE].numpy())
+        decided = {SAVED_MODEL: (served, expected)}
+        for name, device in devices.items():
+            found = np.stack([device(picture) for picture in fitted.numpy()])
+            decided[name] = found, decisions(found, below(trained.threshold, found))
+        for name, (probabilities, decision) in decided.items():
+            agreed = (decision == expected).sum()
+            right = (probabilities.argmax(axis=1) == labels).sum()
+            counts[name] += (len(labels), agreed, right)
     return {name: Score(*map(int, count)) for name, count in counts.items() if count[0]}
 
 
