@@ -1,12 +1,10 @@
-"""The exported model's ways in.
+"""The signatures of the exported model.
 
-`serving_default` takes what a camera sends, `serving_examples` what the
-TFRecords hold; both say whether the model is unsure. `transform_features` gives
-the Evaluator labels and slices.
+`serving_default` takes encoded pictures, `serving_examples` tf.Examples as in the TFRecords;
+both say whether the model is unsure. `transform_features` gives the Evaluator labels and slices.
 
-Cameras, and whoever else reaches the server, send anything: a picture that
-cannot be read costs its own answer and no other, and a batch of any length takes
-no more memory than `CHUNK` pictures do.
+Clients may send anything. A picture that cannot be read is refused alone, and a request of any
+length takes no more memory than `CHUNK` pictures do.
 """
 
 import math
@@ -67,7 +65,7 @@ class ServingModule(tf.Module):
         return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
 
     def _stored(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Does to one stored picture what Transform did."""
+        """Decodes and fits one stored picture as Transform does, without its PNG in between."""
         image = preprocessing.decode_image(encoded)
         return preprocessing.fit_image(image, self._image_size, self._fit)
 
@@ -160,9 +158,9 @@ class ServingModule(tf.Module):
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized tf.Examples as in the TFRecords, string [batch], to probabilities.
 
-        The pictures are decoded and fitted as in Transform, so they are to the bit what the
-        model was trained on. The Transform graph itself would take a sixth more time: it
-        ends in PNGs, to be decoded again.
+        The pictures are decoded and fitted by the functions that Transform uses, so the pixels
+        are those that the model was trained on; ServingCheck compares them. The Transform graph
+        itself would take a sixth more time: it ends in PNGs, which have to be decoded again.
 
         Returns:
           `probabilities` float32 [batch, 3], `unsure` bool [batch].
