@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 KERAS_MODEL: Final = "model.keras"
 HISTORY: Final = "history.json"
 
@@ -25,6 +28,18 @@ class ModelRun:
     image_size: int
     fit: str
     threshold: float | None
+
+    def unsure(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """Whether answers are below the threshold, as the exported model decides it.
+
+        Args:
+          probabilities: [images, classes]; NaN is unsure.
+
+        Returns:
+          [images].
+        """
+        threshold = np.inf if self.threshold is None else self.threshold
+        return ~(probabilities.max(axis=1) >= np.float32(threshold))
 
 
 def read(folder: Path) -> ModelRun:

@@ -1,9 +1,9 @@
 """Sends real requests to the exported model in a fresh process and judges the answers.
 
-What they have to be comes from the training side: the pictures that Transform wrote and the
-Trainer read go through the network that the Trainer saved. The requests hold the same images
-as they were before Transform. So any difference between Transform and the exported model
-shows, in the pixels and in the answers.
+The expected answers come from the training side: the pictures that Transform wrote, and that the
+Trainer read, go through the network that the Trainer saved. The requests hold the same images as
+they were before Transform. A skew between Transform and the exported model shows in the pixels
+and in the answers.
 """
 
 import json
@@ -165,17 +165,18 @@ def judge_pixels(sample: Sample, fit: str) -> Case:
 
 
 def training_outputs(trained: model_run.ModelRun, sample: Sample) -> dict[str, Any]:
-    """What the trained network says of the pictures that Transform wrote.
+    """The trained network's answers for the pictures that Transform wrote.
 
     Returns:
-      `probabilities` [images, 3] and `unsure` [images], as a signature's outputs in JSON.
+      `probabilities` [images, 3] and `unsure` [images], in the form of a signature's outputs.
     """
     probabilities = network.load(trained.keras_model).predict(
         sample.transformed.astype(np.float32), batch_size=BATCH_SIZE, verbose=0
     )
-    threshold = np.float32(np.inf if trained.threshold is None else trained.threshold)
-    unsure = ~(probabilities.max(axis=1) >= threshold)
-    return {"probabilities": probabilities.tolist(), features.UNSURE: unsure.tolist()}
+    return {
+        "probabilities": probabilities.tolist(),
+        features.UNSURE: trained.unsure(probabilities).tolist(),
+    }
 
 
 def _write_requests(asked: Sequence[requests.Request], work: Path) -> None:

@@ -24,7 +24,7 @@ Probabilities = npt.NDArray[np.float32]
 BATCH_SIZE: Final = 32  # pictures that go through the SavedModel at once
 SAVED_MODEL: Final = "SavedModel"
 UNSURE: Final = -1  # the decision beside the indices of the postures
-WARM_UP: Final = 10  # calls before the clock runs
+WARM_UP: Final = 10  # calls that are not timed
 CALLS: Final = 200  # enough for a 99th percentile
 
 
@@ -43,7 +43,7 @@ class Device:
         (self._output,) = self._interpreter.get_output_details()
 
     def __call__(self, picture: Picture) -> Probabilities:
-        """Answers for a picture.
+        """Answers a picture.
 
         Args:
           picture: uint8 [size, size, 3].
@@ -59,7 +59,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Score:
-    """How a model did on a split.
+    """A model's results on a split.
 
     Attributes:
       images: how many it was asked about.
@@ -92,20 +92,8 @@ class Latency:
 
 
 def decisions(probabilities: Probabilities, unsure: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """What is decided: the index of a posture, or `UNSURE`; [images]."""
+    """The index of the posture that is named, or `UNSURE`; [images]."""
     return np.where(unsure, UNSURE, probabilities.argmax(axis=1))
-
-
-def below(threshold: float | None, probabilities: Probabilities) -> npt.NDArray[np.bool_]:
-    """Whether answers are unsure, by the rule that devices follow; [images].
-
-    Args:
-      threshold: `threshold` in the description of the models; None: all are.
-      probabilities: [images, classes]. NaN is unsure.
-    """
-    if threshold is None:
-        return np.ones(len(probabilities), bool)
-    return ~(probabilities.max(axis=1) >= np.float32(threshold))
 
 
 def scores(
@@ -141,7 +129,7 @@ def scores(
         decided = {SAVED_MODEL: (served, expected)}
         for name, device in devices.items():
             found = np.stack([device(picture) for picture in fitted.numpy()])
-            decided[name] = found, decisions(found, below(trained.threshold, found))
+            decided[name] = found, decisions(found, trained.unsure(found))
         for name, (probabilities, decision) in decided.items():
             agreed = (decision == expected).sum()
             right = (probabilities.argmax(axis=1) == labels).sum()
@@ -150,7 +138,7 @@ def scores(
 
 
 def latency(call: Callable[[], Any]) -> Latency:
-    """Times a call, `CALLS` times after a warm-up."""
+    """Times `CALLS` calls after a warm-up."""
     seconds = []
     for _ in range(WARM_UP + CALLS):
         started = time.perf_counter()

@@ -82,12 +82,6 @@ def test_no_record_no_score(model: Path, tmp_path: Path) -> None:
     assert check.scores(model, {}, records, TRAINED) == {}
 
 
-def test_an_answer_at_the_threshold_is_sure() -> None:
-    answers = np.array([[0.7, 0.2, 0.1], [0.69, 0.2, 0.11], [np.nan] * 3], np.float32)
-    assert check.below(0.7, answers).tolist() == [False, True, True]
-    assert check.below(None, answers).tolist() == [True] * 3
-
-
 def test_latency_is_in_milliseconds_and_forgets_the_warm_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
