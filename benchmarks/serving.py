@@ -86,6 +86,7 @@ def transform_graph(jpegs: Sequence[bytes], config: PipelineConfig, folder: Path
         {
             features.IMAGE: [jpeg],
             features.CLIP: [b"clip"],
+            features.FILE_NAME: [b"%d.jpg" % index],
             features.POSTURE: [features.POSTURES[index % len(features.POSTURES)].encode()],
             features.WIDTH: [640],
             features.HEIGHT: [480],

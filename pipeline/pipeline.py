@@ -177,7 +177,9 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         # Sends real requests to the exported model in a process of its own.
         serving_check = ServingCheck(
             model=model,
+            model_run=trainer.outputs["model_run"],
             examples=examples,
+            transformed_examples=transform.outputs["transformed_examples"],
             code_digest=code_digest("components.judging.serving_check.executor"),
         )
 

@@ -1,8 +1,7 @@
-"""Every column name and label value of the data, once.
+"""The column names and label values of the data.
 
-The names are those of the published label tables. A blank cell of a table is
-written to the TFRecords as `BLANK`, so that statistics, slices and charts show
-it as a value of its own instead of losing the row.
+The names are those of the published label tables. An empty cell is written to the TFRecords as
+`BLANK`, so that statistics, slices and charts show it as a value instead of dropping the row.
 """
 
 import re
@@ -31,10 +30,10 @@ MASTER_COLUMNS: Final = (
     EXCEPTION_CASE,
 )
 
-# The columns that the TFRecords keep of it.
+# Its columns in the TFRecords.
 EXAMPLE_COLUMNS: Final = tuple(name for name in MASTER_COLUMNS if name != FILE_PATH)
 
-# What the TFRecords hold besides them: the picture and what was measured on it.
+# The other columns of the TFRecords: the picture and its measures.
 IMAGE: Final = "image"  # JPEG, RGB, upright, scaled down to fit the ingestion size
 WIDTH: Final = "width"  # of the original, pixels, after EXIF orientation
 HEIGHT: Final = "height"
@@ -49,8 +48,8 @@ MEASURES: Final = (BRIGHTNESS, CONTRAST, SHARPNESS, SATURATION)
 # What Transform adds for the Trainer and the Evaluator.
 LABEL: Final = "label"  # int64 index into POSTURES, -1 where the posture is not known
 
-# What Transform derives for slices by image quality: where a picture stands among those
-# of the training split. Nothing is trained on it.
+# What Transform derives for slices by image quality: a picture's measures compared with those of
+# the training split. Nothing is trained on it.
 LIGHT: Final = "light"  # by BRIGHTNESS
 FOCUS: Final = "focus"  # by SHARPNESS
 SIZE: Final = "size"  # by the original's shorter side
@@ -65,13 +64,13 @@ QUALITY_VALUES: Final[dict[str, tuple[str, ...]]] = {
 }
 QUALITIES: Final = tuple(QUALITY_VALUES)
 
-# The most pixels of a picture, in ingestion and in service alike. A 50-megapixel phone's
-# pictures just pass. Pillow holds four bytes a pixel.
+# Largest number of pixels of a picture, in ingestion and in service. The pictures of a
+# 50-megapixel phone just pass. Pillow takes four bytes for each pixel.
 MAX_PIXELS: Final = 50_000_000
 
-# What the exported model says beside its answer.
-UNSURE: Final = "unsure"  # bool: its confidence is below its threshold
-REFUSED: Final = "refused"  # bool: it could not read the picture
+# Outputs of the exported model beside the posture and its probabilities.
+UNSURE: Final = "unsure"  # bool: the confidence is below the model's threshold
+REFUSED: Final = "refused"  # bool: the picture could not be read
 
 # The classes, in the order of the model's outputs.
 POSTURES: Final = ("Sitting", "Standing", "Lying")
@@ -102,8 +101,8 @@ COLUMN_TITLES: Final[dict[str, str]] = {
     COLOUR: "colour",
 }
 
-# The splits. Images outside the configured selection keep a split of their own:
-# they are counted and can be labelled by the model later.
+# The splits. Images outside the configured selection are in a split of their own: they are counted,
+# and a model can label them later.
 TRAIN: Final = "train"
 EVAL: Final = "eval"
 TEST: Final = "test"

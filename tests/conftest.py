@@ -49,3 +49,24 @@ def first(command: "Command", tranches: Path, tmp_path_factory: pytest.TempPathF
 
     out = tmp_path_factory.mktemp("out")
     return command.run(out, "--data-root", str(tranches), **SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def transform_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graph that the Transform component writes, learnt from one picture."""
+    import tensorflow as tf
+
+    from schema import features
+    from tests.support.transform import preprocess
+
+    row = {
+        features.IMAGE: tf.io.encode_png(tf.zeros([8, 8, 3], tf.uint8)).numpy(),
+        features.POSTURE: b"Lying",
+        features.CLIP: b"clip",
+        features.FILE_NAME: b"clip_cat-1_001.png",
+        **dict.fromkeys((features.WIDTH, features.HEIGHT), 400),
+        **dict.fromkeys(features.MEASURES, 100.0),
+    }
+    folder = tmp_path_factory.mktemp("transform")
+    preprocess([row], folder, size=32)
+    return folder / "graph"

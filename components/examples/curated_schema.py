@@ -17,10 +17,10 @@ def CuratedSchema(
     sha256: Parameter[str],
     schema: OutputArtifact[standard_artifacts.Schema],
 ) -> None:
-    """Copies the curated schema beside what was validated against it.
+    """Copies the curated schema into the run's artifacts.
 
-    TFX's ImportSchemaGen would do, but for its cache, which knows the path and not
-    the content.
+    TFX's ImportSchemaGen does the same, but its cache key has the path of the file, not its
+    content.
 
     Args:
       schema_file: path of schema.pbtxt.

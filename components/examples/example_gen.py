@@ -1,8 +1,8 @@
-"""TrancheExampleGen: TFRecords in, one honest split a clip out.
+"""TrancheExampleGen: imports TFRecords and splits them by clip.
 
-TFX's ImportExampleGen with one rule added: an image outside the configured
-selection goes to a split of its own, so that nobody trains on it or is judged
-by it, yet statistics count it and the model can label it later.
+It is TFX's ImportExampleGen with one more rule: an image outside the configured selection goes
+to the split `unselected`. No model is trained or judged on it, but statistics count it, and a
+model can label it later.
 """
 
 import bisect
@@ -32,17 +32,17 @@ FILE_FORMAT: Final = "tfrecords_gzip"
 
 
 def split_of_clip(clip: bytes, shares: Sequence[int]) -> int:
-    """Says on which side of the split a clip lies, now and for ever.
+    """Chooses the split of a clip.
 
-    The side depends on the clip's name alone, so a clip that a blessed model was
-    judged on is never trained on when later tranches arrive.
+    It depends on the clip's name alone, so a clip that a model was judged on is never trained
+    on when later tranches arrive.
 
     Args:
       clip: the clip's name.
-      shares: hash buckets of each side, in order.
+      shares: hash buckets of each split, in order.
 
     Returns:
-      The index of the side.
+      The index of the split.
     """
     limits = list(itertools.accumulate(shares))
     bucket = int(hashlib.sha256(clip).hexdigest(), 16) % limits[-1]
@@ -50,7 +50,7 @@ def split_of_clip(clip: bytes, shares: Sequence[int]) -> int:
 
 
 def is_test_clip(clip: str, shares: dict[str, int]) -> bool:
-    """Whether a clip is one that models are judged on, given the shares of the splits."""
+    """Whether a clip is in the test split, given the shares of the splits."""
     names = list(shares)
     return names[split_of_clip(clip.encode(), list(shares.values()))] == features.TEST
 
@@ -67,13 +67,13 @@ def partition(
     clip_feature: str,
     selection: str,
 ) -> int:
-    """Says to which split a record goes; the last one is for images outside the selection.
+    """Chooses the split of a record; the last one is for images outside the selection.
 
     Args:
       record: a serialized tf.Example.
-      partitions: how many splits there are.
+      partitions: number of splits.
       shares: hash buckets of each split but the last.
-      clip_feature: the feature that keeps frames together.
+      clip_feature: the feature whose values stay together in one split.
       selection: which images may be trained and judged on.
 
     Returns:
@@ -90,11 +90,11 @@ def partition(
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Splits by clip and sets images outside the selection apart.
+    """Splits by clip and by selection.
 
-    TFX's own executor also shuffles, and a local Beam runner holds what it shuffles
-    in memory, several times the size of all images. Here each image goes straight
-    from its TFRecord to its split; the Trainer shuffles.
+    TFX's executor also shuffles. For that, a local Beam runner needs memory of several times
+    the size of all images. Here each image goes straight from its TFRecord to its split; the
+    Trainer shuffles.
     """
 
     def Do(
@@ -114,7 +114,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         settings = struct_pb2.Struct()
         custom.custom_config.Unpack(settings)
-        *sides, _ = output.split_config.splits
+        *selected, _ = output.split_config.splits
         names = [split.name for split in output.split_config.splits]
 
         artifacts = output_dict[standard_component_specs.EXAMPLES_KEY]
@@ -132,7 +132,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 >> beam.Partition(
                     partition,
                     len(names),
-                    [side.hash_buckets for side in sides],
+                    [split.hash_buckets for split in selected],
                     output.split_config.partition_feature_name,
                     settings["selection"],
                 )
@@ -151,7 +151,7 @@ class TrancheExampleGen(FileBasedExampleGen):
       input_base: folder with one folder of TFRecords for each tranche.
       shares: hash buckets of train, eval and test.
       selection: which images may be trained and judged on (`schema.features`).
-      code_digest: digest of the code that splits; part of the cache key.
+      code_digest: digest of this module; part of the cache key.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""ImageTable: what is known of every image but its pixels, of all splits, in one small table.
+"""ImageTable: labels and measures of every image of all splits, in one small table.
 
-The review's section on the data is drawn from it, also when the gate refuses the data.
+The review page shows the data from it, also where the gate refuses them.
 """
 
 import os
@@ -21,7 +21,7 @@ from tfx.types.artifact import Artifact
 from components.examples import parquet
 from schema import features
 
-# Columns of numbers, and the kind of list that an example holds them in.
+# Columns of numbers, and the tf.train.Feature that holds each.
 _NUMBERS: Final = {
     **dict.fromkeys((features.WIDTH, features.HEIGHT), "int64_list"),
     **dict.fromkeys(features.MEASURES, "float_list"),
@@ -35,11 +35,10 @@ class Images(Artifact):
 
 
 def row(record: bytes, split: str) -> dict[str, Any]:
-    """Reads a row of the table out of a record.
+    """Makes a row of the table from a record.
 
     Args:
-      record: a serialized tf.Example; data that the gate is going to refuse may
-        lack columns.
+      record: a serialized tf.Example; data that the gate will refuse may lack columns.
       split: the split that it is in.
 
     Returns:
@@ -66,13 +65,13 @@ def ImageTable(
     code_digest: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
-    """Writes a row for each image. No picture goes further than the reader's next step.
+    """Writes a row for each image.
 
     Args:
-      examples: the ExampleGen's output, every split of it.
+      examples: ExampleGen's output; all splits are read.
       images: the table.
       code_digest: digest of this module; part of the cache key.
-      beam_pipeline: TFX's, run by it afterwards.
+      beam_pipeline: given by TFX.
     """
     with beam_pipeline as pipeline:
         rows = [

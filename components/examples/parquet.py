@@ -1,6 +1,6 @@
-"""The Parquet tables that components leave for the review: their columns, and how they are read.
+"""The Parquet tables of images and predictions: their columns, and how to read them.
 
-Imports neither Beam nor TFX: the review reads them at once.
+Imports neither Beam nor TFX, which take long to load.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ SPLIT: Final = "split"
 
 _LABELS: Final = [(name, pa.string()) for name in features.EXAMPLE_COLUMNS]
 
-# One row an image, of all splits; see `components.examples.image_table`.
+# A row for each image of all splits; see `components.examples.image_table`.
 IMAGES: Final = pa.schema(
     [
         (SPLIT, pa.string()),
@@ -27,7 +27,7 @@ IMAGES: Final = pa.schema(
     ]
 )
 
-# One row an image that the model was asked about; see `components.judging.predictor`.
+# A row for each image of the test split; see `components.judging.predictor`.
 PREDICTIONS: Final = pa.schema(
     [
         *_LABELS,
@@ -45,8 +45,8 @@ def read(folder: Path) -> pd.DataFrame:
       folder: of the artifact.
 
     Returns:
-      The columns of `IMAGES` or `PREDICTIONS`, in no particular order of rows; text
-      as str, None where an example lacked the value.
+      The columns of `IMAGES` or `PREDICTIONS`, rows in no particular order; text as str, None
+      where an example lacks the value.
 
     Raises:
       FileNotFoundError: there is no such folder.
@@ -55,7 +55,7 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def labels(example: Any) -> dict[str, str | None]:
-    """Takes the label columns out of an example.
+    """Reads the label columns of an example.
 
     Args:
       example: a tf.train.Example as in the TFRecords.
@@ -67,6 +67,6 @@ def labels(example: Any) -> dict[str, str | None]:
 
 
 def text(example: Any, name: str) -> str | None:
-    """The one value of a text column of a tf.train.Example; None where it is absent."""
+    """The value of a text column of a tf.train.Example; None where it is absent."""
     values = example.features.feature[name].bytes_list.value
     return values[0].decode(errors="replace") if values else None

@@ -1,7 +1,7 @@
-"""From a stored picture to what the model sees, in TensorFlow ops.
+"""From a stored picture to the pixels that the model sees, in TensorFlow ops.
 
-The same `fit_image` runs in Transform, before training, and in the exported
-model, before serving: the model sees the same pixels on both sides.
+Transform and the exported model both decode and fit pictures with the functions of this module,
+so that training and serving see the same pixels; ServingCheck compares them.
 """
 
 from typing import Any, Final
@@ -11,21 +11,21 @@ import tensorflow_transform as tft
 
 from schema import features
 
-# libjpeg's fast inverse DCT, TensorFlow's default, is off by one grey level in the
-# mean: enough to move the model's probabilities by 0.2.
+# libjpeg's fast inverse DCT, TensorFlow's default, is off by one grey level on average: enough
+# to move the model's probabilities by 0.2.
 DCT_METHOD: Final = "INTEGER_ACCURATE"
-# Pictures are stored without loss, as PNG: another round of JPEG, even at quality
-# 95, changed the decision on 12 of 162 test pictures. Level 1 takes a seventh of
-# the time of the default level for a tenth more bytes.
+# Pictures are stored as PNG, without loss: compressing them as JPEG again, even at quality 95,
+# changed the decision on 12 of 162 test pictures. Level 1 takes a seventh of the default level's
+# time and a tenth more bytes.
 PNG_COMPRESSION: Final = 1
 
-# The darkest, brightest, most blurred and smallest fifth of the training split each make
-# a slice: few enough to be unlike the rest, enough of them to measure accuracy on.
+# The darkest, brightest, most blurred and smallest fifth of the training split are a slice each:
+# few enough to differ from the rest, and enough to measure accuracy on.
 QUALITY_BUCKETS: Final = 5
-# Mean HSV saturation below which a picture counts as grayscale or near-infrared. No quantile:
-# all pictures of a night camera are, or none. Grayscale measures 0, or a little more with a
-# cast or JPEG's noise in the colours; of the colour pictures, 597 photos all measure 22 and
-# more, and the demo's no less than 10.
+# Mean HSV saturation below which a picture counts as grayscale or near-infrared. A quantile
+# would not do: either all pictures of a camera are grayscale or none. Grayscale pictures measure
+# 0, or a little more with a colour cast or JPEG's noise; of the colour pictures, the 597 photos
+# measure at least 22 and the demo's at least 10.
 GRAYSCALE_SATURATION: Final = 8.0
 
 
@@ -33,13 +33,13 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a picture of any format that TensorFlow knows.
 
     Args:
-      encoded: string scalar: JPEG, PNG, BMP, or a GIF, of which the first frame counts.
+      encoded: string scalar: JPEG, PNG, BMP, or the first frame of a GIF.
 
     Returns:
       uint8 [height, width, 3].
 
     Raises:
-      tf.errors.InvalidArgumentError: the bytes are no such picture.
+      tf.errors.InvalidArgumentError: the bytes are not such a picture.
     """
     image = tf.cond(
         tf.io.is_jpeg(encoded),
@@ -50,21 +50,22 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def bounded(encoded: tf.Tensor) -> tf.Tensor:
-    """Refuses a picture whose head says that it is too large; decodes nothing.
+    """Refuses a picture that is too large by its header, before it is decoded.
 
     Args:
       encoded: string scalar, as `decode_image` takes it.
 
     Returns:
-      The same.
+      `encoded`.
 
     Raises:
-      tf.errors.InvalidArgumentError: it has no head, or more pixels than `features.MAX_PIXELS`.
+      tf.errors.InvalidArgumentError: it has no header, or more pixels than
+        `features.MAX_PIXELS`.
     """
     size = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64),
-        lambda: _size_in_head(encoded),
+        lambda: _size_in_header(encoded),
     )
     check = tf.debugging.assert_less_equal(
         tf.reduce_prod(size), tf.constant(features.MAX_PIXELS, tf.int64), "the picture is too large"
@@ -73,8 +74,8 @@ def bounded(encoded: tf.Tensor) -> tf.Tensor:
         return tf.identity(encoded)
 
 
-def _size_in_head(encoded: tf.Tensor) -> tf.Tensor:
-    """Width and height, int64 [2], out of the head of a PNG, a GIF or else a BMP."""
+def _size_in_header(encoded: tf.Tensor) -> tf.Tensor:
+    """Width and height, int64 [2], from the header of a PNG, a GIF or else a BMP."""
 
     def numbers(first: int, count: int, dtype: tf.DType, little_endian: bool) -> tf.Tensor:
         part = tf.strings.substr(encoded, first, count)
@@ -93,19 +94,19 @@ def _size_in_head(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def fit_image(image: tf.Tensor, size: int, fit: str) -> tf.Tensor:
-    """Brings a picture of any size to the square that the model takes.
+    """Fits a picture of any size into the square that the model takes.
 
     Args:
       image: uint8 [height, width, 3].
       size: side of the square, pixels.
-      fit: `stretch` scales both sides alike to `size`; `border` keeps the aspect
-        ratio and repeats the edge pixels; `letterbox` keeps it and pads black.
+      fit: `stretch` scales both sides to `size`; `border` keeps the aspect ratio and repeats
+        the edge pixels; `letterbox` keeps it and pads with black.
 
     Returns:
       uint8 [size, size, 3].
 
     Raises:
-      ValueError: `fit` is none of the three.
+      ValueError: `fit` is not one of the three.
     """
     if fit == "stretch":
         return _resize(image, tf.constant([size, size]))
@@ -147,15 +148,15 @@ def compact(encoded: tf.Tensor, size: int, fit: str) -> tf.Tensor:
 
 
 def scale_down(image: tf.Tensor, size: int) -> tf.Tensor:
-    """Does to a served picture what ingestion did to the stored ones.
+    """Scales a served picture down as ingestion did the stored ones.
 
     Args:
       image: uint8 [height, width, 3].
-      size: side of the square that the picture has to fit, pixels.
+      size: largest side of the result, pixels.
 
     Returns:
-      uint8 [h, w, 3] with h, w <= size and the same aspect ratio; a picture that
-      fits already comes back as it is.
+      uint8 [h, w, 3] with h, w <= size and the same aspect ratio; a picture that is small
+      enough is not changed.
     """
     shape = tf.cast(tf.shape(image)[:2], tf.float32)
     ratio = size / tf.reduce_max(shape)
@@ -169,14 +170,14 @@ def scale_down(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def label_of(posture: tf.Tensor) -> tf.Tensor:
-    """Turns postures into class indices.
+    """Converts postures to class indices.
 
     Args:
       posture: string, any shape.
 
     Returns:
-      int64 of the same shape: index into `schema.features.POSTURES`, -1 where the
-      posture is none of them.
+      int64 of the same shape: index into `schema.features.POSTURES`, -1 where the posture is
+      not one of them.
     """
     matches = tf.equal(posture[..., tf.newaxis], tf.constant(features.POSTURES))
     index = tf.argmax(tf.cast(matches, tf.int32), axis=-1)
@@ -184,11 +185,11 @@ def label_of(posture: tf.Tensor) -> tf.Tensor:
 
 
 def qualities(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Says where pictures stand among those of the training split.
+    """Compares the measures of pictures with those of the training split.
 
-    Only inside Transform: the cut points are quantiles over the analysed split
-    (`tft.quantiles`). All pictures at a cut point are `usual`, so where all
-    measure the same, none is dark, bright, blurred or small.
+    Works only inside Transform: the cut points are quantiles of the analysed split
+    (`tft.quantiles`). Pictures at a cut point are `usual`, so where all measure the same, none
+    is dark, bright, blurred or small.
 
     Args:
       inputs: width and height of the original and the measures, each [batch, 1].
@@ -238,7 +239,8 @@ def preprocessing_fn(
 
     Returns:
       `image`: string [batch], PNG of [image_size, image_size, 3];
-      `label`: int64 [batch]; `clip`: string [batch]; and what `qualities` returns.
+      `label`: int64 [batch]; `clip` and `file_name`: string [batch]; and what `qualities`
+      returns.
     """
     size, fit = int(custom_config["image_size"]), custom_config["fit"]
     images = tf.reshape(inputs[features.IMAGE], [-1])
@@ -248,5 +250,6 @@ def preprocessing_fn(
         ),
         features.LABEL: tf.reshape(label_of(inputs[features.POSTURE]), [-1]),
         features.CLIP: tf.reshape(inputs[features.CLIP], [-1]),
+        features.FILE_NAME: tf.reshape(inputs[features.FILE_NAME], [-1]),
         **qualities(inputs),
     }

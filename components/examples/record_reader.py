@@ -1,11 +1,10 @@
-"""Reads TFRecords, and has tf.data end when the last of them is read.
+"""Reads TFRecords without tf.data's autotuner, which can delay the end of a loop.
 
-Unless it is switched off, every iterator of TensorFlow 2.16 has an autotuner, which sleeps
-between its looks, each time twice as long, up to a minute. An iterator that ends tells it to
-stop, but it may look whether it is stopped a moment before that is true, and sleeps on
-(`Model::OptimizeLoop` asks `IsCancelled`, which `CancellationManager::StartCancel` sets only
-after it has woken it). The loop over a dataset then ends up to twice as late as its last
-element came.
+In TensorFlow 2.16 every iterator has an autotuner thread, which sleeps between its steps, each
+time twice as long, up to a minute. An iterator that ends wakes it and waits for it. There is a
+race: the thread may check `IsCancelled` (`Model::OptimizeLoop`) just before
+`CancellationManager::StartCancel` sets it, and go back to sleep. The loop over a dataset then
+takes up to twice as long as its elements did.
 """
 
 from collections.abc import Sequence
@@ -14,9 +13,9 @@ import tensorflow as tf
 
 
 def without_autotuner(data: tf.data.Dataset) -> tf.data.Dataset:
-    """The same dataset without tf.data's autotuner, also in what is made of it.
+    """Switches tf.data's autotuner off for a dataset and all that is derived from it.
 
-    `num_parallel_calls=tf.data.AUTOTUNE` then means one call for each thread of the machine.
+    `num_parallel_calls=tf.data.AUTOTUNE` then means one call for each core.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -1,8 +1,8 @@
 """StatisticsGen that reads pictures in small batches.
 
-TFX's executor lets Beam choose the batches by time, up to 1,000 records, and TFDV
-gathers as many again in each of its 128 accumulators a slice. For numbers that is
-quick; of pictures it is all of them in memory.
+In TFX's executor Beam chooses the size of batches by time, up to 1,000 records, and TFDV gathers
+as many again in each of the 128 accumulators of a slice. That is fast for numbers, but with
+pictures it holds all of them in memory.
 """
 
 import os
@@ -24,19 +24,19 @@ BATCH_SIZE: Final = 64
 
 
 def stats_options() -> tfdv.StatsOptions:
-    """Says what is counted: every feature, over all and by tranche."""
-    # TFDV without a schema counts the values of every bytes feature: it would hold all pictures.
+    """Options to count every feature, over all examples and by tranche."""
+    # Without a schema TFDV counts the values of every bytes feature, so it would hold all pictures.
     picture = schema_pb2.Feature(
         name=features.IMAGE, type=schema_pb2.BYTES, image_domain=schema_pb2.ImageDomain()
     )
     return tfdv.StatsOptions(
         schema=schema_pb2.Schema(feature=[picture]),
-        # Names differ in each image: counted exactly, they would grow with the data.
+        # File names are all different: exact counts of them would grow with the data.
         use_sketch_based_topk_uniques=True,
         slicing_config=slicing_spec_pb2.SlicingConfig(
             slicing_specs=[slicing_spec_pb2.SlicingSpec(feature_keys=[features.TRANCHE])]
         ),
-        # Each batch is counted at once, not gathered.
+        # Count each batch as it comes instead of gathering a larger one.
         desired_batch_size=1,
     )
 
@@ -70,7 +70,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 _ = (
                     pipeline
                     | f"Read[{split}]" >> source
-                    # Each split has options of its own: GenerateStatistics adds to them.
+                    # A copy for each split, since GenerateStatistics changes it.
                     | f"Generate[{split}]"
                     >> tfdv.GenerateStatistics(tfdv.StatsOptions.from_json(options))
                     | f"Write[{split}]" >> tfdv.WriteStatisticsToBinaryFile(path)

@@ -1,8 +1,8 @@
-"""ValidationGate: nothing is trained on data that breaks the contract.
+"""ValidationGate: stops a run before training if the data break the contract.
 
-ExampleValidator only writes down what it finds. This component reads its
-anomalies and the statistics by tranche, says in sentences what is wrong, and
-publishes a verdict that the rest of the pipeline is conditional on.
+ExampleValidator only reports anomalies. This component reads them and the statistics by tranche,
+says in sentences what is wrong, and publishes a verdict that the rest of the pipeline depends
+on.
 """
 
 import itertools
@@ -38,7 +38,7 @@ class ValidationVerdict(Artifact):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or worth a look, in a sentence."""
+    """Something wrong with the data, or worth a look, in a sentence."""
 
     severity: Literal["blocking", "warning"]
     sentence: str
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the postures of two tranches are apart, and how far they may be."""
+    """The distance between the posture distributions of two tranches, and how large it may be."""
 
     tranches: tuple[str, str]
     distance: float  # L-infinity, 0 to 1
@@ -54,7 +54,7 @@ class Drift:
 
 
 def schema_findings(split: str, anomalies: anomalies_pb2.Anomalies) -> list[Finding]:
-    """Turns TFDV's anomalies of a split into findings.
+    """Converts TFDV's anomalies of a split to findings.
 
     Args:
       split: name of the split.
@@ -72,7 +72,8 @@ def schema_findings(split: str, anomalies: anomalies_pb2.Anomalies) -> list[Find
                 Finding(
                     "blocking" if blocking else "warning",
                     f"Column {column} in split {split}: {what.rstrip('.')}. "
-                    "Mend the label table, or extend schema/schema.pbtxt if the value is meant.",
+                    "Correct the label table, or extend schema/schema.pbtxt if the value is"
+                    " intended.",
                 )
             )
     return findings
@@ -110,14 +111,14 @@ def _value_counts(dataset: statistics_pb2.DatasetFeatureStatistics, column: str)
 def class_findings(
     splits: Mapping[str, Statistics], tranches: Mapping[str, Mapping[str, int]]
 ) -> list[Finding]:
-    """Finds splits and tranches that lack one of the classes.
+    """Finds splits and tranches without images of one of the classes.
 
     Args:
       splits: statistics of train, eval and test.
       tranches: `counts_by_tranche` of the same splits.
 
     Returns:
-      A blocking finding for each absent class.
+      A blocking finding for each missing class.
     """
     findings = []
     for name, statistics in splits.items():
@@ -128,7 +129,7 @@ def class_findings(
                 "blocking",
                 f"Split {name} has no {posture} image, so the model cannot be "
                 f"{'trained' if name == features.TRAIN else 'judged'} on that posture: "
-                "add clips with it or change the shares of the splits.",
+                "add clips with it, or change the shares of the splits.",
             )
             for posture in features.POSTURES
             if not present.get(posture)
@@ -212,8 +213,8 @@ def ValidationGate(
       anomalies: ExampleValidator's anomalies of every split.
       schema: the curated schema.
       verdict: the verdict, with findings.json and drift.json.
-      max_label_drift: L-infinity distance of postures between tranches from which
-        on a warning is given.
+      max_label_drift: largest L-infinity distance between the postures of two tranches
+        without a warning.
       code_digest: digest of this module; part of the cache key.
     """
     contract = io_utils.SchemaReader().read(os.path.join(schema.uri, "schema.pbtxt"))

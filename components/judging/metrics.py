@@ -1,12 +1,12 @@
-"""Metrics that TFMA lacks, or computes too slowly or wrongly for a softmax over integer labels.
+"""Metrics for the Evaluator that TFMA lacks, or computes too slowly or differently.
 
-The Evaluator finds them by module and class name (see `pipeline/evaluation.py`).
-TFMA runs Keras's accuracy and cross entropy through TensorFlow eagerly for each
-slice; its own `CategoricalCrossEntropy` takes one-hot labels only. Its confidence
-intervals draw images one by one, as if the forty frames of a clip were forty patients.
+The Evaluator finds them by module and class name (see `pipeline/evaluation.py`). TFMA runs
+Keras's accuracy and cross entropy eagerly in TensorFlow for each slice, and its own
+`CategoricalCrossEntropy` takes one-hot labels only. Its confidence intervals sample images, as
+if frames of one clip were independent.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import apache_beam as beam
@@ -52,10 +52,9 @@ class Accuracy(metric_types.Metric):
 class MacroF1(metric_types.Metric):
     """The unweighted mean of the F1 scores of the classes, the top label counting as predicted.
 
-    The mean runs over the classes that occur among the labels or predictions of
-    the slice, as scikit-learn's `f1_score(average="macro")` does. TFMA's own
-    `F1Score` with `macro_average` cuts at 0.5 instead of taking the top label,
-    and fails together with `top_k`.
+    The mean is over the classes that occur among the labels or predictions of the slice, as in
+    scikit-learn's `f1_score(average="macro")`. TFMA's `F1Score` with `macro_average` applies a
+    threshold of 0.5 instead of taking the top label, and fails together with `top_k`.
     """
 
     def __init__(self, name: str = MACRO_F1) -> None:
@@ -72,9 +71,9 @@ class CrossEntropy(metric_types.Metric):
 
 
 class ExpectedCalibrationError(metric_types.Metric):
-    """How far the confidence of the top label is from its accuracy, 0 (best) to 1.
+    """The mean gap between confidence and accuracy of the top label, 0 (best) to 1.
 
-    The same as `calibration.expected_calibration_error`, of sums that can be merged.
+    The same as `calibration.expected_calibration_error`, from sums that Beam can merge.
     """
 
     def __init__(self, name: str = EXPECTED_CALIBRATION_ERROR) -> None:
@@ -85,11 +84,7 @@ class ExpectedCalibrationError(metric_types.Metric):
 
 
 class Coverage(metric_types.Metric):
-    """The share of images that the model is not unsure about, 0 to 1.
-
-    It is read from the model's output `unsure`; NaN for a model without one, as those from
-    before it are.
-    """
+    """The share of images whose answer is sure, 0 to 1, by the model's output `unsure`."""
 
     def __init__(self, name: str = COVERAGE) -> None:
         """Takes the name in the results."""
@@ -97,7 +92,7 @@ class Coverage(metric_types.Metric):
 
 
 class SelectiveAccuracy(metric_types.Metric):
-    """The share of right answers among those that are not unsure; NaN if there are none."""
+    """The share of right answers among the sure ones; NaN if there are none."""
 
     def __init__(self, name: str = SELECTIVE_ACCURACY) -> None:
         """Takes the name in the results."""
@@ -105,10 +100,10 @@ class SelectiveAccuracy(metric_types.Metric):
 
 
 class AccuracyInterval(metric_types.Metric):
-    """The 95 % intervals of the candidate's accuracy, and of what it gains on the baseline."""
+    """The 95 % intervals of the candidate's accuracy, and of its difference from the baseline's."""
 
     def __init__(self, name: str = ACCURACY_INTERVAL) -> None:
-        """Takes a name; the results are called as `clip_intervals` says."""
+        """Takes a name; the names in the results are those of `components.intervals`."""
         super().__init__(_interval_computations, name=name)
 
 
@@ -144,32 +139,32 @@ def macro_f1(matrix: Confusion) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
-# What follows takes an image's label, its probabilities [3], and 1 if the answer is sure, 0
-# if it is unsure, NaN if the model does not tell.
+# The following functions take an image's label, its probabilities [3], and 1 if the answer is
+# sure, 0 if it is unsure.
 
 
 def cross_entropy_terms(label: int, probabilities: Array, _sure: float) -> Array:
-    """One image's share of the sums: [1, -log(probability of `label`)]."""
+    """One image's terms of the sums: [1, -log(probability of `label`)]."""
     return np.array([1.0, -np.log(max(float(probabilities[label]), SMALLEST_PROBABILITY))])
 
 
 def coverage_terms(_label: int, _probabilities: Array, sure: float) -> Array:
-    """One image's share of the sums: [1, whether it is sure]."""
+    """One image's terms of the sums: [1, whether it is sure]."""
     return np.array([1.0, sure])
 
 
 def selective_terms(label: int, probabilities: Array, sure: float) -> Array:
-    """One image's share of the sums: [whether it is sure, whether it is sure and right]."""
+    """One image's terms of the sums: [whether it is sure, whether it is sure and right]."""
     return np.array([sure, sure * float(np.argmax(probabilities) == label)])
 
 
 def share(totals: Array) -> float:
-    """The second sum by the first, a mean over what the first counts; NaN if it counts none."""
+    """The second sum divided by the first; NaN if the first is 0."""
     return float(totals[1] / totals[0]) if totals[0] else float("nan")
 
 
 def calibration_terms(label: int, probabilities: Array, _sure: float) -> Array:
-    """One image's share of the sums by bin: count, confidence and correctness, [3, 15]."""
+    """One image's terms of the sums by bin: count, confidence and correctness, [3, 15]."""
     top = int(np.argmax(probabilities))
     confidence = probabilities[top]
     terms = np.zeros((3, calibration.BINS))
@@ -186,7 +181,7 @@ def calibration_error(totals: Array) -> float:
 def _from_confusion_matrix(
     value: Callable[[Confusion], float],
 ) -> Callable[..., metric_types.MetricComputations]:
-    """Makes a metric of the confusion matrix, which TFMA computes once for all of them."""
+    """Makes a metric from the confusion matrix, which TFMA computes once for all of them."""
 
     def computations(
         name: str,
@@ -223,7 +218,7 @@ def _from_sums(
     value: Callable[[Array], float],
     shape: tuple[int, ...],
 ) -> Callable[..., metric_types.MetricComputations]:
-    """Makes a metric of a sum over images of `terms`, an array of the given shape."""
+    """Makes a metric from the sum of `terms`, of the given shape, over images."""
 
     def computations(
         name: str,
@@ -245,7 +240,7 @@ def _from_sums(
 
 
 class _SumCombiner(beam.CombineFn):
-    """Adds up each image's terms, times its weight, and makes one number of the sum."""
+    """Adds up each image's terms, times its weight, and reduces the sum to a number."""
 
     def __init__(
         self,
@@ -286,12 +281,10 @@ class _SumCombiner(beam.CombineFn):
 
 
 def _sure(element: metric_types.StandardMetricInputs, model_name: str) -> float:
-    """Whether the model is sure of an image, 1 or 0; NaN if it does not tell."""
+    """Whether the model is sure of an image, 1 or 0."""
     answer = element.predictions
     if model_name:  # candidate and baseline were asked
         answer = answer[model_name]
-    if not isinstance(answer, Mapping) or features.UNSURE not in answer:
-        return float("nan")
     return 1.0 - float(np.asarray(answer[features.UNSURE]).item())
 
 
@@ -319,7 +312,7 @@ def _interval_computations(
 
 
 class _ClipCombiner(beam.CombineFn):
-    """Counts each clip's images and right answers, and makes the intervals of them."""
+    """Counts each clip's images and right answers, and computes the intervals from them."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""Predictor: what the candidate says of each image, for the review.
+"""Predictor: the model's answer for each test image, for the review page.
 
-The Evaluator keeps no answers, only figures. TFX's BulkInferrer keeps the pictures
-with them.
+The Evaluator keeps figures, not answers. TFX's BulkInferrer writes the pictures with the
+answers.
 """
 
 import os
@@ -49,7 +49,7 @@ class Predict(beam.DoFn):
         self._model = self._shared.acquire(lambda: tf.saved_model.load(self._model_dir))
 
     def process(self, records: Sequence[bytes]) -> Iterator[dict[str, Any]]:
-        """Turns serialized tf.Examples into rows with the columns of `parquet.PREDICTIONS`."""
+        """Answers serialized tf.Examples: a row of `parquet.PREDICTIONS` for each."""
         batch = tf.constant(records)
         answers = self._model.signatures["serving_examples"](examples=batch)
         derived = self._model.signatures["transform_features"](examples=batch)
@@ -74,26 +74,24 @@ def Predictor(
     predictions: OutputArtifact[Predictions],
     batch_size: Parameter[int],
     code_digest: Parameter[str],
-    split: Parameter[str] = features.TEST,
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
-    """Writes what the model says of each image of a split, in one streamed pass.
+    """Writes the model's answer for each image of the test split, in one streamed pass.
 
     Args:
-      examples: raw tf.Examples, the ExampleGen's output.
+      examples: raw tf.Examples, ExampleGen's output.
       model: the Trainer's model.
       predictions: the table.
-      batch_size: images that go through the model at once, at most.
+      batch_size: images that go through the model at once.
       code_digest: digest of this module; part of the cache key.
-      split: the split that the model is asked about.
-      beam_pipeline: TFX's, run by it afterwards.
+      beam_pipeline: given by TFX.
     """
     model_dir = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
     with beam_pipeline as pipeline:
         _ = (
             pipeline
             | beam.io.ReadFromTFRecord(
-                os.path.join(artifact_utils.get_split_uri([examples], split), "*")
+                os.path.join(artifact_utils.get_split_uri([examples], features.TEST), "*")
             )
             | beam.BatchElements(min_batch_size=batch_size, max_batch_size=batch_size)
             | beam.ParDo(Predict(model_dir))

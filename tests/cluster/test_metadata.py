@@ -83,7 +83,7 @@ def test_a_page_drawn_again_has_the_history_of_its_own_folder(
 
 
 def test_the_pushed_model_is_exported(people: tuple[Person, Person], tmp_path: Path) -> None:
-    people[0].lookdeep("export", "--tflite", "--to", tmp_path / "device")
+    people[0].lookdeep("export", "--to", tmp_path / "device")
     assert (tmp_path / "device" / "posture_int8.tflite").is_file()
 
 

@@ -1,12 +1,10 @@
 """Loads an exported model as a server does and answers requests from files.
 
-Runs as a script in a process of its own: `probe.py MODEL_DIR WORK_DIR`. It
-imports TensorFlow and nothing of this project, since a server has no more. It
-reads WORK_DIR/requests.jsonl, one request a line:
-`{"name": ..., "signature": ..., "files": [...]}`, the files being the payloads,
-and appends an answer for each to WORK_DIR/answers.jsonl as it goes, so that a
-crash leaves the answers before it: `{"name": ..., "outputs": {...}}` or
-`{"name": ..., "error": ...}`.
+Runs as a script in a process of its own: `probe.py MODEL_DIR WORK_DIR`. Like a server, it has
+TensorFlow but nothing of this project. WORK_DIR/requests.jsonl has one request in each line,
+`{"name": ..., "signature": ..., "files": [...]}`, where the files are the payloads. Each answer
+is appended to WORK_DIR/answers.jsonl at once, so that a crash keeps those before it:
+`{"name": ..., "outputs": {...}}` or `{"name": ..., "error": ...}`.
 """
 
 import json
@@ -19,8 +17,8 @@ def main(model_dir: str, work_dir: str) -> None:
     """Answers the requests in the work folder, in order.
 
     Raises:
-      Exception: whatever TensorFlow raises when it cannot load the model. A request
-        that fails raises nothing: its error is its answer.
+      Exception: whatever TensorFlow raises when it cannot load the model. The error of a
+        request is not raised: it is the answer.
     """
     import tensorflow as tf
 
@@ -48,10 +46,10 @@ def _answer(tf: Any, model: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """The line that says what happened: TensorFlow puts it below the stack and above the nodes."""
+    """The line with the cause: TensorFlow puts it below the stack and above the graph's nodes."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith("[[")]
-    return f"{type(error).__name__}: {told[-1] if told else ''}"[:500]
+    causes = [line for line in lines if line and not line.startswith("[[")]
+    return f"{type(error).__name__}: {causes[-1] if causes else ''}"[:500]
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The requests that are sent: stored pictures in every format and size that users send."""
+"""The requests to send: pictures in every format and size that users send, and bad ones."""
 
 import io
 from collections.abc import Sequence
@@ -15,22 +15,23 @@ BATCH: Final = 32
 
 SERVING_DEFAULT: Final = "serving_default"
 SERVING_EXAMPLES: Final = "serving_examples"
+# No request: what the trained network says of the pictures that Transform wrote.
 TRAINING: Final = "training"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One call of a signature, and what its answer has to be.
+    """One call of a signature, and the answer that is expected.
 
     Attributes:
-      name: the case, as the report calls it.
+      name: of the case in the report.
       what: the subject of the report's sentence.
       payloads: encoded pictures, or serialized tf.Examples.
-      signature: which way in.
-      like: the request whose probabilities are expected, row by row (repeated where
-        it has fewer rows), or None if the answer only has to be well formed.
-      lossy: the pixels are not those of `like`, only close to them.
-      refused: no answer but an error, or a refusal of all pictures, is right.
+      signature: of the exported model.
+      like: `TRAINING`, or the request whose probabilities are expected, row by row (repeated
+        where it has fewer rows); None if the answer only has to be well formed.
+      lossy: the pixels are close to those of `like`, not the same.
+      refused: the right answer is an error, or a refusal of all pictures.
     """
 
     name: str
@@ -43,19 +44,19 @@ class Request:
 
 
 def requests_of(examples: Sequence[bytes], jpegs: Sequence[bytes]) -> list[Request]:
-    """Makes the requests, in the order in which they are to be sent.
+    """Makes the requests, in the order to send them in.
 
     Args:
       examples: serialized raw tf.Examples, at least one.
       jpegs: the stored picture of each.
 
     Returns:
-      The requests. Bad ones stand before the last good one, which shows that the
-      server survived them.
+      The requests. The last one is good and follows the bad ones, to show that the server
+      survived them.
     """
     images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
     grays = [image.convert("L") for image in images]
-    # What a GIF keeps of a picture: 256 colours.
+    # A GIF has 256 colours.
     palettes = [image.quantize(256) for image in images]
     pngs = [_encode(image, "PNG") for image in images]
     bmps = [_encode(image, "BMP") for image in images]
@@ -65,7 +66,7 @@ def requests_of(examples: Sequence[bytes], jpegs: Sequence[bytes]) -> list[Reque
     mixed = [formats[i % len(formats)][i] for i in range(len(images))]
     same = TRAINING
     return [
-        Request(TRAINING, "The pictures as in training", examples, SERVING_EXAMPLES),
+        Request("stored_examples", "Stored examples", examples, SERVING_EXAMPLES, like=same),
         Request("stored_jpeg", "Stored JPEGs", jpegs, like=same),
         Request("png", "PNGs", pngs, like=same),
         Request("bmp", "BMPs", bmps, like=same),

@@ -1,4 +1,7 @@
-"""Whether a TFLite model decides as the SavedModel does, and how fast it is."""
+"""Whether a TFLite model decides as the SavedModel does, and how fast it is.
+
+A decision is what a user sees: a posture, or that the model is unsure.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,13 +16,15 @@ import tensorflow as tf
 from components.examples import preprocessing
 from components.serving.tflite import fitted_pictures
 from components.serving.tflite.convert import Picture
+from components.training.model_run import ModelRun
 from schema import features
 
 Probabilities = npt.NDArray[np.float32]
 
 BATCH_SIZE: Final = 32  # pictures that go through the SavedModel at once
 SAVED_MODEL: Final = "SavedModel"
-WARM_UP: Final = 10  # calls before the clock runs
+UNSURE: Final = -1  # the decision beside the indices of the postures
+WARM_UP: Final = 10  # calls that are not timed
 CALLS: Final = 200  # enough for a 99th percentile
 
 
@@ -38,7 +43,7 @@ class Device:
         (self._output,) = self._interpreter.get_output_details()
 
     def __call__(self, picture: Picture) -> Probabilities:
-        """Answers for a picture.
+        """Answers a picture.
 
         Args:
           picture: uint8 [size, size, 3].
@@ -54,12 +59,13 @@ class Device:
 
 @dataclass(frozen=True)
 class Score:
-    """How a model did on a split.
+    """A model's results on a split.
 
     Attributes:
       images: how many it was asked about.
-      agreed: how many of them it decided as the SavedModel.
-      right: how many of them it decided as the label says.
+      agreed: on how many of them it decided as the SavedModel: both named the same posture, or
+        both were unsure.
+      right: on how many of them its most probable posture is the label, sure or not.
     """
 
     images: int
@@ -73,7 +79,7 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of decisions that are right."""
+        """Share of the most probable postures that are right."""
         return self.right / self.images
 
 
@@ -85,12 +91,16 @@ class Latency:
     p99: float
 
 
+def decisions(probabilities: Probabilities, unsure: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The index of the posture that is named, or `UNSURE`; [images]."""
+    return np.where(unsure, UNSURE, probabilities.argmax(axis=1))
+
+
 def scores(
     saved_model: Path,
     devices: Mapping[str, Device],
     records: tf.data.Dataset,
-    size: int,
-    fit: str,
+    trained: ModelRun,
 ) -> dict[str, Score]:
     """Asks all models about the same pictures, in one streamed pass.
 
@@ -98,8 +108,7 @@ def scores(
       saved_model: folder with the signature `serving_examples`.
       devices: TFLite models by name.
       records: serialized raw tf.Examples with a known posture.
-      size: side of the models' square, pixels.
-      fit: see `preprocessing.fit_image`.
+      trained: the network that all of them were made from.
 
     Returns:
       A score for `SAVED_MODEL` and for each of `devices`; empty if there is no record.
@@ -108,24 +117,28 @@ def scores(
     ask = loaded.signatures["serving_examples"]
     postures = {features.POSTURE: tf.io.FixedLenFeature([], tf.string)}
     counts = {name: np.zeros(3, int) for name in (SAVED_MODEL, *devices)}
-    batches = tf.data.Dataset.zip((records, fitted_pictures.fitted(records, size, fit)))
-    for examples, fitted in batches.batch(BATCH_SIZE).prefetch(1):
+    pictures = fitted_pictures.fitted(records, trained.image_size, trained.fit)
+    batches = tf.data.Dataset.zip((records, pictures)).batch(BATCH_SIZE).prefetch(1)
+    for examples, fitted in batches:
         labels = preprocessing.label_of(
             tf.io.parse_example(examples, postures)[features.POSTURE]
         ).numpy()
-        expected = ask(examples=examples)["probabilities"].numpy().argmax(axis=1)
-        decisions = {SAVED_MODEL: expected} | {
-            name: np.array([device(picture).argmax() for picture in fitted.numpy()])
-            for name, device in devices.items()
-        }
-        for name, decided in decisions.items():
-            agreed, right = (decided == expected).sum(), (decided == labels).sum()
-            counts[name] += (len(decided), agreed, right)
+        answer = ask(examples=examples)
+        served = answer["probabilities"].numpy()
+        expected = decisions(served, answer[features.UNSURE].numpy())
+        decided = {SAVED_MODEL: (served, expected)}
+        for name, device in devices.items():
+            found = np.stack([device(picture) for picture in fitted.numpy()])
+            decided[name] = found, decisions(found, trained.unsure(found))
+        for name, (probabilities, decision) in decided.items():
+            agreed = (decision == expected).sum()
+            right = (probabilities.argmax(axis=1) == labels).sum()
+            counts[name] += (len(labels), agreed, right)
     return {name: Score(*map(int, count)) for name, count in counts.items() if count[0]}
 
 
 def latency(call: Callable[[], Any]) -> Latency:
-    """Times a call, `CALLS` times after a warm-up."""
+    """Times `CALLS` calls after a warm-up."""
     seconds = []
     for _ in range(WARM_UP + CALLS):
         started = time.perf_counter()

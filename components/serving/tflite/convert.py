@@ -1,4 +1,4 @@
-"""From the Keras model to TFLite models that take the fitted picture as it is."""
+"""Converts the Keras model to TFLite models that take fitted pictures, uint8, unscaled."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -13,13 +13,12 @@ from components.training.network import for_answers
 
 Picture = npt.NDArray[np.uint8]
 
-# What a grey level means to the int8 model: itself. Anything else would have the device
-# scale its pictures.
+# Quantization of the int8 model's input: none, so that devices need not scale pictures.
 UNSCALED: Final = (1.0, 0)  # scale, zero point
 
 
 def float16(model: keras.Model) -> bytes:
-    """Converts with weights stored as float16; it calculates in float32.
+    """Converts with float16 weights and float32 arithmetic.
 
     Args:
       model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, classes].
@@ -34,15 +33,15 @@ def float16(model: keras.Model) -> bytes:
 
 
 def int8(model: keras.Model, pictures: Callable[[], Iterable[Picture]]) -> bytes:
-    """Converts to integers throughout: int8 weights by channel, int8 activations.
+    """Converts to int8 throughout: weights (by channel) and activations.
 
-    Only the probabilities become float32 again, in the last operation: both models then
-    look the same to a device.
+    Only the last operation converts the probabilities to float32, so that both models have the
+    same output.
 
     Args:
       model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, classes].
-      pictures: gives representative pictures, uint8 [size, size, 3], the same ones each time
-        it is called; the ranges of the activations are measured on them.
+      pictures: returns representative pictures, uint8 [size, size, 3], the same ones on each
+        call; the ranges of the activations are measured on them.
 
     Returns:
       A TFLite model from uint8 [1, size, size, 3] to float32 [1, classes].
@@ -54,15 +53,15 @@ def int8(model: keras.Model, pictures: Callable[[], Iterable[Picture]]) -> bytes
     converter.inference_input_type = tf.uint8
     content: bytes = converter.convert()
     (taken,) = tf.lite.Interpreter(model_content=content).get_input_details()
-    assert taken["quantization"] == UNSCALED, taken["quantization"]  # noqa: S101 (a bug of the converter, no input)
+    assert taken["quantization"] == UNSCALED, taken["quantization"]  # noqa: S101 (would be a bug of the converter)
     return content
 
 
 def _converter(model: keras.Model, dtype: tf.DType) -> Any:
-    """A converter of the model with a picture of that dtype as its input.
+    """A converter of the model for pictures of a dtype.
 
-    The weights are constants of the function: variables of Keras 3 end the converter of
-    TensorFlow 2.16, and the process with it (tensorflow/tensorflow issue 63987).
+    The weights are constants of the function: with variables of Keras 3 the converter of
+    TensorFlow 2.16 aborts the process (tensorflow/tensorflow issue 63987).
     """
     size = int(model.input_shape[1])
     answer = for_answers(model)
@@ -81,8 +80,8 @@ def _converter(model: keras.Model, dtype: tf.DType) -> Any:
 def _calibration(pictures: Iterable[Picture]) -> Iterator[list[npt.NDArray[np.float32]]]:
     """Batches of one picture; the first one gets a black and a white pixel in its corner.
 
-    The converter scales the input by the range that it has seen. With all of 0 to 255
-    in it, a grey level stays what it is (`UNSCALED`).
+    The converter scales the input by the range of these pictures. With the whole range of 0 to
+    255 the scale is 1 (`UNSCALED`).
     """
     for index, picture in enumerate(pictures):
         batch = picture[np.newaxis].astype(np.float32)

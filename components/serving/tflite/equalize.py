@@ -1,14 +1,15 @@
-"""Makes the channels of MobileNetV2 alike in range, so that few integers suit them all.
+"""Equalizes the ranges of MobileNetV2's channels before it is quantized to int8.
 
-An int8 tensor has one scale for all its channels, but its channels differ: a narrow one is left
-with a few of the 256 steps. A channel can be scaled up where it is written and down where it is
-read, and the network calculates the same: cross-layer equalization (Nagel et al. 2019,
-"Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1). Through
-the linear bottlenecks (Sandler et al. 2018, section 3.2) that is exact. A ReLU6 then cuts off
-at another value than 6: no picture it was measured on reaches that, others seldom do.
+An int8 activation has one scale for all its channels. Where their ranges differ, a narrow one
+gets only a few of the 256 levels. Scaling a channel up in the layer that writes it and down in
+the layers that read it does not change the network's output: cross-layer equalization (Nagel et
+al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1).
+For the linear bottlenecks (Sandler et al. 2018, section 3.2) that is exact. A ReLU6 clips scaled
+channels at a lower value than before; the scales are chosen so that no activation of the given
+pictures is clipped, and few of others.
 
-On 162 test photos and a model that was right on 90.7 % of them, the int8 model decided as the
-original on 155 without and on 162 with it.
+On 162 test photos and a model with an accuracy of 0.907, the int8 model named the same posture
+as the original on 155 without equalization and on 162 with it.
 """
 
 from collections.abc import Iterable
@@ -22,23 +23,23 @@ import numpy.typing as npt
 
 from components.training.network import BASE
 
-BATCH_SIZE: Final = 4  # a picture of 320 pixels takes some 200 MB while it is measured
-CUT: Final = 6.0  # where a ReLU6 cuts off
-MARGIN: Final = 1.25  # room above the largest value that was seen, before it cuts off
-LARGEST: Final = 24.0  # factor of a channel that is hardly ever more than 0
+BATCH_SIZE: Final = 4  # measuring a picture of 320 pixels takes about 200 MB
+CUT: Final = 6.0  # where a ReLU6 clips
+MARGIN: Final = 1.25  # between the largest measured value and the clipping
+LARGEST: Final = 24.0  # largest factor, for channels that are almost always 0
 
 Ranges = npt.NDArray[np.float32]
 
 
 @dataclass
 class Channels:
-    """The layers that share the channels of an activation, or of bottlenecks that are added up.
+    """The layers around one activation, or around bottlenecks that are added up.
 
     Attributes:
-      written: batch norms that write them.
-      tensors: layers whose outputs hold them.
+      written: batch norms that write its channels.
+      tensors: layers whose outputs have these channels.
       read: convolutions that read them.
-      cut: whether a ReLU6 cuts them off.
+      cut: whether a ReLU6 clips them.
     """
 
     written: list[keras.Layer]
@@ -55,7 +56,7 @@ def equalized(model: keras.Model, pictures: Iterable[npt.NDArray[np.uint8]]) -> 
       pictures: representative ones, uint8 [size, size, 3].
 
     Returns:
-      A model that says the same of these pictures; the same model where it is not built on
+      A model with the same output for these pictures; `model` itself if it is not built on
       MobileNetV2.
     """
     if BASE not in [layer.name for layer in model.layers]:
@@ -79,7 +80,7 @@ def equalized(model: keras.Model, pictures: Iterable[npt.NDArray[np.uint8]]) -> 
 
 
 def _groups(layers: list[keras.Layer]) -> list[Channels]:
-    """Reads the layers in order: MobileNetV2 is a chain but for its sums."""
+    """Finds the groups in the order of the layers: MobileNetV2 is a chain with sums."""
     groups: list[Channels] = []
     bottleneck = None
     for index, layer in enumerate(layers):
@@ -89,7 +90,7 @@ def _groups(layers: list[keras.Layer]) -> list[Channels]:
         convolutions = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
         read = [each for each in after if isinstance(each, convolutions)][:1]
         if not read:
-            continue  # the last activation is pooled
+            continue  # the last activation goes to pooling
         if isinstance(after[0], keras.layers.ReLU):
             groups.append(Channels([layer], [after[0]], read, cut=True))
         elif isinstance(after[0], keras.layers.Add) and bottleneck:

@@ -1,4 +1,4 @@
-"""The stored pictures as a device would hold them: decoded and fitted, one at a time."""
+"""Stored pictures as the input of a TFLite model: decoded and fitted."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ def stored(examples: Path, split: str) -> tf.data.Dataset:
 
 
 def evenly(records: tf.data.Dataset, total: int, count: int) -> tf.data.Dataset:
-    """Chooses records all over a split, the same ones each time.
+    """Chooses records at equal distances, the same ones each time.
 
     Args:
-      records: the split; its tranches stand one after the other.
-      total: how many it holds.
-      count: how many to choose; all of them if there are fewer.
+      records: a split; its tranches come one after the other.
+      total: number of its records.
+      count: how many to choose; all if there are fewer.
 
     Returns:
       The chosen ones, in their order.

@@ -1,21 +1,19 @@
 """The pictures that the model sees, on the training and on the serving side."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_transform.beam as tft_beam
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from components.examples import preprocessing
 from schema import features
+from tests.support.transform import preprocess, transform
 
 
 def _noise(height: int, width: int, seed: int = 1) -> np.ndarray:
@@ -107,39 +105,36 @@ MEASURED: dict[str, Any] = {
 }
 
 
-def _transform(
-    rows: list[dict[str, Any]],
-    function: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
-    folder: Path,
-) -> list[dict[str, Any]]:
-    """Runs a real Transform pass on Beam; its rows come back in order."""
-    types = {bytes: tf.string, int: tf.int64, float: tf.float32}
-    spec = {name: tf.io.FixedLenFeature([1], types[type(rows[0][name])]) for name in rows[0]}
-    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
-    data = [{name: [value] for name, value in row.items()} for row in rows]
-    with tft_beam.Context(temp_dir=str(folder)):
-        (transformed, _), _ = (data, metadata) | tft_beam.AnalyzeAndTransformDataset(function)
-    return transformed
-
-
 def test_preprocessing_fn_stores_the_fitted_pixels_without_loss(tmp_path: Path) -> None:
     jpeg = _encoded(_noise(90, 120), "JPEG")
     rows = [
-        {features.IMAGE: jpeg, features.POSTURE: posture, features.CLIP: b"a", **MEASURED}
+        {
+            features.IMAGE: jpeg,
+            features.POSTURE: posture,
+            features.CLIP: b"a",
+            features.FILE_NAME: b"a_1.jpg",
+            **MEASURED,
+        }
         for posture in (b"Lying", b"Unknown")
     ]
-    config = {"image_size": 32, "fit": "stretch"}
-    outputs = _transform(rows, lambda raw: preprocessing.preprocessing_fn(raw, config), tmp_path)
+    outputs = preprocess(rows, tmp_path, 32)
     expected = preprocessing.fit_image(preprocessing.decode_image(tf.constant(jpeg)), 32, "stretch")
     for output in outputs:
         np.testing.assert_array_equal(tf.io.decode_png(output[features.IMAGE]), expected)
     assert [output[features.LABEL] for output in outputs] == [2, -1]
     assert [output[features.CLIP] for output in outputs] == [b"a", b"a"]
-    assert set(outputs[0]) == {features.IMAGE, features.LABEL, features.CLIP, *features.QUALITIES}
+    assert [output[features.FILE_NAME] for output in outputs] == [b"a_1.jpg", b"a_1.jpg"]
+    assert set(outputs[0]) == {
+        features.IMAGE,
+        features.LABEL,
+        features.CLIP,
+        features.FILE_NAME,
+        *features.QUALITIES,
+    }
 
 
 def _qualities(rows: list[dict[str, Any]], folder: Path) -> dict[str, list[str]]:
-    outputs = _transform(rows, preprocessing.qualities, folder)
+    outputs = transform(rows, preprocessing.qualities, folder)
     return {name: [output[name].decode() for output in outputs] for name in features.QUALITIES}
 
 

@@ -96,12 +96,6 @@ def test_coverage_and_selective_accuracy_equal_numpy_and_scikit_learn(
         assert np.isnan(found)
 
 
-def test_a_model_that_does_not_tell_has_no_coverage() -> None:
-    answer = (1, np.array([0.0, 1.0, 0.0]), float("nan"))
-    assert np.isnan(metrics.share(metrics.coverage_terms(*answer)))
-    assert np.isnan(metrics.share(metrics.selective_terms(*answer)))
-
-
 def test_certain_and_right_is_calibrated_and_certain_and_wrong_is_not() -> None:
     right = metrics.calibration_terms(2, np.array([0.0, 0.0, 1.0]), 1.0)
     wrong = metrics.calibration_terms(0, np.array([0.0, 0.0, 1.0]), 1.0)

@@ -12,25 +12,20 @@ from click.testing import CliRunner
 
 from components.errors import InputError
 from components.serving.tflite import fitted_pictures
-from pipeline.commands.export import (
-    AGREEMENT,
-    CALIBRATION_PICTURES,
-    DESCRIPTION,
-    export,
-    find_source,
-)
+from components.serving.tflite.export import AGREEMENT, CALIBRATION_PICTURES, DESCRIPTION
+from pipeline.commands.export import export, find_source
 from pipeline.config import PipelineConfig
 from schema import features
-from tests.support import small_output
+from tests.support import exported, small_output
 
 FILES = {"posture_float16.tflite", "posture_int8.tflite", DESCRIPTION}
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def output(transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a model that keeps its decisions in integers."""
     root = tmp_path_factory.mktemp("output")
-    small_output.run(root, outlier=1.0)
+    small_output.run(root, transform_graph, outlier=1.0)
     return root
 
 
@@ -43,7 +38,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 def test_both_models_and_their_description_are_written(output: Path, tmp_path: Path) -> None:
     to = tmp_path / "new" / "device"
-    status, shown, errors = invoke("--tflite", "--output-root", output, "--to", to)
+    status, shown, errors = invoke("--output-root", output, "--to", to)
     assert status == 0, errors
     assert {path.name for path in to.iterdir()} == FILES
     assert [path.name for path in to.parent.iterdir()] == ["device"]
@@ -53,6 +48,7 @@ def test_both_models_and_their_description_are_written(output: Path, tmp_path: P
     assert description["labels"] == list(features.POSTURES)
     assert description["input"]["shape"] == [1, small_output.SIZE, small_output.SIZE, 3]
     assert description["input"]["fit"] == small_output.FIT
+    assert description["threshold"] == exported.THRESHOLD
     assert description["test_pictures"] == small_output.IMAGES[features.TEST]
     assert description["calibration_pictures"] == small_output.IMAGES[features.TRAIN]
     assert small_output.IMAGES[features.TRAIN] < CALIBRATION_PICTURES
@@ -64,7 +60,7 @@ def test_both_models_and_their_description_are_written(output: Path, tmp_path: P
 
 
 def test_the_written_models_answer_as_the_description_says(output: Path, tmp_path: Path) -> None:
-    assert invoke("--tflite", "--output-root", output, "--to", tmp_path)[0] == 0
+    assert invoke("--output-root", output, "--to", tmp_path)[0] == 0
     description = json.loads((tmp_path / DESCRIPTION).read_text())
     (split,) = (output / "artifacts" / "TrancheExampleGen" / "examples").iterdir()
     stored = fitted_pictures.stored(split, features.TEST)
@@ -76,14 +72,17 @@ def test_the_written_models_answer_as_the_description_says(output: Path, tmp_pat
             posture = tf.train.Example.FromString(record).features.feature[features.POSTURE]
             named = description["labels"][int(np.argmax(probabilities))]
             assert named.encode() == posture.bytes_list.value[0]
+            assert probabilities.max() >= description["threshold"]
+        gray = np.full(description["input"]["shape"], 130, np.uint8)
+        assert answer(picture=gray)["probabilities"].max() < description["threshold"]
 
 
 def test_a_model_that_decides_otherwise_is_a_gate(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+    transform_graph: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     output = tmp_path_factory.mktemp("output")
-    small_output.run(output, outlier=1e4)
-    status, shown, errors = invoke("--tflite", "--output-root", output, "--to", tmp_path / "to")
+    small_output.run(output, transform_graph, outlier=1e4)
+    status, shown, errors = invoke("--output-root", output, "--to", tmp_path / "to")
     assert status == 3
     assert list(tmp_path.iterdir()) == []
     last = errors.splitlines()[-1]
@@ -96,25 +95,19 @@ def test_a_folder_with_something_in_it_is_left_alone(output: Path, tmp_path: Pat
     (tmp_path / "own.txt").write_text("mine")
     for to in (tmp_path, tmp_path / "own.txt"):
         with pytest.raises(InputError, match=r"There is something in .* name another folder"):
-            invoke("--tflite", "--output-root", output, "--to", to)
+            invoke("--output-root", output, "--to", to)
     assert [path.name for path in tmp_path.iterdir()] == ["own.txt"]
-
-
-def test_a_form_has_to_be_named(output: Path) -> None:
-    status, _, errors = invoke("--output-root", output)
-    assert status == 2
-    assert "--tflite" in errors
 
 
 def test_without_a_pushed_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no model in .*lookdeep run"):
-        invoke("--tflite", "--output-root", tmp_path)
+        invoke("--output-root", tmp_path)
 
 
 def test_what_is_gone_is_named(output: Path, tmp_path: Path) -> None:
     config = PipelineConfig(output_root=output)
     source = find_source(config)
-    for path in (source.keras_model, source.examples / "Split-test"):
+    for path in (source.trained.keras_model, source.examples / "Split-test"):
         away = shutil.move(path, tmp_path / path.name)
         with pytest.raises(InputError, match=f"{path.name} is gone"):
             find_source(config)

@@ -9,40 +9,17 @@ from click.testing import CliRunner
 from PIL import ExifTags, Image
 
 from components.errors import InputError
+from components.serving import asking
 from pipeline.commands import predict
 from schema import features
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Answers by the colour of the left upper corner: red sits, green stands, blue lies.
-
-    Where it is gray, it is unsure.
-    """
-    import tensorflow as tf
-
-    class Corner(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            corners = tf.map_fn(
-                lambda encoded: tf.io.decode_image(encoded, channels=3, expand_animations=False)[
-                    0, 0
-                ],
-                image_bytes,
-                fn_output_signature=tf.TensorSpec([3], tf.uint8),
-            )
-            shares = tf.nn.softmax(tf.cast(corners, tf.float32))
-            return {
-                "probabilities": shares,
-                "label": tf.gather(tf.constant(features.POSTURES), tf.argmax(shares, axis=-1)),
-                "confidence": tf.reduce_max(shares, axis=-1),
-                "unsure": tf.reduce_max(shares, axis=-1) < 0.9,
-            }
+def model(transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support import exported
 
     folder = tmp_path_factory.mktemp("model")
-    corner = Corner()
-    tf.saved_model.save(corner, str(folder), signatures={"serving_default": corner.serve})
-    return folder
+    return exported.save(folder, exported.corner_model(), transform_graph)
 
 
 def half(first: int, second: int) -> Image.Image:
@@ -61,7 +38,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 
 def test_answers_come_in_order_over_several_batches(model: Path, tmp_path: Path) -> None:
-    count = 2 * predict.BATCH_SIZE + 3
+    count = 2 * asking.BATCH_SIZE + 3
     paths = [tmp_path / f"{index}.png" for index in range(count)]
     for index, path in enumerate(paths):
         half(index % 3, 0).save(path)
@@ -133,27 +110,13 @@ def test_the_highest_version_is_taken(tmp_path: Path) -> None:
         (serving / name).mkdir(parents=True)
         (serving / name / "saved_model.pb").touch()
     (serving / "11").mkdir()  # being written
-    assert predict.find_model(serving) == serving / "10"
-    assert predict.find_model(serving / "9") == serving / "9"
+    assert asking.find_model(serving) == serving / "10"
+    assert asking.find_model(serving / "9") == serving / "9"
 
 
 def test_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no model in"):
         invoke("x.png", "--output-root", tmp_path)
-
-
-def test_a_model_from_before_unsure_is_refused(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    class Older(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"probabilities": tf.ones([tf.size(image_bytes), 3]) / 3}
-
-    older = Older()
-    tf.saved_model.save(older, str(tmp_path), signatures={"serving_default": older.serve})
-    with pytest.raises(InputError, match="does not say when it is unsure"):
-        invoke("x.png", "--model", tmp_path)
 
 
 def test_models_that_are_none_of_ours(tmp_path: Path) -> None:
@@ -163,5 +126,15 @@ def test_models_that_are_none_of_ours(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be loaded"):
         invoke("x.png", "--model", tmp_path)
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    with pytest.raises(InputError, match="does not take encoded pictures"):
+    with pytest.raises(InputError, match="does not take encoded pictures as"):
         invoke("x.png", "--model", tmp_path / "other")
+
+    class OtherAnswers(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": tf.ones([tf.size(image_bytes), 3]) / 3}
+
+    other = OtherAnswers()
+    tf.saved_model.save(other, str(tmp_path / "more"), signatures={"serving_default": other.serve})
+    with pytest.raises(InputError, match="does not take encoded pictures as"):
+        invoke("x.png", "--model", tmp_path / "more")

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import InputError
-from pipeline.commands.predict import find_model
+from components.serving.asking import find_model
 from pipeline.commands.status import status
 from pipeline.config import PipelineConfig
 from pipeline.review import build

@@ -1,0 +1,150 @@
+"""Asks a SavedModel about picture files, as a client of the service would.
+
+Imports TensorFlow only once a model is loaded: commands report mistakes at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from components import processes
+from components.errors import InputError
+from components.serving.versions import versions
+from schema import features
+
+BATCH_SIZE: Final = 16  # pictures in memory at once
+
+# Larger pictures are scaled down to this side, pixels, before they are sent. The model scales
+# them to its own ingestion size, which is not larger (`PipelineConfig.ingest_size`).
+MAX_SIDE: Final = 4096
+
+_INPUT: Final = "image_bytes"
+_OUTPUTS: Final = ("label", "confidence", "probabilities", features.UNSURE, features.REFUSED)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The model's answer for one picture.
+
+    Attributes:
+      image: its path as it was given.
+      label: the most probable posture.
+      confidence: its probability.
+      probabilities: of each posture.
+      unsure: whether the confidence is below the model's threshold.
+    """
+
+    image: str
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+    unsure: bool
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is no usable picture, and why."""
+
+    image: str
+    reason: str
+
+
+def find_model(folder: Path) -> Path:
+    """Finds a SavedModel.
+
+    Args:
+      folder: a SavedModel, or a folder of numbered versions as the Pusher writes them.
+
+    Returns:
+      The folder itself, or that of the highest version.
+
+    Raises:
+      InputError: there is none.
+    """
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    found = versions(folder)
+    if not found:
+        raise InputError(
+            f"There is no model in {folder}; push one with `lookdeep run`, or name another folder."
+        )
+    return found[-1].folder
+
+
+def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
+    """Sends pictures to a model's `serving_default`.
+
+    Pillow opens them first, in a separate process, as in ingestion: it applies EXIF
+    orientation and reads more formats than TensorFlow. They are sent as PNG, which keeps
+    every pixel.
+
+    Args:
+      folder: a SavedModel of this pipeline.
+      images: paths.
+
+    Yields:
+      An answer for each picture, in order.
+
+    Raises:
+      InputError: the model cannot be loaded, or has not the signature of this pipeline.
+    """
+    serve = _load(folder)
+    import tensorflow as tf
+
+    from components.ingest.converter import Converter
+    from components.ingest.images import ImageRejected
+
+    with Converter() as converter:
+        for start in range(0, len(images), BATCH_SIZE):
+            readable: list[bytes] = []
+            batch: list[Path | Unreadable] = []
+            for path in images[start : start + BATCH_SIZE]:
+                try:
+                    readable.append(converter.png(path, MAX_SIDE))
+                    batch.append(path)
+                except ImageRejected as error:
+                    batch.append(Unreadable(str(path), str(error)))
+            rows = _rows(serve(**{_INPUT: tf.constant(readable, tf.string)}))
+            for entry in batch:
+                yield entry if isinstance(entry, Unreadable) else _answer(str(entry), next(rows))
+
+
+def _load(folder: Path) -> Any:
+    """Loads `serving_default`.
+
+    Raises:
+      InputError: see `answers`.
+    """
+    processes.hush_libraries()
+    import tensorflow as tf
+
+    try:
+        model = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise InputError(f"The model {folder} cannot be loaded: {error}.") from error
+    serve = model.signatures.get("serving_default")
+    if (
+        serve is None
+        or _INPUT not in serve.structured_input_signature[1]
+        or not serve.structured_outputs.keys() >= set(_OUTPUTS)
+    ):
+        raise InputError(
+            f"The model {folder} does not take encoded pictures as this pipeline's models do;"
+            " name one that `lookdeep run` made."
+        )
+    serve.model = model  # a signature dies with its model
+    return serve
+
+
+def _rows(outputs: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """One tuple for each picture, in the order of `_OUTPUTS`."""
+    return zip(*(outputs[name].numpy() for name in _OUTPUTS), strict=True)
+
+
+def _answer(image: str, row: tuple[Any, ...]) -> Prediction | Unreadable:
+    label, confidence, shares, unsure, refused = row
+    if refused:
+        return Unreadable(image, "the model could not read it")
+    by_posture = dict(zip(features.POSTURES, map(float, shares), strict=True))
+    return Prediction(image, label.decode(), float(confidence), by_posture, bool(unsure))

@@ -1,0 +1,58 @@
+"""What the Trainer writes beside the SavedModel: its `model_run` artifact."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+KERAS_MODEL: Final = "model.keras"
+HISTORY: Final = "history.json"
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """The trained network, and what a caller needs to use it as the exported model does.
+
+    Attributes:
+      keras_model: the file; `components.training.network.load` reads it. Its probabilities
+        are calibrated.
+      image_size: side of its input, pixels.
+      fit: how pictures are brought to that side (`preprocessing.fit_image`).
+      threshold: least confidence of a sure answer; None if no answer is sure.
+    """
+
+    keras_model: Path
+    image_size: int
+    fit: str
+    threshold: float | None
+
+    def unsure(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """Whether answers are below the threshold, as the exported model decides it.
+
+        Args:
+          probabilities: [images, classes]; NaN is unsure.
+
+        Returns:
+          [images].
+        """
+        threshold = np.inf if self.threshold is None else self.threshold
+        return ~(probabilities.max(axis=1) >= np.float32(threshold))
+
+
+def read(folder: Path) -> ModelRun:
+    """Reads the artifact.
+
+    Raises:
+      FileNotFoundError: `history.json` is not in the folder.
+    """
+    history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+    settings = history["settings"]
+    return ModelRun(
+        folder / KERAS_MODEL,
+        settings["image_size"],
+        settings["fit"],
+        history["calibration"]["threshold"],
+    )
