@@ -23,9 +23,9 @@ from sklearn.preprocessing import StandardScaler
 from components import processes
 from components.crossval.pool import Pool, Split
 from components.errors import InputError, memory_was_short
-from components.training import network, original_recipe, trainer
+from components.training import network, original_recipe, phases, trainer
 from components.training.frozen_features import FeatureCache
-from components.training.trainer import TrainerSettings
+from components.training.settings import TrainerSettings
 from components.training.training_data import Examples, Features, Part, Pictures, evaluation_data
 
 # One clip in seven of those that are trained on decides when training stops, and the temperature.
@@ -135,7 +135,7 @@ class Trials:
         self, posture_model: keras.Model, settings: TrainerSettings, report: Report
     ) -> dict[str, Features]:
         views = settings.views_from(network.POOL)
-        ends = trainer.frozen_ends(posture_model, settings)
+        ends = phases.frozen_ends(posture_model, settings)
         key = (views, settings.augmentation)
         if key not in self._features or not ends <= set(self._features[key]):
             cache = FeatureCache(
@@ -162,7 +162,7 @@ class Trials:
             return Part(whole(end), train), Part(whole(end), evaluation)
 
         with tempfile.TemporaryDirectory() as folder:
-            trainer.fit(posture_model, settings, examples, Path(folder), Path(folder, "logs"))
+            phases.fit(posture_model, settings, examples, Path(folder), Path(folder, "logs"))
         end = network.frozen_end(posture_model)
         trainer.calibrate(posture_model, Part(whole(end), evaluation), settings)
         answering = network.after(posture_model, end)

@@ -137,7 +137,7 @@ def batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_the_loss_of_mixed_examples_is_the_mix_of_their_weighted_losses(
     batch: tuple[np.ndarray, np.ndarray, np.ndarray], parameter: float, seed: int
 ) -> None:
-    inputs, targets, weights = batch
+    _, targets, weights = batch
     # The inputs are unit vectors, so that the mixed ones are the shares of each example.
     shares, mixed_targets, mixed_weights = mixup(*map(tf.constant, batch), parameter, [seed, 7])
     assert (np.diag(shares) >= 0.5).all()
