@@ -44,7 +44,7 @@ def test_training_exports_all_signatures_and_leaves_only_weights(
     top, right = answers.max(axis=1), answers.argmax(axis=1) == held_back.labels
     error = calibration.expected_calibration_error(top, right)
     assert error == pytest.approx(calibrated["error_after"], abs=1e-5)
-    choice = calibration.choose_threshold(top, right, SETTINGS.wanted_accuracy)
+    choice = calibration.choose_threshold(top, right, held_back.clips, SETTINGS.wanted_accuracy)
     assert choice.coverage == calibrated["coverage"]
     assert choice.selective_accuracy == calibrated["selective_accuracy"]
 
