@@ -120,7 +120,7 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
     import keras
     import numpy as np
 
-    from components.training import network, trainer
+    from components.training import network, phases
     from components.training.frozen_features import FeatureCache
     from components.training.training_data import Examples, Part
     from pipeline.pipeline import trainer_settings
@@ -138,7 +138,7 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
     settings = trainer_settings(chosen)
     pool = _pictures(folder, size)
     posture_model = network.build_model(size, 1.0, str(weights))
-    ends = sorted(trainer.frozen_ends(posture_model, settings))
+    ends = sorted(phases.frozen_ends(posture_model, settings))
     views = settings.views_from(network.POOL)
     # The second training of the same kind finds what the first has stored.
     cache = folder / f"features for {size} pixels, {fine_tune_epochs} epochs"
@@ -156,7 +156,7 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
 
     keras.utils.set_random_seed(settings.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        trainer.fit(posture_model, settings, examples, Path(scratch), Path(scratch, "logs"))
+        phases.fit(posture_model, settings, examples, Path(scratch), Path(scratch, "logs"))
     ended = time.monotonic()
     return {
         "before": computed - started,

@@ -1,6 +1,9 @@
-"""Cross-validation of training recipes: how well they do on clips and tranches never seen.
+"""Cross-validation: how well training recipes do on clips and tranches held out.
 
-Two ways to hold out: folds of clips (frames of one clip are never on two sides), and
-one whole tranche after another. Temperature and early stopping look at an eval part
-that is taken from the training clips, never at what is held out.
+In: ingestion's TFRecords and the settings of a training. Out: a row of accuracy, its interval and
+calibration error for each recipe and way of holding out, and the answers of each finished trial,
+kept so that it is not run again. Images are held out in folds of whole clips, and one tranche at a
+time. Early stopping and calibration use an eval part of the training clips, never what is held out.
+
+Tested in tests/components/crossval, and as a command in tests/pipeline/commands/test_crossval.py.
 """

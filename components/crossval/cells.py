@@ -1,10 +1,13 @@
-"""What recipes reach, summed up over folds and seeds."""
+"""Figures of recipes over folds and seeds."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
+from components import files
 from components.crossval.pool import Pool, Split, clip_folds, tranche_folds
 from components.crossval.trials import Probabilities, Report, Trial, Trials, run_missing
 from components.intervals import accuracy_interval
@@ -13,16 +16,16 @@ from components.training import calibration
 
 @dataclass(frozen=True)
 class Cell:
-    """What a recipe reaches in one way of holding out.
+    """The figures of one recipe and one way of holding out.
 
     Attributes:
       recipe: its name.
       held_out: `clips`, or `tranche N`.
       accuracies: of each seed, over all held-out images.
       calibration_errors: expected calibration error of each seed.
-      calibration_error_by_chance: what it would be, in the mean over the seeds, if confidence
-        were just right: that much is luck, with so few clips.
-      low: lower end of the 95 % interval of the mean accuracy, `clip_intervals`.
+      calibration_error_by_chance: what a perfectly calibrated model would show on these clips,
+        mean over the seeds (`calibration.calibration_error_by_chance`).
+      low: lower end of the 95 % interval of the mean accuracy (`intervals.accuracy_interval`).
       high: its upper end.
     """
 
@@ -51,11 +54,11 @@ def cell(
     pool: Pool,
     answers: list[list[tuple[Split, Probabilities]]],
 ) -> Cell:
-    """Sums up what a recipe answered.
+    """Computes the figures of a recipe from its answers.
 
     Args:
       recipe: its name.
-      held_out: which way.
+      held_out: `clips`, or `tranche N`.
       pool: the images.
       answers: for each seed, each split and the probabilities of its held-out images.
     """
@@ -87,15 +90,15 @@ def cross_validate(
     seeds: int,
     report: Report,
 ) -> list[Cell]:
-    """Runs all trials, recipe by recipe, and sums them up.
+    """Runs all trials, recipe by recipe, and computes their figures.
 
     Args:
       trials: runs them.
       pool: the images.
-      recipes: of `RECIPES`.
-      folds: of clips.
-      seeds: how often everything is repeated.
-      report: hears how far it is.
+      recipes: of `recipes.RECIPES`.
+      folds: number of folds of clips.
+      seeds: number of repetitions.
+      report: is told the progress.
 
     Returns:
       A cell for each recipe and way of holding out.
@@ -122,3 +125,24 @@ def cross_validate(
             ]
             cells.append(cell(recipe, name, pool, answers))
     return cells
+
+
+def write(path: Path, cells: Sequence[Cell], pool: Pool, folds: int, keep_test_out: bool) -> None:
+    """Writes the figures as JSON.
+
+    Args:
+      path: the file.
+      cells: the figures.
+      pool: the images.
+      folds: number of folds of clips.
+      keep_test_out: whether the test clips were left out.
+    """
+    table = {
+        "images": len(pool.labels),
+        "clips": len(set(pool.clips.tolist())),
+        "test clips left out": keep_test_out,
+        "folds": folds,
+        "cells": [asdict(each) for each in cells],
+    }
+    with files.replacing(path) as file:
+        json.dump(table, file, indent=2)

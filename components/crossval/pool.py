@@ -1,4 +1,4 @@
-"""The images that are cross-validated on, and how they are held out."""
+"""The images of a cross-validation, and how they are split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from schema import features
 
 @dataclass(frozen=True)
 class Pool:
-    """All selected images, in one order.
+    """All selected images, in a fixed order.
 
     Attributes:
       files: TFRecords of pictures, labels and clips, as Transform writes them.
@@ -38,15 +38,15 @@ def read_pool(
     folder: Path,
     is_left_out: Callable[[str], bool],
 ) -> Pool:
-    """Decodes and fits the selected images of ingestion's TFRecords, as Transform does.
+    """Decodes and resizes the selected images of ingestion's TFRecords, as Transform does.
 
     Args:
       shards: gzipped TFRecords of all tranches.
       selection: `labelled` or `single_person`.
       size: side of the pictures, pixels.
-      fit: how they are brought to it (`preprocessing.fit_image`).
-      folder: where the pictures go.
-      is_left_out: says of a clip whether its images are left out.
+      fit: how they are resized (`preprocessing.fit_image`).
+      folder: for the file of decoded images.
+      is_left_out: whether to leave out the images of a clip.
     """
     columns = (
         *(features.IMAGE, features.POSTURE, features.HOW_MANY, features.OCCLUDED),
@@ -86,10 +86,10 @@ def read_pool(
 
 @dataclass(frozen=True)
 class Split:
-    """One training of a cross-validation.
+    """The images of one training, and those held out.
 
     Attributes:
-      name: which way of holding out, and what: `clips` or `tranche N`.
+      name: the way of holding out: `clips` or `tranche N`.
       train: indices into the pool, int64.
       held_out: the same.
     """
@@ -100,7 +100,7 @@ class Split:
 
 
 def clip_folds(pool: Pool, folds: int, seed: int) -> list[Split]:
-    """Folds of whole clips, with about the same shares of postures."""
+    """Folds of whole clips, with similar shares of postures."""
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [
         Split("clips", train, held_out)
@@ -109,7 +109,7 @@ def clip_folds(pool: Pool, folds: int, seed: int) -> list[Split]:
 
 
 def tranche_folds(pool: Pool) -> list[Split]:
-    """One whole tranche held out after another."""
+    """Holds out one tranche at a time."""
     return [
         Split(
             f"tranche {tranche}",

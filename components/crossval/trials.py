@@ -1,4 +1,4 @@
-"""Trains recipes on parts of a pool, and keeps what they answered for the rest."""
+"""Trains recipes on parts of a pool, and keeps their answers for the rest."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,46 +20,26 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from components import processes
+from components import files, processes
 from components.crossval.pool import Pool, Split
+from components.crossval.recipes import LOGISTIC, ORIGINAL, VARIANTS
 from components.errors import InputError, memory_was_short
-from components.training import network, original_recipe, trainer
+from components.training import network, original_recipe, phases, trainer
 from components.training.frozen_features import FeatureCache
-from components.training.trainer import TrainerSettings
+from components.training.settings import TrainerSettings
 from components.training.training_data import Examples, Features, Part, Pictures, evaluation_data
 
-# One clip in seven of those that are trained on decides when training stops, and the temperature.
+# One in seven of the training clips is set aside for early stopping and calibration.
 EVAL_PARTS: Final = 7
-# TensorFlow keeps some 150 MB of each training; a process of its own gives them back.
+# TensorFlow never frees some 150 MB of each training; a process of its own does, at its end.
 TRIALS_PER_PROCESS: Final = 10
 
-# What each recipe changes in the settings of the run; an ablation changes one thing.
-VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "default": {},
-    # Two phases and no more: what the default has to beat.
-    "plain": {
-        "head_epochs": 6,
-        "head_learning_rate": 3e-4,
-        "fine_tune_epochs": 4,
-        "fine_tune_learning_rate": 1e-5,
-        "augmentation": 0.0,
-        "mixup": 0.0,
-    },
-    "without augmentation": {"augmentation": 0.0},
-    "without mixup": {"mixup": 0.0},
-    "without class weights": {"class_balance": "none"},
-    "head only": {"fine_tune_epochs": 0},
-}
-LOGISTIC: Final = "logistic"  # logistic regression on the frozen base's pooled output
-ORIGINAL: Final = "original"  # the students' script
-RECIPES: Final = (*VARIANTS, LOGISTIC, ORIGINAL)
-
-# What `run_missing` tells about.
+# What a `Report` is about.
 FROZEN_LAYERS: Final = "frozen layers"
 TRAININGS: Final = "trainings"
 
 Probabilities = npt.NDArray[np.float32]
-Report = Callable[[str, int, int], None]  # of what, how much is done, and of how much
+Report = Callable[[str, int, int], None]  # what, how much of it is done, how much there is
 
 
 @dataclass(frozen=True)
@@ -68,8 +48,8 @@ class Trial:
 
     Attributes:
       recipe: one of `RECIPES`.
-      split: what is trained on, what is held out.
-      seed: of everything that is drawn.
+      split: the images to train on, and those held out.
+      seed: of all random draws.
     """
 
     recipe: str
@@ -78,14 +58,14 @@ class Trial:
 
 
 class Trials:
-    """Runs trials, and remembers what came out.
+    """Runs trials, and keeps their answers.
 
     Args:
       pool: the images.
       settings: of the default recipe.
       cache_root: folder of stored features.
-      folder: of finished trials; the same trial is not run again.
-      code: digest of the code that trains; another one runs all trials again.
+      folder: of the answers; a trial whose answers are there is not run again.
+      code: digest of the training code; after a change all trials are run again.
     """
 
     def __init__(
@@ -96,7 +76,7 @@ class Trials:
         self._features: dict[tuple[int, float], dict[str, Features]] = {}
 
     def path(self, trial: Trial) -> Path:
-        """Where the answers of a finished trial are."""
+        """Where the answers of a trial are, once it is finished."""
         split = trial.split
         settings = asdict(self._settings_of(trial))
         identity = [trial.recipe, settings, split.train.tolist(), split.held_out.tolist()]
@@ -113,7 +93,7 @@ class Trials:
 
         Args:
           trial: which one.
-          report: hears of the frozen layers.
+          report: is told the progress of the frozen layers.
         """
         settings, split = self._settings_of(trial), trial.split
         keras.utils.set_random_seed(trial.seed)
@@ -123,9 +103,8 @@ class Trials:
             found = self._original(settings, split)
         else:
             found = self._phases(settings, split, report)
-        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+        with files.replacing(self.path(trial), "wb") as file:
             np.save(file, found)
-        Path(file.name).rename(self.path(trial))
         keras.backend.clear_session()
 
     def _settings_of(self, trial: Trial) -> TrainerSettings:
@@ -135,7 +114,7 @@ class Trials:
         self, posture_model: keras.Model, settings: TrainerSettings, report: Report
     ) -> dict[str, Features]:
         views = settings.views_from(network.POOL)
-        ends = trainer.frozen_ends(posture_model, settings)
+        ends = phases.frozen_ends(posture_model, settings)
         key = (views, settings.augmentation)
         if key not in self._features or not ends <= set(self._features[key]):
             cache = FeatureCache(
@@ -162,7 +141,7 @@ class Trials:
             return Part(whole(end), train), Part(whole(end), evaluation)
 
         with tempfile.TemporaryDirectory() as folder:
-            trainer.fit(posture_model, settings, examples, Path(folder), Path(folder, "logs"))
+            phases.fit(posture_model, settings, examples, Path(folder), Path(folder, "logs"))
         end = network.frozen_end(posture_model)
         trainer.calibrate(posture_model, Part(whole(end), evaluation), settings)
         answering = network.after(posture_model, end)
@@ -203,16 +182,16 @@ class Trials:
 
 
 def run_missing(trials: Trials, wanted: Sequence[Trial], report: Report) -> None:
-    """Runs those trials that have not been run, some at a time in a process of their own.
+    """Runs the trials that are not finished, `TRIALS_PER_PROCESS` in a process at a time.
 
     Args:
       trials: runs them.
       wanted: which ones.
-      report: hears of the frozen layers and of the trainings.
+      report: is told the progress of the frozen layers and of the trainings.
 
     Raises:
-      InputError: a process was ended from outside, failed, or was short of memory.
-      OSError: as a trial raised it.
+      InputError: a process was killed, failed, or ran out of memory.
+      OSError: a trial raised it.
     """
     missing = [trial for trial in wanted if not trials.path(trial).exists()]
     finished = len(wanted) - len(missing)
@@ -222,10 +201,10 @@ def run_missing(trials: Trials, wanted: Sequence[Trial], report: Report) -> None
         some = missing[start : start + TRIALS_PER_PROCESS]
         receiver, sender = context.Pipe(duplex=False)
         given = (trials, some, finished + start, len(wanted), sender)
-        # A daemon: it ends with this process, also if the user interrupts.
+        # A daemon process ends with this one, also if the user interrupts it.
         child = context.Process(target=_run_some, args=given, daemon=True)
         child.start()
-        sender.close()  # the child has its own; when that one closes there is no more to hear
+        sender.close()  # the child has its own, whose end `_hear` notices
         with receiver:
             while (heard := _hear(receiver)) is not None:
                 if isinstance(heard, Exception):
@@ -245,18 +224,18 @@ def _hear(receiver: Connection) -> Any:
 
 def _why_ended(status: int) -> str:
     if status > 0:
-        return f"A training failed with status {status}; what it said is above."
+        return f"A training failed with status {status}; its error is above."
     return (
-        f"A training was ended with signal {signal.Signals(-status).name}, as the kernel ends it"
-        " where memory is short; the same command goes on from the finished trainings."
+        f"A training was killed by signal {signal.Signals(-status).name}; the kernel does that"
+        " when memory runs out. The same command continues after the finished trainings."
     )
 
 
 def _run_some(
     trials: Trials, some: Sequence[Trial], finished: int, total: int, sender: Connection
 ) -> None:
-    """What a child process does; so many trials of all are finished when it begins."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent tells the user, and ends it
+    """The work of a child process; `finished` of `total` trials are done when it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells the user, and ends it
     processes.hush_libraries()
 
     def report(*words: str | int) -> None:

@@ -1,36 +1,37 @@
-"""Probabilities that can be trusted, and from which confidence on an answer counts as sure.
+"""Calibration of probabilities, and the confidence at which an answer counts as sure.
 
 Imports neither TensorFlow nor TFX: Trainer, Evaluator and the review share it.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-# Of the expected calibration error: equal widths over [0, 1].
+from components.intervals import Floats, wilson_bound
+
+# Bins of the expected calibration error, of equal width over [0, 1].
 BINS: Final = 15
 # Networks need 1 to 4 (Guo et al., table 1).
 TEMPERATURES: Final = (0.1, 10.0)
-# How far temperatures are from 1 before anything is known: standard deviation of the natural
-# logarithm. See `fit_temperature`.
+# Standard deviation of the prior on the temperature's natural logarithm. See `fit_temperature`.
 TEMPERATURE_SPREAD: Final = 0.25
-# One-sided normal quantile of the Wilson bound: 75 %. See `choose_threshold`.
+# Normal quantile of the one-sided 75 % bound. See `choose_threshold`.
 WILSON_QUANTILE: Final = 0.674
 DRAWS: Final = 500  # for `calibration_error_by_chance`
 
-Floats = npt.NDArray[np.floating[Any]]
 Clips = npt.NDArray[Any]  # any names that can be sorted
 
 
 @dataclass(frozen=True)
 class Choice:
-    """From where on answers count as sure, and what comes of it on the same images.
+    """The threshold between sure and unsure answers, and its effect on the same images.
 
     Attributes:
-      threshold: least confidence of a sure answer; None if there is none that reaches
-        the wanted accuracy: then every answer is unsure.
+      threshold: lowest confidence of a sure answer; None if no threshold reaches the wanted
+        accuracy, so that every answer is unsure.
       coverage: share of the images whose answer is sure, 0 to 1.
       selective_accuracy: accuracy among those; None if there are none.
     """
@@ -42,15 +43,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Calibration(Choice):
-    """The choice and what it was made on, the eval split; JSON-serialisable.
+    """Temperature and threshold, and the eval split they were fitted on; JSON-serialisable.
 
     Attributes:
-      temperature: that logits are divided by.
-      wanted_accuracy: that the threshold was chosen for.
+      temperature: the logits are divided by it.
+      wanted_accuracy: the threshold was chosen for it.
       error_before: expected calibration error at temperature 1; None without images.
       error_after: the same at the fitted temperature.
-      images: how many there were.
-      clips: of how many clips; None for models from before it counted.
+      images: number of images in the eval split.
+      clips: how many clips they come from.
     """
 
     temperature: float
@@ -58,13 +59,13 @@ class Calibration(Choice):
     error_before: float | None
     error_after: float | None
     images: int
-    clips: int | None = None
+    clips: int
 
 
 def calibrate(
     logits: Floats, labels: npt.NDArray[np.int64], clips: Clips, wanted_accuracy: float
 ) -> Calibration:
-    """Fits the temperature, then chooses the threshold on calibrated confidences.
+    """Fits the temperature, then chooses the threshold by the calibrated confidences.
 
     Args:
       logits: [images, classes] of the eval split.
@@ -76,7 +77,7 @@ def calibrate(
     temperature = fit_temperature(logits, labels, clips)
     before, after = (_confidence(logits, each) for each in (1.0, temperature))
     return Calibration(
-        **asdict(choose_threshold(after, correct, wanted_accuracy)),
+        **asdict(choose_threshold(after, correct, clips, wanted_accuracy)),
         temperature=temperature,
         wanted_accuracy=wanted_accuracy,
         error_before=expected_calibration_error(before, correct),
@@ -92,14 +93,14 @@ def fit_temperature(
     clips: Clips,
     spread: float = TEMPERATURE_SPREAD,
 ) -> float:
-    """Finds the temperature that the labels make likeliest, starting from 1.
+    """Fits the temperature by maximum a posteriori.
 
     Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML
-    2017, section 4.2, but for two things. A clip says as much as one image, by the mean over
-    its frames: one long clip that the model gets wrong would else make it doubt everything.
-    And there is a log-normal prior about 1. On thousands of clips it says nothing. On twelve
-    it keeps the fit from following a handful of them: where all are right, the likelihood
-    alone asks for ever more confidence. `benchmarks/temperature.py` compares both.
+    2017, section 4.2, with two changes. Each clip has the weight of one image, the mean over
+    its frames: otherwise one long clip that the model gets wrong lowers all confidences. And
+    the temperature has a log-normal prior about 1. With thousands of clips it has no effect;
+    with a dozen it keeps the fit from following a few of them. (If all are right, the
+    likelihood alone has no maximum.) `benchmarks/temperature.py` compares both.
 
     Args:
       logits: [images, classes]; images with a logit that is not finite are left out.
@@ -129,28 +130,36 @@ def fit_temperature(
     return float(np.exp(found.x))
 
 
+def clips_seen(clips: Clips) -> npt.NDArray[np.int64]:
+    """How many clips there are among the first image, the first two, and so on."""
+    _, first = np.unique(clips, return_index=True)
+    return np.isin(np.arange(len(clips)), first).cumsum()
+
+
 def choose_threshold(
     confidence: Floats,
     correct: npt.NDArray[np.bool_],
+    clips: Clips,
     wanted_accuracy: float,
     quantile: float = WILSON_QUANTILE,
+    worth: Callable[[Clips], npt.NDArray[Any]] = clips_seen,
 ) -> Choice:
-    """Finds the lowest confidence from which on answers are as accurate as is wanted.
+    """Finds the lowest confidence at which sure answers are as accurate as is wanted.
 
     Selective classification after Geifman and El-Yaniv, "Selective Classification for
-    Deep Neural Networks", NIPS 2017. The accuracy is not the one that was counted but its
-    lower Wilson bound. The threshold that looks best on few images is one that luck favours:
-    chosen by the count on 100 images, it missed what was wanted by over a point in a third
-    of the draws of `benchmarks/unsure_threshold.py`; with the bound at 75 % in a sixth, for
-    7 points of coverage. At 95 % no threshold at all was found in a third: 51 right answers
-    of 51 do not prove an accuracy of 0.95. Frames of a clip count as so many images: 500 of
-    them in clips of 4 missed in 28 % of the draws.
+    Deep Neural Networks", NIPS 2017. The accuracy is not the observed one but its lower
+    Wilson bound: the threshold that looks best on few images owes that to luck. And the bound
+    takes the images for no more than their clips, since frames of a clip tend to be right or
+    wrong together: nine right frames of one clip prove nothing, nine right clips prove 0.95.
+    `benchmarks/unsure_threshold.py` compares this rule with others.
 
     Args:
       confidence: [images], of the answers; NaN is never sure.
       correct: [images], whether the answers are right.
+      clips: [images], the clip of each.
       wanted_accuracy: among the sure answers, 0 to 1.
-      quantile: of the normal distribution, how far the bound lies below; 0 for the count.
+      quantile: of the normal distribution, for the bound; 0 for the observed accuracy.
+      worth: how many independent images the first image is worth, the first two, and so on.
 
     Returns:
       The choice with the largest coverage.
@@ -161,32 +170,18 @@ def choose_threshold(
     # Answers of equal confidence are sure together or not at all.
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     last = last[np.isfinite(ranked[last])]
-    hits, accepted = np.cumsum(correct[order])[last], last + 1
-    reached = np.flatnonzero(wilson_bound(hits, accepted, quantile) >= wanted_accuracy)
+    accepted = last + 1
+    accuracy = np.cumsum(correct[order])[last] / accepted
+    independent = worth(clips[order])[last]
+    reached = np.flatnonzero(wilson_bound(accuracy, independent, quantile) >= wanted_accuracy)
     if not len(reached):
         return Choice(None, 0.0, None)
     chosen = reached[-1]
     return Choice(
         threshold=float(ranked[last[chosen]]),
         coverage=float(accepted[chosen] / len(confidence)),
-        selective_accuracy=float(hits[chosen] / accepted[chosen]),
+        selective_accuracy=float(accuracy[chosen]),
     )
-
-
-def wilson_bound(hits: npt.NDArray[Any], images: npt.NDArray[Any], quantile: float) -> Floats:
-    """The lower bound of shares: Wilson, "Probable Inference", JASA 1927.
-
-    The upper one is 1 less the lower bound of the misses' share.
-
-    Args:
-      hits: numbers, any shape.
-      images: of how many each is the share, above 0, the same shape.
-      quantile: of the normal distribution, how far the bound lies below; 0 for the share.
-    """
-    squared = quantile**2
-    share = hits / images
-    spread = quantile * np.sqrt(share * (1 - share) / images + squared / (4 * images**2))
-    return (share + squared / (2 * images) - spread) / (1 + squared / images)
 
 
 def bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
@@ -200,7 +195,7 @@ def bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
 
 
 def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_]) -> float | None:
-    """How far confidence is from accuracy, 0 (best) to 1; None without images.
+    """The mean gap between confidence and accuracy, 0 (best) to 1; None without images.
 
     The mean over images of |accuracy of the bin - mean confidence of the bin|. Guo,
     Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017,
@@ -217,10 +212,11 @@ def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_
 
 
 def calibration_error_by_chance(confidence: Floats, clips: Clips) -> float:
-    """The expected calibration error of a model whose confidence is just right.
+    """The expected calibration error that a perfectly calibrated model would show.
 
-    With few clips it is far from 0: whether they are right is drawn, by a parametric
-    bootstrap (Davison and Hinkley 1997, section 2.2), for all frames of a clip together.
+    With few clips it is well above 0. By parametric bootstrap (Davison and Hinkley 1997,
+    section 2.2): whether answers are right is drawn from their confidences, for all frames of
+    a clip together.
 
     Args:
       confidence: [images], 0 to 1.
@@ -236,7 +232,7 @@ def calibration_error_by_chance(confidence: Floats, clips: Clips) -> float:
 
 
 def _confidence(logits: Floats, temperature: float) -> Floats:
-    """As the exported model computes it: float32, or thresholds would not be met exactly."""
+    """In float32 as in the exported model, so that thresholds are met exactly."""
     from scipy import special
 
     shares = special.softmax(logits.astype(np.float32) / np.float32(temperature), axis=1)

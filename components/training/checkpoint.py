@@ -1,4 +1,4 @@
-"""What an interrupted phase of training goes on from, and what a finished one leaves."""
+"""What an interrupted phase of training resumes from, and what a finished one leaves."""
 
 import json
 import math
@@ -10,62 +10,75 @@ import keras
 
 from components import files
 
+Epochs = list[dict[str, float]]  # losses and accuracies of each epoch, and `epoch`, from 0
+
 _FINISHED: Final = "finished"
-_WEIGHTS: Final = "state.weights.h5"  # with what the optimizer knows
+_WEIGHTS: Final = "state.weights.h5"  # with the optimizer's state
 _BEST: Final = "best.weights.h5"
 _HISTORY: Final = "history.json"
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Keeps the last epoch of a phase: weights, optimizer, figures, and the best epoch's weights.
-
-    Each epoch is a folder that is whole or not there. Keras's BackupAndRestore writes over
-    its file: what a kill cuts short is then neither the new epoch nor the old one.
+def best_epoch(history: Epochs) -> int:
+    """Index of the epoch with the lowest eval loss; NaN counts as the highest.
 
     Args:
-      folder: of this phase; it outlives a killed run.
+      history: of at least one epoch.
+    """
+    losses = [row["val_loss"] for row in history]
+    comparable = [math.inf if math.isnan(loss) else loss for loss in losses]
+    return comparable.index(min(comparable))
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the last epoch of a phase: weights, optimizer, history, and the best epoch's weights.
+
+    Each epoch is a folder that is either complete or absent, so that a kill at any moment
+    leaves a consistent state. Keras's BackupAndRestore keeps neither the history nor the best
+    weights, without which early stopping cannot be resumed.
+
+    Args:
+      folder: of this phase; it survives a killed run.
 
     Attributes:
-      history: the figures of each epoch so far, `epoch` from 0 on among them.
+      history: of all epochs so far.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.history: list[dict[str, float]] = []
+        self.history: Epochs = []
         if last := self._last():
             self.history = json.loads((last / _HISTORY).read_text(encoding="utf-8"))
 
     @property
     def is_finished(self) -> bool:
-        """Whether the phase has come to its end, and was left its last weights."""
+        """Whether the phase has ended and its final weights are kept."""
         return (self._folder / _FINISHED).exists()
 
     def restore(self, trained: keras.Model) -> None:
-        """Gives a model whose optimizer is built the state of the last epoch, if there is one."""
+        """Loads the state of the last epoch, if there is one; the optimizer must be built."""
         if last := self._last():
             trained.load_weights(last / _WEIGHTS)
 
     def restore_best(self, trained: keras.Model) -> None:
-        """Gives a model the weights of the epoch with the lowest eval loss."""
+        """Loads the weights of the best epoch; there must be one."""
         last = self._last()
         assert last  # noqa: S101 (for the type checker)
         trained.load_weights(last / _BEST)
 
     def finish(self, trained: keras.Model) -> None:
-        """Keeps the weights that the phase has come to, and no others."""
+        """Keeps the model's weights as the phase's final ones, and removes all others."""
         incoming = files.begin(self._folder)
         trained.save_weights(incoming / _WEIGHTS)
         self._publish(incoming, _FINISHED)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Writes the epoch, and then removes the one before."""
-        figures = {name: float(value) for name, value in (logs or {}).items()}
-        before = [row["val_loss"] for row in self.history if not math.isnan(row["val_loss"])]
-        is_best = figures["val_loss"] < min(before, default=math.inf)
+        """Writes the epoch, then removes the one before."""
         last = self._last()
+        figures = {name: float(value) for name, value in (logs or {}).items()}
         self.history.append({"epoch": epoch, **figures})
+        is_best = best_epoch(self.history) == len(self.history) - 1
         incoming = files.begin(self._folder)
         self.model.save_weights(incoming / _WEIGHTS)
         best = last / _BEST if last and not is_best else incoming / _WEIGHTS

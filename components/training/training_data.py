@@ -279,7 +279,7 @@ def training_data(examples: Examples, sampling: Sampling) -> tf.data.Dataset:
         whole = (inputs, tf.one_hot(batch_labels, CLASSES), tf.gather(weights, batch_labels))
         if not sampling.mixup:
             return whole
-        return _mixed(*whole, sampling.mixup, tf.stack([draw, seed]))
+        return mixup(*whole, sampling.mixup, tf.stack([draw, seed]))
 
     # Draws of its own: two iterators over the same ones would race for their seeds.
     data = tf.data.Dataset.zip((data, _draws(seed + 1))).map(
@@ -293,12 +293,24 @@ def _draws(seed: int) -> tf.data.Dataset:
     return tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
 
 
-def _mixed(
+def mixup(
     inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, parameter: float, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Mixes each example with its neighbour in the batch, and keeps the larger part of it.
+    """Mixes each example with its neighbour in the batch; its own share is at least one half.
 
-    Mixup (Zhang et al. 2018); of features, manifold mixup (Verma et al. 2019).
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018; applied to features,
+    it is manifold mixup (Verma et al., ICML 2019).
+
+    Args:
+      inputs: float32 [batch, ...].
+      targets: float32 [batch, classes], each summing to 1.
+      weights: float32 [batch], above 0.
+      parameter: of the symmetric beta distribution that shares are drawn from, above 0.
+      seed: int64 [2].
+
+    Returns:
+      Inputs, targets and weights of the same shapes. The weighted loss of a mixed example is
+      the mix of the two examples' weighted losses.
     """
     count = tf.shape(inputs)[0]
     gammas = tf.random.stateless_gamma([2, count], seed, parameter)
@@ -309,7 +321,11 @@ def _mixed(
         own = tf.reshape(share, [count] + [1] * (len(values.shape) - 1))
         return own * values + (1 - own) * tf.roll(values, 1, axis=0)
 
-    return mix(inputs), mix(targets), mix(weights)
+    # Cross-entropy is linear in weight * target, so that product is mixed. It is then split
+    # again: the gradient of TensorFlow's cross-entropy is right only for targets that sum to 1.
+    weighted = mix(weights[:, tf.newaxis] * targets)
+    mixed_weights = tf.reduce_sum(weighted, axis=1)
+    return mix(inputs), weighted / mixed_weights[:, tf.newaxis], mixed_weights
 
 
 def _counted(data: tf.data.Dataset, examples: Examples, batch_size: int) -> tf.data.Dataset:

@@ -21,8 +21,9 @@ from tfx.components.tuner.component import TunerFnResult
 
 from components import progress
 from components.errors import InputError
-from components.training import network, trainer
-from components.training.trainer import TrainerSettings
+from components.training import network, phases, trainer
+from components.training.settings import TrainerSettings
+from components.training.splits import Splits
 from components.training.training_data import evaluation_data
 
 OBJECTIVE: Final = "calibrated_eval_loss"
@@ -44,7 +45,7 @@ def search_space(settings: TrainerSettings) -> keras_tuner.HyperParameters:
         "scratch": "scratch_learning_rate",
     }
     space = keras_tuner.HyperParameters()
-    for phase in trainer.phases(settings):
+    for phase in phases.planned(settings):
         rate = phase.learning_rate
         space.Float(rates[phase.name], rate / DECADE, rate * DECADE, sampling="log", default=rate)
     space.Float("mixup", 0.0, max(MOST_MIXUP, settings.mixup), default=settings.mixup)
@@ -99,7 +100,7 @@ class TrainingTuner(base_tuner.BaseTuner):
         self,
         trial: trials.Trial,
         settings: TrainerSettings,
-        splits: trainer.Splits,
+        splits: Splits,
         folder: Path,
     ) -> dict[str, float]:
         """Trains with a trial's values.
@@ -135,11 +136,11 @@ class TrainingTuner(base_tuner.BaseTuner):
             )
 
 
-def _eval_loss(settings: TrainerSettings, splits: trainer.Splits, folder: Path) -> float:
+def _eval_loss(settings: TrainerSettings, splits: Splits, folder: Path) -> float:
     keras.backend.clear_session()  # or the models of all trials stay in memory
     keras.utils.set_random_seed(settings.seed)
     candidate = network.build_model(settings.image_size, settings.alpha, settings.base_weights)
-    trainer.fit(candidate, settings, splits, folder, folder / "tensorboard")
+    phases.fit(candidate, settings, splits, folder, folder / "tensorboard")
     _, evaluation = splits(network.frozen_end(candidate))
     trainer.calibrate(candidate, evaluation, settings)
     answering = network.after(candidate, evaluation.end)
@@ -162,9 +163,9 @@ def tuner_fn(fn_args: fn_args_utils.FnArgs) -> TunerFnResult:
     folder = Path(fn_args.working_dir)
     folder.mkdir(parents=True, exist_ok=True)
     untrained = network.build_model(settings.image_size, settings.alpha, settings.base_weights)
-    splits = trainer.Splits(fn_args, untrained, settings, folder / "pictures", "Tuner")
+    splits = Splits(fn_args, untrained, settings, folder / "pictures", "Tuner")
     # Now: features that the Trainer needs anyway are not to use up the minutes.
-    for end in trainer.frozen_ends(untrained, settings):
+    for end in phases.frozen_ends(untrained, settings):
         splits(end)
     oracle = TimedOracle(search_space(settings), fn_args.custom_config["minutes"], settings.seed)
     tuner = TrainingTuner(oracle, directory=str(folder), project_name="trials")

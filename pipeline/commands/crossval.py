@@ -1,9 +1,7 @@
-"""The command `lookdeep crossval`: how well recipes do on clips and tranches never seen."""
+"""The command `lookdeep crossval`."""
 
-import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,10 +12,12 @@ from rich.table import Table
 
 from components import processes
 from components.code_digest import code_digest
+from components.crossval.recipes import RECIPES
 from components.errors import InputError
 from pipeline import config
 from pipeline.config import NO_WEIGHTS, PipelineConfig
-from pipeline.process import base_weights, launcher
+from pipeline.process import launcher
+from pipeline.process.base_weights import check as check_base_weights
 
 if TYPE_CHECKING:
     from components.crossval.cells import Cell
@@ -42,40 +42,42 @@ DEFAULT_RECIPES: Final = ("default", "original", "plain", "logistic")
 @click.option(
     "--base-weights",
     metavar="imagenet|FILE.h5",
-    help="What training starts from.  [default: imagenet]",
+    help="Weights that training starts from.  [default: imagenet]",
 )
 @click.option(
     "--config",
     "settings",
     type=click.Path(path_type=Path),
-    help="TOML file with the settings of the default recipe.",
+    help="TOML file with the settings of the `default` recipe.",
 )
 @click.option(
     "--recipe",
     "recipes",
     multiple=True,
+    type=click.Choice(RECIPES),
+    metavar="NAME",
     default=DEFAULT_RECIPES,
     show_default=True,
-    help="A recipe to try; may be given several times. An unknown name lists them all.",
+    help=f"A recipe to train; may be repeated. One of: {', '.join(RECIPES)}.",
 )
 @click.option(
     "--folds",
     default=5,
     show_default=True,
     type=click.IntRange(2, 20),
-    help="Into how many parts the clips are cut, each of them held out once.",
+    help="Number of folds of clips; each is held out once.",
 )
 @click.option(
     "--seeds",
     default=1,
     show_default=True,
     type=click.IntRange(1, 20),
-    help="How often everything is repeated, with other folds and other draws.",
+    help="Number of repetitions, each with its own folds and random draws.",
 )
 @click.option(
     "--keep-test-out",
     is_flag=True,
-    help="Leave out the clips that `lookdeep run` tests on: to choose a recipe by.",
+    help="Leave out the test clips of `lookdeep run`. Use this to choose a recipe.",
 )
 def crossval(
     data_root: Path,
@@ -87,44 +89,35 @@ def crossval(
     seeds: int,
     keep_test_out: bool,
 ) -> None:
-    """Compare training recipes on clips and on tranches that they have not seen.
+    """Compare training recipes on clips and tranches held out.
 
-    Finished trials are kept under OUTPUT_ROOT/crossval: the same command goes on from
-    there. The table is stored beside them as crossval.json.
+    Finished trainings are kept under OUTPUT_ROOT/crossval, and the same command
+    continues after them. The table is stored there as crossval.json.
     """
     chosen = config.load(
         settings, data_root=data_root, output_root=output_root, base_weights=base_weights
     )
-    _check(chosen, recipes)
+    if chosen.base_weights == NO_WEIGHTS:
+        raise InputError(
+            "Cross-validation compares ways to train from given weights; name them with"
+            " --base-weights."
+        )
+    check_base_weights(chosen)
+    click.echo("Loading TensorFlow; this takes about ten seconds.", err=True)
+    processes.hush_libraries()
     try:
-        # A closed terminal or a `kill` would else leave the training to itself.
+        # So that a closed terminal or a `kill` also ends the training process.
         with launcher.signals_interrupt(), launcher.output_folder(chosen):
             _run(chosen, recipes, folds, seeds, keep_test_out)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(launcher.STOPPED) from None
 
 
-def _check(chosen: PipelineConfig, recipes: Sequence[str]) -> None:
-    if chosen.base_weights == NO_WEIGHTS:
-        raise InputError(
-            "Cross-validation compares ways to train from given weights; name them with"
-            " --base-weights."
-        )
-    base_weights.check(chosen)
-    # By their file: importing them would take half a minute before the first word.
-    click.echo("Loading TensorFlow; this takes some ten seconds.", err=True)
-    processes.hush_libraries()
-    from components.crossval.trials import RECIPES
-
-    for name in recipes:
-        if name not in RECIPES:
-            raise InputError(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
-
-
 def _run(
     chosen: PipelineConfig, recipes: Sequence[str], folds: int, seeds: int, keep_test_out: bool
 ) -> None:
-    from components.crossval.cells import cross_validate
+    # Not above: importing TensorFlow takes ten seconds.
+    from components.crossval import cells
     from components.crossval.pool import read_pool
     from components.crossval.trials import FROZEN_LAYERS, TRAININGS, Trials
     from components.examples.example_gen import SHARD_PATTERN, is_test_clip
@@ -136,7 +129,6 @@ def _run(
     folder.mkdir(exist_ok=True)
     ingest(chosen, Steps())
     shards = sorted(map(str, chosen.tfrecords_dir.glob(SHARD_PATTERN)))
-    console = Console()
     bars = Progress(
         *Progress.get_default_columns()[:2],
         MofNCompleteColumn(),
@@ -148,6 +140,10 @@ def _run(
             FROZEN_LAYERS: bars.add_task(FROZEN_LAYERS, total=None, visible=False),
             TRAININGS: bars.add_task(TRAININGS, total=None),
         }
+
+        def report(what: str, done: int, total: int) -> None:
+            bars.update(tasks[what], completed=done, total=total, visible=True)
+
         pool = read_pool(
             shards,
             chosen.selection,
@@ -163,30 +159,9 @@ def _run(
             folder,
             code_digest("components.crossval.trials"),
         )
-        cells = cross_validate(
-            trials,
-            pool,
-            recipes,
-            folds,
-            seeds,
-            lambda what, done, total: bars.update(
-                tasks[what], completed=done, total=total, visible=True
-            ),
-        )
-    (folder / "crossval.json").write_text(
-        json.dumps(
-            {
-                "images": len(pool.labels),
-                "clips": len(set(pool.clips.tolist())),
-                "test clips left out": keep_test_out,
-                "folds": folds,
-                "cells": [asdict(cell) for cell in cells],
-            },
-            indent=2,
-        ),
-        encoding="utf-8",
-    )
-    console.print(_table(cells, len(pool.labels), seeds))
+        found = cells.cross_validate(trials, pool, recipes, folds, seeds, report)
+    cells.write(folder / "crossval.json", found, pool, folds, keep_test_out)
+    Console().print(_table(found, len(pool.labels), seeds))
 
 
 def _table(cells: Sequence["Cell"], images: int, seeds: int) -> Table:
@@ -202,9 +177,9 @@ def _table(cells: Sequence["Cell"], images: int, seeds: int) -> Table:
         ),
         title=f"{images:,} images; mean over {seeds} seed{'s' if seeds > 1 else ''}",
         caption=(
-            "Intervals count the frames of a clip as right or wrong together."
+            "Intervals take the frames of a clip as right or wrong together."
             " Spread: lowest to highest seed."
-            " By chance: what a model with just the right confidence has on so few clips."
+            " By chance: the calibration error of a perfectly calibrated model on these clips."
         ),
     )
     for cell in cells:

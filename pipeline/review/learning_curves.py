@@ -30,7 +30,7 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
     history = _history(model_run)
     epochs: list[Epoch] = []
     phases = []
-    for name, rows in history["phases"].items():
+    for name, phase in history["phases"].items():
         own = [
             Epoch(
                 phase=name,
@@ -40,7 +40,7 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
                 eval_loss=row["val_loss"],
                 eval_accuracy=row["val_accuracy"],
             )
-            for number, row in enumerate(rows, start=len(epochs) + 1)
+            for number, row in enumerate(phase["epochs"], start=len(epochs) + 1)
         ]
         epochs += own
         most = history["settings"][f"{name}_epochs"]

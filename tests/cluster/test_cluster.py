@@ -139,7 +139,7 @@ def test_a_time_limit_in_training_requeues_the_job(
     assert job.end(1500) == "COMPLETED", job.said
     assert "back into the queue" in job.said
     history = json.loads((Path(job.record["paths"]["training"]) / "history.json").read_text())
-    counted = [row["epoch"] for row in history["phases"]["scratch"]]
+    counted = [row["epoch"] for row in history["phases"]["scratch"]["epochs"]]
     assert counted == list(range(epochs))
     assert job.record["verdict"] == "pushed"
 

@@ -1,4 +1,4 @@
-"""Intervals that count clips: against SciPy where frames are alone, and on clips that are drawn."""
+"""Intervals that count clips: against SciPy for clips of one frame, and on simulated clips."""
 
 import math
 
@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from components.intervals import accuracy_interval, difference_interval
+from components.intervals import (
+    QUANTILE,
+    accuracy_interval,
+    difference_interval,
+    effective_images,
+    wilson_bound,
+)
 
 # Images of each clip and how many of them are right.
 CLIPS = st.lists(
@@ -42,6 +48,20 @@ def test_more_frames_of_the_same_clips_say_nothing_more(
 
 
 @given(CLIPS)
+def test_the_interval_of_the_errors_is_the_mirror_image(clips: list[tuple[int, int]]) -> None:
+    images, right = _columns(clips)
+    low, high = accuracy_interval(images, right)
+    assert accuracy_interval(images, images - right) == pytest.approx((1 - high, 1 - low))
+
+
+@given(CLIPS)
+def test_images_are_worth_no_more_than_their_clips(clips: list[tuple[int, int]]) -> None:
+    images, right = _columns(clips)
+    kish = images.sum() ** 2 / (images**2).sum()
+    assert 0 < effective_images(images, right) <= kish + 1e-9 <= len(images) + 2e-9
+
+
+@given(CLIPS)
 def test_the_interval_holds_the_accuracy_and_has_a_width(clips: list[tuple[int, int]]) -> None:
     images, right = _columns(clips)
     low, high = accuracy_interval(images, right)
@@ -67,6 +87,32 @@ def test_nineteen_of_twenty_intervals_hold_the_truth(alike: float, accuracy: flo
         by_image += alone.low <= accuracy <= alone.high
     assert held >= 0.93 * 400
     assert by_image < held
+
+
+@pytest.mark.parametrize("accuracy", [0.8, 0.92])
+@pytest.mark.parametrize("clips", [60, 300])
+def test_the_interval_holds_where_long_clips_err_more_often(accuracy: float, clips: int) -> None:
+    """A clip errs as a whole, with a chance in proportion to its size."""
+    rng = np.random.default_rng(5)
+    sizes = np.repeat([1.0, 2.0, 7.0, 14.0, 20.0], [48, 58, 24, 12, 5])
+    chance = np.minimum(1, (1 - accuracy) * sizes * sizes.sum() / (sizes**2).sum())
+    truth = 1 - (sizes * chance).sum() / sizes.sum()
+    held = by_kish = 0
+    for _ in range(1000):
+        drawn = rng.integers(len(sizes), size=clips)
+        images = sizes[drawn]
+        right = np.where(rng.random(clips) < chance[drawn], 0, images)
+        low, high = accuracy_interval(images, right)
+        held += low <= truth <= high
+        kish = images.sum() ** 2 / (images**2).sum()
+        ends = wilson_bound(
+            np.array([right.sum(), (images - right).sum()]) / images.sum(),
+            np.full(2, kish),
+            QUANTILE,
+        )
+        by_kish += ends[0] <= truth <= 1 - ends[1]
+    assert held >= 930
+    assert by_kish < held
 
 
 def test_without_images_there_is_no_interval() -> None:

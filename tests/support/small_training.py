@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.training.trainer import TrainerSettings
+from components.training.settings import TrainerSettings
 from schema import features
 
 SETTINGS = TrainerSettings(

@@ -14,7 +14,7 @@ import tensorflow as tf
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from components.training import trainer  # noqa: E402
+from components.training import phases, trainer  # noqa: E402
 from tests.support.small_training import SETTINGS, fn_args  # noqa: E402
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     for mirrored in (False, True):
         settings = replace(SETTINGS, base_weights=sys.argv[4], mirrored=mirrored)
         folder = out / str(mirrored)
-        with trainer.strategy(settings).scope():
+        with phases.strategy(settings).scope():
             print(tf.distribute.get_strategy().num_replicas_in_sync)
         trainer.run_fn(fn_args(transformed, graph, folder, settings, folder / "backup"))
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from components.intervals import wilson_bound
 from components.training import calibration
 
 LOW, HIGH = calibration.TEMPERATURES
@@ -106,35 +107,40 @@ def test_the_ends_are_defined() -> None:
 
 
 CONFIDENCES = st.one_of(st.sampled_from([0.4, 0.6, 0.9, 1.0]), st.floats(0.375, 1, width=32))
+IMAGES = st.lists(st.tuples(CONFIDENCES, st.booleans(), st.integers(0, 20)), max_size=60)
+# Accuracies worth asking for: above them one image proves nothing.
+WANTED = st.floats(0.75, 1)
+
+Rows = list[tuple[float, bool, int]]
+
+
+def columns(rows: Rows) -> Answers:
+    """Confidence, whether it is right, and clip of each image."""
+    confidence, correct, clips = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(confidence, float), np.array(correct, bool), np.array(clips, int)
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.tuples(CONFIDENCES, st.booleans()), max_size=60),
-    st.floats(0, 1),
-    st.sampled_from([0.0, calibration.WILSON_QUANTILE]),
-)
+@given(IMAGES, st.floats(0, 1), st.sampled_from([0.0, calibration.WILSON_QUANTILE]))
 def test_the_threshold_is_the_lowest_that_reaches_what_is_wanted(
-    rows: list[tuple[float, bool]], wanted: float, quantile: float
+    rows: Rows, wanted: float, quantile: float
 ) -> None:
-    confidence = np.array([row[0] for row in rows], np.float64)
-    correct = np.array([row[1] for row in rows], bool)
-    choice = calibration.choose_threshold(confidence, correct, wanted, quantile)
+    confidence, correct, clips = columns(rows)
+    choice = calibration.choose_threshold(confidence, correct, clips, wanted, quantile)
 
     def proven(threshold: float) -> float:
-        sure = correct[confidence >= threshold]
-        if not quantile:
-            return float(sure.mean())
-        test = scipy.stats.binomtest(int(sure.sum()), len(sure))
-        return test.proportion_ci(2 * scipy.stats.norm.cdf(quantile) - 1, "wilson").low
+        sure = confidence >= threshold
+        clips_of_it = len(set(clips[sure].tolist()))
+        bound = wilson_bound(np.array([correct[sure].mean()]), np.array([clips_of_it]), quantile)
+        return float(bound[0])
 
     for lower in confidence[confidence < (choice.threshold or np.inf)]:
-        assert proven(lower) < wanted + 1e-9  # it rounds
+        assert proven(lower) < wanted + 1e-6  # it rounds
     if choice.threshold is None:
         assert (choice.coverage, choice.selective_accuracy) == (0, None)
         return
     assert choice.threshold in confidence
-    assert proven(choice.threshold) >= wanted - 1e-9
+    assert proven(choice.threshold) >= wanted - 1e-6
     sure = confidence >= choice.threshold
     assert choice.coverage == pytest.approx(sure.mean())
     assert choice.selective_accuracy == pytest.approx(correct[sure].mean())
@@ -143,19 +149,52 @@ def test_the_threshold_is_the_lowest_that_reaches_what_is_wanted(
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(width=32), st.booleans()), max_size=30), st.floats(0, 1))
 def test_wild_confidences_do_no_harm(rows: list[tuple[float, bool]], wanted: float) -> None:
-    confidence = np.array([row[0] for row in rows], np.float64)
-    choice = calibration.choose_threshold(confidence, np.array([row[1] for row in rows]), wanted)
+    confidence, correct, clips = columns([(*row, 0) for row in rows])
+    choice = calibration.choose_threshold(confidence, correct, clips, wanted)
     assert 0 <= choice.coverage <= (~np.isnan(confidence)).mean() if rows else choice.coverage == 0
     assert choice.threshold is None or np.isfinite(choice.threshold)
 
 
-def test_few_right_answers_prove_little_and_many_prove_enough() -> None:
-    for images, found in ((5, False), (9, True)):
-        confidence, correct = np.linspace(0.8, 0.9, images), np.ones(images, bool)
-        choice = calibration.choose_threshold(confidence, correct, 0.95)
-        assert (choice.threshold is not None) is found, images
-    nobody = calibration.choose_threshold(confidence, ~correct, 0.95)
-    assert nobody == calibration.Choice(None, 0.0, None)
+@settings(deadline=None)
+@given(st.lists(CONFIDENCES, min_size=1, max_size=200), WANTED)
+def test_the_frames_of_one_clip_never_prove_anything(sure: list[float], wanted: float) -> None:
+    rows = [(confidence, True, 0) for confidence in sure]
+    assert calibration.choose_threshold(*columns(rows), wanted).threshold is None
+
+
+@settings(deadline=None)
+@given(IMAGES, WANTED, st.integers(2, 5))
+def test_more_frames_like_those_of_a_clip_change_nothing(
+    rows: Rows, wanted: float, times: int
+) -> None:
+    once = calibration.choose_threshold(*columns(rows), wanted)
+    again = calibration.choose_threshold(*columns(rows * times), wanted)
+    assert (again.threshold, again.coverage) == (once.threshold, pytest.approx(once.coverage))
+
+
+@pytest.mark.parametrize(("clips", "is_found"), [(8, False), (9, True)])
+def test_nine_right_clips_prove_095(clips: int, is_found: bool) -> None:
+    for frames in (1, 4):
+        rows = [(0.9, True, clip) for clip in range(clips)] * frames
+        choice = calibration.choose_threshold(*columns(rows), 0.95)
+        assert (choice.threshold is not None) is is_found
+
+
+def test_a_model_that_is_mostly_right_is_sure_of_most_on_22_clips() -> None:
+    """Sizes as on the photos; one long clip is wrong, with a middling confidence."""
+    sizes = [1] * 8 + [2] * 9 + [7, 7, 7, 12, 14]
+    rows = [
+        (0.7 if clip == 20 else 0.9 + clip / 1000, clip != 20, clip)
+        for clip, size in enumerate(sizes)
+        for _ in range(size)
+    ]
+    choice = calibration.choose_threshold(*columns(rows), 0.95)
+    assert choice.coverage > 0.8 and choice.selective_accuracy == 1
+
+
+def test_nobody_right_nobody_sure() -> None:
+    rows = [(0.9, False, clip) for clip in range(50)]
+    assert calibration.choose_threshold(*columns(rows), 0.95) == calibration.Choice(None, 0.0, None)
 
 
 @pytest.mark.parametrize("frames", [1, 4])

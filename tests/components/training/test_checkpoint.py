@@ -17,7 +17,7 @@ from components.training.checkpoint import Checkpoint
 EPOCHS = """
 import itertools, sys
 from pathlib import Path
-from tests.components.test_checkpoint import epoch, small_model
+from tests.components.training.test_checkpoint import epoch, small_model
 from components.training.checkpoint import Checkpoint
 
 trained = small_model()

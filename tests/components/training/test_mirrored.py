@@ -19,16 +19,11 @@ def test_two_replicas_train_as_one(
     ended = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)  # noqa: S603 (a command of ours)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert ended.stdout.split() == ["1", "2"]
-    losses = [
-        [
-            row["loss"]
-            for rows in json.loads((tmp_path / out / "run" / "history.json").read_text())[
-                "phases"
-            ].values()
-            for row in rows
-        ]
-        for out in ("False", "True")
-    ]
+    losses = []
+    for folder in ("False", "True"):
+        history = json.loads((tmp_path / folder / "run" / "history.json").read_text())
+        rows = [row for phase in history["phases"].values() for row in phase["epochs"]]
+        losses.append([row["loss"] for row in rows])
     # Each draws its dropout for itself; data, order and views are the same.
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.3)
     served = tf.saved_model.load(str(tmp_path / "True" / "model"))

@@ -1,4 +1,4 @@
-"""Training on a small made-up split: balance, order, resumption, memory of epochs."""
+"""The Trainer on a small made-up split: what it writes, with and without stored features."""
 
 import json
 from dataclasses import replace
@@ -9,29 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.training import calibration, network, trainer
+from components.training import calibration, network, phases, trainer
 from components.training.training_data import Pictures, evaluation_data
 from schema import features
 from tests.support.small_training import LABELS, SETTINGS, fn_args
-
-
-def test_class_weights_give_each_class_the_same_say() -> None:
-    weights = trainer.class_weights(np.array(LABELS))
-    assert {label: weights[label] * LABELS.count(label) for label in weights} == pytest.approx(
-        dict.fromkeys(range(3), len(LABELS) / 3)
-    )
-
-
-def test_absent_class_gets_no_weight() -> None:
-    assert set(trainer.class_weights(np.array([0, 0, 1]))) == {0, 1}
-
-
-def test_phases() -> None:
-    assert [phase.name for phase in trainer.phases(SETTINGS)] == ["scratch"]
-    given = replace(SETTINGS, base_weights="imagenet")
-    assert [phase.name for phase in trainer.phases(given)] == ["head", "fine_tune"]
-    head_only = replace(given, fine_tune_epochs=0)
-    assert [phase.name for phase in trainer.phases(head_only)] == ["head"]
 
 
 def test_training_exports_all_signatures_and_leaves_only_weights(
@@ -42,9 +23,10 @@ def test_training_exports_all_signatures_and_leaves_only_weights(
     trainer.run_fn(fn_args(transformed, transform_graph, tmp_path, SETTINGS, backup))
 
     summary = json.loads((tmp_path / "run" / "history.json").read_text())
-    epochs = [row["epoch"] for row in summary["phases"]["scratch"]]
-    assert epochs == [0, 1, 2] and summary["examples"] == len(LABELS)
-    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    (phase,) = summary["phases"].values()
+    assert [row["epoch"] for row in phase["epochs"]] == [0, 1, 2]
+    assert (phase["most_epochs"], phase["kept_epoch"]) == (3, 3)
+    assert summary["examples"] == len(LABELS)
     assert list((tmp_path / "run" / "tensorboard").rglob("events.out.*"))
     left = {path.name for path in backup.rglob("*") if path.is_file()}
     assert left == {"state.weights.h5", "history.json"}
@@ -62,7 +44,7 @@ def test_training_exports_all_signatures_and_leaves_only_weights(
     top, right = answers.max(axis=1), answers.argmax(axis=1) == held_back.labels
     error = calibration.expected_calibration_error(top, right)
     assert error == pytest.approx(calibrated["error_after"], abs=1e-5)
-    choice = calibration.choose_threshold(top, right, SETTINGS.wanted_accuracy)
+    choice = calibration.choose_threshold(top, right, held_back.clips, SETTINGS.wanted_accuracy)
     assert choice.coverage == calibrated["coverage"]
     assert choice.selective_accuracy == calibrated["selective_accuracy"]
 
@@ -124,9 +106,14 @@ def test_stored_features_train_as_pictures_do(
         # Three views of what is trained on, and eval as it is; float16.
         sizes = {path.stat().st_size for path in out.glob(f"features/*/{network.POOL}/rows")}
         assert sizes == ({20 * 3 * 1280 * 2, 4 * 1280 * 2} if cached else set())
-        phases = json.loads((out / "run" / "history.json").read_text())["phases"]
+        trained_phases = json.loads((out / "run" / "history.json").read_text())["phases"]
         losses.append(
-            [row[name] for rows in phases.values() for row in rows for name in ("loss", "val_loss")]
+            [
+                row[name]
+                for phase in trained_phases.values()
+                for row in phase["epochs"]
+                for name in ("loss", "val_loss")
+            ]
         )
         trained = keras.models.load_model(out / "run" / "model.keras")
         probabilities.append(trained(np.full((1, 32, 32, 3), 90.0, np.float32)).numpy())
@@ -140,7 +127,7 @@ def test_another_wanted_accuracy_takes_no_training(
     transformed: Path, transform_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(trainer.progress, "emit", lambda event, **fields: told.append(event))
+    monkeypatch.setattr(phases.progress, "emit", lambda event, **fields: told.append(event))
     summaries = []
     for wanted in (0.0, 1.0):
         settings = replace(SETTINGS, scratch_epochs=1, wanted_accuracy=wanted)
@@ -173,7 +160,7 @@ def test_interrupted_training_goes_on_in_its_epoch(
         if shown == [1, 2]:
             raise _KilledError
 
-    monkeypatch.setattr(trainer.progress, "emit", watch)
+    monkeypatch.setattr(phases.progress, "emit", watch)
     with pytest.raises(_KilledError):
         trainer.run_fn(args)
     assert list(backup.iterdir()), "what was trained has to outlive the interruption"
@@ -181,12 +168,4 @@ def test_interrupted_training_goes_on_in_its_epoch(
     trainer.run_fn(args)
     assert shown == [1, 2, 2, 3]
     summary = json.loads((tmp_path / "run" / "history.json").read_text())
-    assert [row["epoch"] for row in summary["phases"]["scratch"]] == [0, 1, 2]
-
-
-def test_early_stopping_remembers_the_epochs_before() -> None:
-    past = [{"epoch": n, "val_loss": loss} for n, loss in enumerate([1, 0.5, 0.6])]
-    stopping = trainer.ResumedEarlyStopping(past, monitor="val_loss", patience=2)
-    stopping.set_model(keras.Sequential([keras.layers.Dense(1)]))
-    stopping.on_train_begin()
-    assert (stopping.best, stopping.wait) == (0.5, 1)
+    assert [row["epoch"] for row in summary["phases"]["scratch"]["epochs"]] == [0, 1, 2]

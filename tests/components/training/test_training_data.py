@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.training import network
 from components.training.frozen_features import FeatureCache
@@ -20,6 +22,7 @@ from components.training.training_data import (
     Pictures,
     Sampling,
     evaluation_data,
+    mixup,
     read_split,
     training_data,
 )
@@ -120,15 +123,45 @@ def test_each_class_has_its_weight(pictures: Pictures) -> None:
         assert weights.tolist() == [expected[label] for label in targets.argmax(1)]
 
 
-def test_mixed_examples_are_mostly_themselves(pictures: Pictures) -> None:
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs that tell the examples apart, targets (float32 [n, 3]) and weights."""
+    labels = draw(st.lists(st.integers(0, 2), min_size=1, max_size=9))
+    by_class = draw(st.lists(st.floats(0.05, 20), min_size=3, max_size=3))
+    weights = np.array(by_class, np.float32)[labels]
+    return np.eye(len(labels), dtype=np.float32), np.eye(3, dtype=np.float32)[labels], weights
+
+
+@settings(deadline=None)
+@given(batches(), st.floats(0.05, 5), st.integers(0, 2**31))
+def test_the_loss_of_mixed_examples_is_the_mix_of_their_weighted_losses(
+    batch: tuple[np.ndarray, np.ndarray, np.ndarray], parameter: float, seed: int
+) -> None:
+    _, targets, weights = batch
+    # The inputs are unit vectors, so that the mixed ones are the shares of each example.
+    shares, mixed_targets, mixed_weights = mixup(*map(tf.constant, batch), parameter, [seed, 7])
+    assert (np.diag(shares) >= 0.5).all()
+    np.testing.assert_allclose(np.sum(mixed_targets, axis=1), 1, rtol=1e-5)
+    answers = np.random.default_rng(seed).dirichlet([2, 2, 2], len(weights)).astype(np.float32)
+    crossentropy = keras.losses.CategoricalCrossentropy(reduction=None)
+    # Of each answer against the label of each example, [answers, examples].
+    losses = weights * -np.log(answers)[:, targets.argmax(axis=1)]
+    found = crossentropy(mixed_targets, answers, mixed_weights).numpy()
+    np.testing.assert_allclose(found, (shares.numpy() * losses).sum(axis=1), rtol=1e-3, atol=1e-5)
+
+
+def test_mixed_batches_weigh_as_their_examples_do(pictures: Pictures) -> None:
     plain, mixed = _epoch(pictures), _epoch(pictures, mixup=1.0)
-    for (inputs, targets, _), (mixed_inputs, mixed_targets, _) in zip(plain, mixed, strict=True):
-        own = inputs[:, 0, 0, 0], mixed_inputs[:, 0, 0, 0]
-        neighbour = np.roll(own[0], 1)
-        share = (own[1] - neighbour) / (own[0] - neighbour)
+    for (inputs, targets, weights), (found, *both) in zip(plain, mixed, strict=True):
+        own, neighbour = inputs[:, 0, 0, 0], np.roll(inputs[:, 0, 0, 0], 1)
+        share = ((found[:, 0, 0, 0] - neighbour) / (own - neighbour))[:, np.newaxis]
         assert ((share >= 0.499) & (share <= 1.001)).all() and (share < 0.999).any()
-        expected = share[:, None] * targets + (1 - share[:, None]) * np.roll(targets, 1, axis=0)
-        np.testing.assert_allclose(mixed_targets, expected, atol=1e-4)
+        weighted = weights[:, np.newaxis] * targets
+        expected = share * weighted + (1 - share) * np.roll(weighted, 1, axis=0)
+        mixed_targets, mixed_weights = both
+        np.testing.assert_allclose(
+            mixed_weights[:, np.newaxis] * mixed_targets, expected, atol=1e-3
+        )
 
 
 def test_view_0_is_the_picture_and_the_others_are_not(pictures: Pictures) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.training import trainer, tuner
+from components.training.settings import TrainerSettings
 from tests.support.small_training import SETTINGS, fn_args
 
 GIVEN = replace(SETTINGS, base_weights="imagenet", head_learning_rate=1e-3, mixup=0.2)
@@ -34,7 +35,7 @@ def test_space_holds_the_rates_of_the_phases_about_their_settings() -> None:
         "scratch_learning_rate",
         "mixup",
     }
-    assert set(space.values) <= set(trainer.TrainerSettings.__dataclass_fields__)
+    assert set(space.values) <= set(TrainerSettings.__dataclass_fields__)
 
 
 def test_first_trial_is_the_settings_however_little_time_there_is() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from components.crossval.trials import RECIPES
+from components.crossval.recipes import RECIPES
 from components.demo.tranches import draw_tranches
 from tests.support.running import children
 
@@ -92,7 +92,7 @@ def test_who_ends_a_training_or_the_command_loses_what_was_not_finished(given: l
 
     status, said = _ended_in_the_middle(flags, folder, of_the_training=signal.SIGKILL)
     assert status == 2 and "Traceback" not in said
-    assert "signal SIGKILL" in said and "goes on from the finished trainings" in said
+    assert "signal SIGKILL" in said and "continues after the finished trainings" in said
     first = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
     assert len(before) + 2 <= len(first) < len(before) + 10
 

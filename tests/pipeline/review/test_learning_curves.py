@@ -11,7 +11,7 @@ def written(folder, most, eval_losses):
         for number, loss in enumerate(eval_losses)
     ]
     history = {
-        "phases": {"head": rows[:1], "fine_tune": rows},
+        "phases": {"head": {"epochs": rows[:1]}, "fine_tune": {"epochs": rows}},
         "settings": {
             "head_epochs": 1,
             "head_learning_rate": 3e-4,
