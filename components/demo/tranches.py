@@ -24,6 +24,7 @@ from components.code_digest import code_digest
 from components.demo.picture import Frame, draw_clip
 from components.demo.scene import STYLES, Clip, Style, build_clip, choose
 from components.errors import InputError
+from components.files import replacing
 from components.ingest import layout
 from schema import features
 
@@ -61,7 +62,7 @@ Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class TrancheReport:
+class DrawnTranche:
     """What was drawn of one tranche.
 
     Attributes:
@@ -97,7 +98,7 @@ class DemoReport:
 
     output: Path
     drawn: bool
-    tranches: tuple[TrancheReport, ...]
+    tranches: tuple[DrawnTranche, ...]
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ def draw_tranches(
             "sizes": sizes,
             "tranches": [asdict(report) for report in reports],
         }
-        _replace(out_dir / MARKER, json.dumps(marker, indent=2).encode())
+        with replacing(out_dir / MARKER) as file:
+            json.dump(marker, file, indent=2)
     except OSError as error:
         raise InputError(
             f"The demo cannot be written to {out_dir}: {error.strerror}; give another folder."
@@ -176,7 +178,7 @@ def _recipe(clips: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _read_marker(out_dir: Path, recipe: dict[str, Any]) -> tuple[TrancheReport, ...] | None:
+def _read_marker(out_dir: Path, recipe: dict[str, Any]) -> tuple[DrawnTranche, ...] | None:
     """What the folder holds, if it is what the recipe gives and no file has changed size."""
     try:
         marker = json.loads((out_dir / MARKER).read_text(encoding="utf-8"))
@@ -188,12 +190,12 @@ def _read_marker(out_dir: Path, recipe: dict[str, Any]) -> tuple[TrancheReport, 
         path = out_dir / name
         if not path.is_file() or path.stat().st_size != size:
             return None
-    return tuple(TrancheReport(**report) for report in marker["tranches"])
+    return tuple(DrawnTranche(**report) for report in marker["tranches"])
 
 
 def _draw_all(
     out_dir: Path, clips: int, seed: int, processes: int | None, advance: Advance | None
-) -> tuple[tuple[TrancheReport, ...], dict[str, int]]:
+) -> tuple[tuple[DrawnTranche, ...], dict[str, int]]:
     counts = [clips // len(STYLES) + (k < clips % len(STYLES)) for k in range(len(STYLES))]
     tasks = [
         (seed, number, clip, quirk_of(clip, count))
@@ -203,7 +205,7 @@ def _draw_all(
     workers = processes or len(os.sched_getaffinity(0))
     # Not forked: the caller may have threads, TensorFlow's for example.
     context = multiprocessing.get_context("spawn")
-    reports: list[TrancheReport] = []
+    reports: list[DrawnTranche] = []
     sizes: dict[str, int] = {}
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         drawn = pool.map(_draw_task, tasks, chunksize=4)
@@ -239,15 +241,16 @@ def quirk_of(clip: int, clips: int) -> str | None:
 
 def _write_tranche(
     out_dir: Path, style: Style, clips: int, seed: int, drawn: Iterator[list[Entry]]
-) -> TrancheReport:
-    """Writes one zip and one label table; nothing is half there under its final name."""
+) -> DrawnTranche:
+    """Writes one zip and one label table."""
     name = str(style.number)
-    final = out_dir / layout.zip_name(name)
-    part = final.with_name(final.name + ".part")
     rows: list[dict[str, str]] = []
     images = 0
     quirks: Counter[str | None] = Counter()
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with (
+        replacing(out_dir / layout.zip_name(name), "wb") as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+    ):
         for entries in drawn:
             for entry in entries:
                 quirks[entry.quirk] += 1
@@ -269,13 +272,12 @@ def _write_tranche(
     ]
     if style.has_exception_case:
         columns.append(features.EXCEPTION_CASE)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows[k] for k in order)
-    _replace(out_dir / layout.labels_name(name), table.getvalue().encode("utf-8-sig"))
-    part.replace(final)
-    return TrancheReport(
+    place = out_dir / layout.labels_name(name)
+    with replacing(place, encoding="utf-8-sig", newline="") as table:
+        writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[k] for k in order)
+    return DrawnTranche(
         name=name,
         clips=clips,
         images=images,
@@ -285,12 +287,6 @@ def _write_tranche(
         labels_without_image=quirks[NO_IMAGE],
         postures=dict(sorted(Counter(row[features.POSTURE] for row in rows).items())),
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _draw_task(task: tuple[int, int, int, str | None]) -> list[Entry]:

@@ -1,9 +1,8 @@
 """Unzips a tranche's images, trusting nothing that the archive says.
 
-The archive is checked as a whole before a byte is written. Its members go to a
-folder beside the destination, which takes the destination's name only when all
-are there: a killed unzip is never taken for a complete one, and the next goes
-on where it was.
+The whole archive is checked before a byte is written. Its members go to a folder beside the
+destination, which is renamed once it is complete. So a killed unzip is never mistaken for a
+complete one, and the next call continues it.
 """
 
 import hashlib
@@ -20,24 +19,25 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from components.errors import DataError, InputError
+from components.files import replacing
 
-# Far above any tranche (20,000 images of 1 MB are 20 GB), far below what hurts.
+# Far more than any tranche needs (20,000 images of 1 MB are 20 GB), far less than does harm.
 MAX_MEMBERS: Final = 2_000_000
 MAX_MEMBER_BYTES: Final = 512 * 2**20
 MAX_TOTAL_BYTES: Final = 500 * 2**30
-# Images hardly shrink. A small flat PNG may, so small members are not measured.
+# Images hardly compress. A small PNG of one colour may, so small members are exempt.
 MAX_RATIO: Final = 100
 RATIO_FREE_BYTES: Final = 2**20
 
-# Control characters, and what stands for bytes that are no text.
+# Control characters, and surrogates, which stand for bytes that are not UTF-8.
 UNTYPABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _CHUNK: Final = 2**20
 _UTF8_NAMES: Final = 0x800
 _ENCRYPTED: Final = 0x1
-# zipfile inflates these two within a bound; bzip2 and LZMA it does not.
+# zipfile bounds the memory of these two, but not of bzip2 and LZMA.
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# What zipfile raises on damaged bytes, depending on where the damage is.
+# What zipfile raises on a damaged archive, depending on where the damage is.
 _BROKEN: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -55,21 +55,21 @@ Advance = Callable[[int, int], None]
 def unzip(archive: Path, destination: Path, advance: Advance | None = None) -> bool:
     """Unzips an archive into a folder of its own, unless that was done before.
 
-    Files are readable by their owner only: they are patients' images. Beside the
-    destination stands `<destination>.unzipped.json`, which says what it came from.
+    Only their owner can read the files: they are patients' images. Beside the destination,
+    `<destination>.unzipped.json` says what it came from.
 
     Args:
       archive: the zip.
-      destination: the folder; what an earlier archive left in it is replaced.
-      advance: is told how far it is.
+      destination: the folder; replaced if it came from another archive.
+      advance: is told how many bytes are done.
 
     Returns:
       True if it was unzipped, False if the destination was up to date.
 
     Raises:
       DataError: the archive is damaged or breaks a rule: names that leave the
-        folder, links, devices, encryption, names that differ at most in case,
-        sizes beyond the limits above.
+        folder, links, devices, encryption, names that differ in case only, sizes beyond the
+        limits above.
       InputError: the archive cannot be opened, or the disk has no room for it.
     """
     try:
@@ -82,14 +82,13 @@ def unzip(archive: Path, destination: Path, advance: Advance | None = None) -> b
             destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             partial = _partial_folder(destination, identity)
             _extract(archive, opened, members, partial, advance)
-        # In this order, so that a marker never stands beside another archive's files.
+        # In this order, so that a marker never describes another archive's files.
         marker.unlink(missing_ok=True)
         if destination.exists():
             shutil.rmtree(destination)
         partial.rename(destination)
-        temporary = marker.with_name(f"{marker.name}.part")
-        temporary.write_text(json.dumps(identity, indent=1) + "\n")
-        temporary.replace(marker)
+        with replacing(marker) as file:
+            file.write(json.dumps(identity, indent=1) + "\n")
     except _BROKEN as error:
         raise DataError(f"{archive} is damaged ({error}); fetch or pack it again.") from error
     except OSError as error:
@@ -100,7 +99,7 @@ def unzip(archive: Path, destination: Path, advance: Advance | None = None) -> b
 
 
 def printable(name: str) -> str:
-    """Writes out what no table and no terminal should get: control characters, bytes of no text."""
+    """Escapes what should reach no table and no terminal: control characters, bytes not UTF-8."""
     return UNTYPABLE.sub(lambda odd: odd[0].encode("unicode_escape").decode(), name)
 
 
@@ -140,12 +139,12 @@ def _checked_members(
     if sum(info.compress_size for _, info in members) > archive.stat().st_size:
         raise refuse("its members overlap, as in a decompression bomb")
     if not members:
-        raise refuse("it holds no files")
+        raise refuse("it contains no files")
     return members
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Returns a member's name, as UTF-8 where the archiver wrote it so without saying so."""
+    """Returns a member's name; some archivers write UTF-8 without setting the flag for it."""
     if info.flag_bits & _UTF8_NAMES:
         return info.filename
     try:
@@ -155,13 +154,13 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _unsafe(name: str, info: zipfile.ZipInfo) -> str | None:
-    """Says what is wrong with a member, if anything."""
+    """Returns what is wrong with a member, if anything is."""
     parts = name.removesuffix("/").split("/")
     kind = stat.S_IFMT(info.external_attr >> 16)
     if "\\" in name or name[1:2] == ":" or any(part in ("", ".", "..") for part in parts):
         return "has a path that could leave the folder"
     if UNTYPABLE.search(name) or any(len(part.encode()) > 255 for part in parts):
-        return "has a name that no image has"
+        return "has an impossible name for an image"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if info.flag_bits & _ENCRYPTED:
@@ -178,7 +177,7 @@ def _unsafe(name: str, info: zipfile.ZipInfo) -> str | None:
 def _identity(
     archive: Path, members: list[tuple[PurePosixPath, zipfile.ZipInfo]]
 ) -> dict[str, Any]:
-    """Returns what tells this archive from an edited one without reading its data."""
+    """Returns what distinguishes this archive from an edited one, without reading its data."""
     digest = hashlib.sha256()
     for path, info in members:
         digest.update(f"{path}\0{info.file_size}\0{info.CRC}\n".encode())
@@ -197,9 +196,9 @@ def _is_up_to_date(destination: Path, marker: Path, identity: dict[str, Any]) ->
     try:
         if json.loads(marker.read_text()) != identity:
             return False
-    except (OSError, ValueError):  # none yet, or not ours: unzip
+    except (OSError, ValueError):  # none yet, or not written by us
         return False
-    # Someone may have deleted or cut images since.
+    # Someone may have deleted or truncated images since.
     sizes = [
         os.lstat(os.path.join(folder, name)).st_size
         for folder, _, names in os.walk(destination)
@@ -209,7 +208,7 @@ def _is_up_to_date(destination: Path, marker: Path, identity: dict[str, Any]) ->
 
 
 def _partial_folder(destination: Path, identity: dict[str, Any]) -> Path:
-    """Makes or finds this archive's unfinished folder; removes those of other archives."""
+    """Makes or finds this archive's partial folder; removes those of other archives."""
     prefix = f".{destination.name}.unzipping-"
     partial = destination.with_name(prefix + identity["members_sha256"][:16])
     for leftover in destination.parent.iterdir():
@@ -244,7 +243,7 @@ def _extract(
         target = partial / path
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         target.unlink(missing_ok=True)
-        # zipfile stops at the stated size and raises if the checksum is not the stated one.
+        # zipfile stops at the stated size, and raises if the checksum differs.
         with opened.open(info) as source, open(target, "xb", opener=_private) as sink:
             while chunk := source.read(_CHUNK):
                 sink.write(chunk)
@@ -260,7 +259,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _is_complete(target: Path, info: zipfile.ZipInfo) -> bool:
-    """Says whether an earlier, killed unzip has written a member in full."""
+    """Whether an earlier, killed unzip wrote a member completely."""
     try:
         if os.lstat(target).st_size != info.file_size:
             return False

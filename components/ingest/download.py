@@ -1,7 +1,6 @@
 """Fetches the tranches named in a TOML file into a data root.
 
-The file names, for each tranche, the images and the label table, and what
-their SHA-256 has to be:
+For each tranche, the file gives the images and the label table, and their SHA-256:
 
     [[tranche]]
     name = "1"
@@ -9,31 +8,38 @@ their SHA-256 has to be:
     images_sha256 = "..."
     labels = "tables/tranch1_labels.csv"  # relative to the TOML file
     labels_sha256 = "..."
+
+Nothing that a server says is trusted, and little of it is checked: a file counts only if its
+SHA-256 is right.
 """
 
 import hashlib
-import json
 import shutil
-import time
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-import urllib3
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.util import Retry
 
 from components.errors import InputError
 from components.ingest import layout
 
-_CHUNK: Final = 2**14  # what a break may lose, at most
-_HEAD: Final = 64  # bytes that tell a web page
-_MAX_BYTES: Final = 500 * 2**30  # no tranche is as large; an answer without an end is
-_RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_MAX_RETRY_AFTER: Final = 60.0
+_TIMEOUT: Final = (10.0, 30.0)  # seconds for a connection, and for the next bytes
+_RETRY: Final = Retry(
+    total=4,
+    backoff_factor=1,
+    status_forcelist=(408, 425, 429, 500, 502, 503, 504),
+    raise_on_status=False,  # the last answer tells more
+    retry_after_max=60,
+)
+_CHUNK: Final = 2**14  # bytes
 
 # Called with the file's name, bytes done, and bytes in all (None if not known).
 Advance = Callable[[str, int, int | None], None]
@@ -63,35 +69,6 @@ class _Spec(BaseModel):
     tranche: Annotated[list[Source], Field(min_length=1)]
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a server.
-
-    Attributes:
-      connect_seconds: for a connection.
-      read_seconds: for the next bytes of an answer.
-      attempts: tries in a row that bring nothing new before giving up.
-      backoff_seconds: pause after the first of them; doubles with each.
-      window_seconds: for which the pace of an answer is looked at.
-      least_pace: bytes a second, over such a window, less than which is given up.
-    """
-
-    connect_seconds: float = 10.0
-    read_seconds: float = 30.0
-    attempts: int = 5
-    backoff_seconds: float = 1.0
-    window_seconds: float = 60.0
-    least_pace: float = 1024.0  # two weeks for a gigabyte
-
-
-class _Retry(Exception):
-    """The server may do better next time."""
-
-    def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait_seconds = wait_seconds
-
-
 def read_spec(spec: Path) -> list[Source]:
     """Reads which tranches there are, and where.
 
@@ -117,46 +94,42 @@ def read_spec(spec: Path) -> list[Source]:
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"{spec} has tranche {name} twice; number them apart.")
+            raise InputError(f"{spec} names tranche {name} twice; give each its own number.")
     return sources
 
 
-def download(
-    spec: Path,
-    destination: Path,
-    advance: Advance | None = None,
-    patience: Patience | None = None,
-) -> dict[Path, bool]:
-    """Fetches every file of a spec that is not there yet.
+def download(spec: Path, destination: Path, advance: Advance | None = None) -> dict[Path, bool]:
+    """Fetches all files of a spec that are not there yet.
 
-    A file that breaks off goes on where it was, also in a later call, if the
-    server can do that. A file takes its name only when its SHA-256 is right.
+    If a connection breaks, the download continues where it was, also in a later call, provided
+    that the server supports ranges. A file gets its name once its SHA-256 is right.
 
     Args:
       spec: the TOML file. Relative paths in it are relative to its folder.
       destination: the data root, as `layout.discover` reads it.
       advance: is told how far each file is.
-      patience: how long to wait for a server.
 
     Returns:
       The files, and whether each was fetched (False: it was there).
 
     Raises:
-      InputError: the spec is wrong, a file cannot be fetched, is not what its
-        SHA-256 says, or would replace a file that has another content.
+      InputError: the spec is wrong; a file cannot be fetched or does not have its SHA-256; or a
+        file of the same name has another content.
     """
     fetched: dict[Path, bool] = {}
     sources = read_spec(spec)
     try:
         destination.mkdir(parents=True, exist_ok=True)
         with requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
             for source in sources:
                 for location, digest, name in (
                     (source.labels, source.labels_sha256, layout.labels_name(source.name)),
                     (source.images, source.images_sha256, layout.zip_name(source.name)),
                 ):
                     file = _File(location, digest, destination / name, advance)
-                    fetched[file.target] = file.fetch(spec.parent, session, patience or Patience())
+                    fetched[file.target] = file.fetch(spec.parent, session)
     except OSError as error:
         raise InputError(
             f"{error.filename or destination} cannot be written: {error.strerror or error}."
@@ -166,7 +139,7 @@ def download(
 
 @dataclass(frozen=True)
 class _File:
-    """One file to fetch. Beside the target stand `.part` and what is known of its source."""
+    """One file to fetch."""
 
     location: str
     digest: str
@@ -175,13 +148,10 @@ class _File:
 
     @property
     def part(self) -> Path:
-        return self.target.with_name(f"{self.target.name}.part")
+        """What is there so far; the digest in its name keeps it apart from other files' parts."""
+        return self.target.with_name(f"{self.target.name}.{self.digest[:16]}.part")
 
-    @property
-    def source_note(self) -> Path:
-        return self.target.with_name(f"{self.target.name}.part.json")
-
-    def fetch(self, folder: Path, session: requests.Session, patience: Patience) -> bool:
+    def fetch(self, folder: Path, session: requests.Session) -> bool:
         if self.target.exists():
             if _sha256(self.target) == self.digest:
                 return False
@@ -189,26 +159,27 @@ class _File:
                 f"{self.target} is there with another content than the SHA-256 given for it;"
                 " move it away to fetch it, or correct the SHA-256."
             )
+        for other in self.target.parent.glob(f"{self.target.name}.*.part"):
+            if other != self.part:
+                other.unlink()
         while True:
-            pieced = False
+            in_pieces = False
             if _is_url(self.location):
-                pieced = self._fetch_url(session, patience)
+                in_pieces = self._fetch_url(session)
             else:
                 self._copy(folder / self.location)
             found = _sha256(self.part)
             if found == self.digest:
                 self.part.replace(self.target)
-                self.source_note.unlink(missing_ok=True)
                 return True
-            self._forget()
-            # Pieces of two versions of a file fit nobody's SHA-256: once more, in one piece.
-            if not pieced or patience.attempts == 1:
-                break
-            patience = replace(patience, attempts=1)
-        raise InputError(
-            f"{_shown(self.location)} has the SHA-256 {found}, not {self.digest} as given;"
-            " the file has changed or was damaged on its way: correct the SHA-256 or the file."
-        )
+            self.part.unlink()
+            # Pieces of two versions of a file do not fit: once more, from the start.
+            if not in_pieces:
+                raise InputError(
+                    f"{_shown(self.location)} has the SHA-256 {found}, not {self.digest} as given;"
+                    " the file has changed or was damaged on its way: correct the SHA-256 or the"
+                    " file."
+                )
 
     def _copy(self, source: Path) -> None:
         if "://" in self.location:
@@ -217,173 +188,83 @@ class _File:
                 " fetch it yourself and give its path."
             )
         try:
-            total = source.stat().st_size
             with source.open("rb") as reader:
-                self._need_room(total)
-                with self.part.open("wb") as writer:
-                    while chunk := reader.read(_CHUNK):
-                        writer.write(chunk)
-                        self._tell(writer.tell(), total)
+                self._write(iter(lambda: reader.read(_CHUNK), b""), 0, source.stat().st_size)
         except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
             raise InputError(f"{source} cannot be read: {error.strerror}.") from error
 
-    def _fetch_url(self, session: requests.Session, patience: Patience) -> bool:
-        """Fills the `.part` file, trying again as long as that brings something new.
+    def _fetch_url(self, session: requests.Session) -> bool:
+        """Fetches what is missing, as long as each try brings something new.
 
         Returns:
-          True if it was put together from more than one answer.
+          True if the file was put together from more than one answer.
         """
-        longest = self._length()
-        failures = 0
+        retry, in_pieces = _RETRY, False
         while True:
-            pieced = self._resumable() > 0
+            start = self._length()
+            in_pieces |= start > 0
             try:
-                self._attempt(session, patience)
-                return pieced
-            except _Retry as error:
-                if self._length() > longest:
-                    longest, failures = self._length(), 0
-                failures += 1
-                if failures >= patience.attempts:
-                    raise InputError(
-                        f"{_shown(self.location)} could not be fetched in {failures} tries:"
-                        f" {error}; try again later, it goes on where it was."
-                    ) from error
-                time.sleep(max(patience.backoff_seconds * 2 ** (failures - 1), error.wait_seconds))
+                self._attempt(session, start)
+                return in_pieces
+            except HTTPError as error:  # the body broke off; the adapter retries everything else
+                if self._length() > start:
+                    retry = _RETRY
+                try:
+                    retry = retry.increment("GET", error=error)
+                except MaxRetryError:
+                    raise self._failure(error) from error
+                retry.sleep()
 
-    def _attempt(self, session: requests.Session, patience: Patience) -> None:
-        """Asks for what is missing, once.
+    def _attempt(self, session: requests.Session, start: int) -> None:
+        """Asks once for what is missing, and appends it.
 
         Raises:
-          _Retry: it broke off, or the server is in trouble.
           InputError: trying again would not help.
+          HTTPError: the body broke off.
         """
         headers = {"Accept-Encoding": "identity"}
-        offset = self._resumable()
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-            if validator := json.loads(self.source_note.read_text())["validator"]:
-                headers["If-Range"] = validator
+        if start:
+            headers["Range"] = f"bytes={start}-"
         try:
-            with session.get(
-                self.location,
-                headers=headers,
-                stream=True,
-                timeout=(patience.connect_seconds, patience.read_seconds),
-            ) as answer:
-                self._receive(answer, offset, patience)
-        except (
-            requests.exceptions.InvalidSchema,
-            requests.exceptions.InvalidURL,
-            requests.exceptions.MissingSchema,
-            requests.exceptions.TooManyRedirects,
-            requests.exceptions.SSLError,
-        ) as error:
-            raise InputError(
-                f"{_shown(self.location)} cannot be fetched: {_reason(error)}; check the address."
-            ) from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _Retry(_reason(error)) from error
+            answer = session.get(self.location, headers=headers, stream=True, timeout=_TIMEOUT)
+        except requests.exceptions.RequestException as error:
+            raise self._failure(error) from error
+        with answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                return  # nothing is missing; if that is wrong, the SHA-256 tells
+            if answer.status_code not in (requests.codes.ok, requests.codes.partial_content):
+                later = answer.status_code in _RETRY.status_forcelist
+                raise InputError(
+                    f"{_shown(self.location)} cannot be fetched: the server answers"
+                    f" {answer.status_code} {answer.reason};"
+                    f" {'try again later' if later else 'check the address and your access'}."
+                )
+            if answer.status_code == requests.codes.ok:
+                start = 0
+            length = answer.headers.get("Content-Length", "")
+            total = start + int(length) if length.isdecimal() else None
+            # `read1` returns what has come; with `read`, a break would lose the last chunk.
+            chunks = iter(lambda: answer.raw.read1(_CHUNK, decode_content=True), b"")
+            self._write(chunks, start, total)
 
-    def _receive(self, answer: requests.Response, offset: int, patience: Patience) -> None:
-        """Checks the answer's head and writes its body to the `.part` file."""
-        if answer.status_code in _RETRIED_STATUS:
-            raise _Retry(f"the server answers {answer.status_code}", _retry_after(answer))
-        if answer.status_code == 416:  # nothing follows what is there
-            if answer.headers.get("Content-Range") == f"bytes */{offset}":
-                return
-            self._forget()
-            raise _Retry("the server's file is shorter than what was there of it")
-        if answer.status_code not in (200, 206):
+    def _write(self, chunks: Iterable[bytes], start: int, total: int | None) -> None:
+        free = shutil.disk_usage(self.target.parent).free
+        if total is not None and total - start > free:
             raise InputError(
-                f"{_shown(self.location)} cannot be fetched: the server answers"
-                f" {answer.status_code} {answer.reason}; check the address and your access."
+                f"{_shown(self.location)} needs {total - start:,} bytes, but {self.target.parent}"
+                f" has room for {free:,}; make room or choose another data root."
             )
-        if "html" in answer.headers.get("Content-Type", "").lower():
-            raise self._web_page()
-        start, total = _extent(answer)
-        if start != (offset if answer.status_code == 206 else 0):
-            self._forget()
-            raise _Retry("the server sent another range than the one asked for")
-        if total is not None:
-            self._need_room(total - start)
-        self._note(answer)
-        began, before, head = time.monotonic(), start, b""
-        with self.part.open("r+b" if start else "wb") as writer:
-            writer.seek(start)
-            # Whatever has come, however little: who waits for more has no clock.
-            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-                if writer.tell() == len(head) < _HEAD:
-                    head += chunk
-                    if _looks_like_html(head):
-                        raise self._web_page()
+        with self.part.open("ab" if start else "wb") as writer:
+            for chunk in chunks:
                 writer.write(chunk)
-                seconds = time.monotonic() - began
-                if seconds > patience.window_seconds:
-                    if writer.tell() - before < patience.least_pace * seconds:
-                        raise InputError(
-                            f"{_shown(self.location)} comes too slowly, {writer.tell() - before:,}"
-                            f" bytes in {seconds:.0f} seconds; try again later, it goes on where"
-                            " it was."
-                        )
-                    began, before = time.monotonic(), writer.tell()
-                if writer.tell() > (_MAX_BYTES if total is None else total):
-                    self._forget()
-                    raise InputError(f"{_shown(self.location)} sends more than the file's size.")
-                self._tell(writer.tell(), total)
-            received = writer.tell()
-        if total is not None and received < total:
-            raise _Retry(f"it broke off after {received:,} of {total:,} bytes")
-
-    def _web_page(self) -> InputError:
-        self._forget()
-        return InputError(
-            f"{_shown(self.location)} answers with a web page instead of the file;"
-            " check the address, and whether it needs a login."
-        )
-
-    def _resumable(self) -> int:
-        """Returns how many bytes of the file are there, 0 to start anew."""
-        try:
-            note = json.loads(self.source_note.read_text())
-            if note["sha256"] == self.digest:
-                return self._length()
-        except (OSError, ValueError, TypeError, KeyError):  # none, or cut short
-            return 0
-        return 0
-
-    def _note(self, answer: requests.Response) -> None:
-        """Notes where the part comes from, unless one cannot go on with it."""
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            self.source_note.unlink(missing_ok=True)  # offsets count compressed bytes
-            return
-        etag = answer.headers.get("ETag", "")
-        # A weak tag does not promise the same bytes.
-        strong = etag if not etag.startswith("W/") else ""
-        note = {
-            "sha256": self.digest,
-            "validator": strong or answer.headers.get("Last-Modified", ""),
-        }
-        self.source_note.write_text(json.dumps(note))
+                if self.advance:
+                    self.advance(self.target.name, writer.tell(), total)
 
     def _length(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def _forget(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.source_note.unlink(missing_ok=True)
-
-    def _need_room(self, needed: int) -> None:
-        free = shutil.disk_usage(self.target.parent).free
-        if needed > free:
-            raise InputError(
-                f"{_shown(self.location)} needs {needed:,} bytes, but {self.target.parent} has"
-                f" room for {free:,}; make room or choose another data root."
-            )
-
-    def _tell(self, done: int, total: int | None) -> None:
-        if self.advance:
-            self.advance(self.target.name, done, total)
+    def _failure(self, error: Exception) -> InputError:
+        return InputError(f"{_shown(self.location)} cannot be fetched: {_reason(error)}.")
 
 
 def _is_url(location: str) -> bool:
@@ -402,41 +283,19 @@ def _shown(location: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Names a network error in a few words; requests' own texts hold the whole address."""
+    """Says what went wrong and what to do; requests' own texts contain the whole address."""
     if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not trusted"
-    if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error):
-        return "the server did not answer in time"
+        return "its certificate is not trusted; check the address"
     if isinstance(error, requests.exceptions.TooManyRedirects):
-        return "it redirects in a circle"
+        return "it redirects in a circle; check the address"
+    later = "try again later, it continues where it was"
+    if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error):
+        return f"the server did not answer in time; {later}"
     if isinstance(error, requests.exceptions.ConnectionError):
-        return "no connection"
-    if isinstance(error, urllib3.exceptions.HTTPError):
-        return "the connection broke off"
-    return "the address cannot be used"
-
-
-def _extent(answer: requests.Response) -> tuple[int, int | None]:
-    """Returns where an answer's bytes start in the file, and the file's size if stated."""
-    if answer.status_code == 206:
-        unit, _, rest = answer.headers.get("Content-Range", "").partition(" ")
-        span, _, size = rest.partition("/")
-        start = span.partition("-")[0]
-        if unit != "bytes" or not start.isdecimal():
-            return -1, None
-        return int(start), int(size) if size.isdecimal() else None
-    length = answer.headers.get("Content-Length", "")
-    encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
-    return 0, int(length) if length.isdecimal() and not encoded else None
-
-
-def _retry_after(answer: requests.Response) -> float:
-    wait = answer.headers.get("Retry-After", "")
-    return min(float(wait), _MAX_RETRY_AFTER) if wait.isdecimal() else 0.0
-
-
-def _looks_like_html(chunk: bytes) -> bool:
-    return chunk[:_HEAD].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+        return f"no connection; {later}"
+    if isinstance(error, HTTPError):
+        return f"the connection broke off; {later}"
+    return "the address cannot be used; check the address"
 
 
 def _sha256(path: Path) -> str:

@@ -219,19 +219,17 @@ def _load(source: bytes | Path, size: int) -> tuple[Image.Image, int, int]:
 
 def _decode(image: Image.Image, size: int) -> tuple[Image.Image, int, int]:
     """Does steps 2 to 5 of `convert` to an opened picture; see `_load`."""
-    width, height = image.size
-    fit_width, fit_height = fitting(width, height, size)
-    image.draft(None, (_DRAFT_GAP * fit_width, _DRAFT_GAP * fit_height))
+    original, fitted = image.size, fitting(*image.size, size)
+    image.draft(None, (_DRAFT_GAP * fitted[0], _DRAFT_GAP * fitted[1]))
     image.load()
     rotation = _rotation(image)
     if rotation is not None:
-        if rotation in _QUARTER_TURNS:
-            width, height = height, width
         image = image.transpose(rotation)
-    image = to_rgb(image)
-    image = image.resize(fitting(width, height, size), Image.Resampling.LANCZOS)
+    if rotation in _QUARTER_TURNS:
+        original, fitted = original[::-1], fitted[::-1]
+    image = to_rgb(image).resize(fitted, Image.Resampling.LANCZOS)
     image.info.clear()  # a comment or profile of the original would be written to the JPEG
-    return image, width, height
+    return image, *original
 
 
 def _read(path: Path) -> bytes:

@@ -5,7 +5,6 @@ number of images: it finds duplicates, matches names and sorts.
 """
 
 import csv
-import filecmp
 import os
 import sqlite3
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from components.errors import DataError, InputError
+from components.files import replacing
 from components.ingest import archive, layout
 from components.ingest.labels import LABEL_COLUMNS, TableProblems, read_labels
 from components.ingest.spreadsheet import harmless
@@ -40,16 +40,16 @@ Advance = Callable[[str, int, int], None]
 
 
 @dataclass
-class TrancheCounts:
-    """What one tranche holds.
+class MatchCounts:
+    """How the labels and images of one tranche match.
 
     Attributes:
       rows: rows of the label table.
-      images: image files; 0 if only labels were asked for, as the next three are.
+      images: image files. If only labels were asked for, this and the next three are 0.
       matched: rows with their image.
-      labels_without_image: rows without one.
+      labels_without_image: rows without an image.
       images_without_label: image files that no row names.
-      other_files: files beside the images that are none.
+      other_files: files among the images that are not images.
       known_posture: rows in tranch_master.csv with one of the classes.
       postures: the same by class.
     """
@@ -71,12 +71,12 @@ class MasterReport:
     Attributes:
       tranches: counts by tranche name, in order.
       rows: rows of tranch_master.csv.
-      clips: different clips in it.
+      clips: distinct clips in it.
       known_posture: rows with one of the classes.
       single_person: rows in the selection of that name.
       contradictions: rows of the label tables that contradict themselves, by kind.
-      shared_clips: clips that appear in more than one tranche. Splits go by clip
-        alone, so they do no harm there; figures by tranche then share clips.
+      shared_clips: clips that appear in more than one tranche. They do not leak between splits,
+        which go by clip; but the metrics of these tranches are not independent.
       master: path of tranch_master.csv.
       rejects: path of the table of what did not match.
       contradictory_rows: path of the table of contradictions.
@@ -85,7 +85,7 @@ class MasterReport:
     master: Path
     rejects: Path
     contradictory_rows: Path
-    tranches: dict[str, TrancheCounts] = field(default_factory=dict)
+    tranches: dict[str, MatchCounts] = field(default_factory=dict)
     rows: int = 0
     clips: int = 0
     known_posture: int = 0
@@ -101,25 +101,24 @@ def build_master(
     labels_only: bool = False,
     advance: Advance | None = None,
 ) -> MasterReport:
-    """Writes tranch_master.csv and the tables of what does not fit.
+    """Writes tranch_master.csv and the tables of what does not match.
 
-    - `tranch_master.csv`: `features.MASTER_COLUMNS`, one row for each label with
-      its image, by tranche and file name. Blank cells stay blank; what a
-      spreadsheet would run has a single quote before it. `file_path` is
-      relative to the file's folder for images below it, else absolute; blank with
-      `labels_only`.
-    - `rejects.csv`: labels without image, images without label, files that are no
-      images, with the reason.
+    - `tranch_master.csv`: `features.MASTER_COLUMNS`, one row for each label with an image,
+      sorted by tranche and file name. Blank cells stay blank; a single quote precedes what a
+      spreadsheet would take for a formula. `file_path` is relative to the table's folder for
+      images below it, else absolute; blank with `labels_only`.
+    - `rejects.csv`: labels without image, images without label, and files that are not images,
+      with the reason.
     - `contradictions.csv`: rows whose labels contradict each other. They stay in
       the master table.
 
     Zipped tranches are unzipped to `images/` in the output folder; folders are
-    used in place. A file whose content would not change is not touched.
+    used in place.
 
     Args:
       data_root: folder of the tranches, see `layout.discover`.
-      out_dir: the output folder; made if need be.
-      labels_only: counts tables that come without images.
+      out_dir: the output folder; made if it does not exist.
+      labels_only: only counts labels; the tables need no images.
       advance: is told how far the unzipping is.
 
     Returns:
@@ -139,7 +138,7 @@ def build_master(
         out_dir.mkdir(parents=True, exist_ok=True)
         with closing(_open()) as join:
             for tranche in tranches:
-                report.tranches[tranche.name] = TrancheCounts()
+                report.tranches[tranche.name] = MatchCounts()
                 _add_labels(join, tranche)
             if not labels_only:
                 for tranche in tranches:
@@ -168,7 +167,7 @@ def build_master(
 
 
 def _open() -> sqlite3.Connection:
-    # Without a name: a temporary file, which also a killed process does not leave behind.
+    # Without a name: a temporary file, which even a killed process does not leave behind.
     join = sqlite3.connect("", isolation_level=None)
     # Speed matters, surviving a crash does not.
     join.executescript(
@@ -213,7 +212,7 @@ def _add_labels(join: sqlite3.Connection, tranche: layout.Tranche) -> None:
                 ).fetchone()
                 problems.add(
                     label.row,
-                    f"the image {label.file_name!r} is there already, in row {row} of {source};"
+                    f"the image {label.file_name!r} is already in row {row} of {source};"
                     " keep one of the two rows.",
                 )
 
@@ -294,7 +293,7 @@ def _count(join: sqlite3.Connection, report: MasterReport, labels_only: bool) ->
     )
     join.execute("CREATE INDEX image_nocase ON image (tranche, file_name COLLATE NOCASE)")
 
-    def by_tranche(query: str) -> Iterator[tuple[TrancheCounts, int]]:
+    def by_tranche(query: str) -> Iterator[tuple[MatchCounts, int]]:
         for tranche, count in join.execute(query + " GROUP BY tranche"):
             yield report.tranches[str(tranche)], count
 
@@ -400,13 +399,7 @@ def _contradictory_rows(join: sqlite3.Connection) -> Iterator[list[object]]:
 
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Writes a CSV file whole or not at all; leaves an equal one alone."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-    if path.is_file() and filecmp.cmp(part, path, shallow=False):
-        part.unlink()
-    else:
-        part.replace(path)

@@ -1,4 +1,4 @@
-"""What comes from an image, by way of ML Metadata: artifacts, runs and models."""
+"""What was made from an image, according to ML Metadata: artifacts, runs and models."""
 
 import gzip
 import struct
@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from components.ingest import example_proto
 from pipeline.config import PipelineConfig
 from schema import features
 
-# They hold figures over many images, or weights; of everything else that comes from an image,
-# single images, their names or what was said of them can be read.
+# Artifacts that outlive the images they come from: weights, and aggregates over many images.
+# All others contain single images, their names or predictions for them. So do schemas: SchemaGen
+# lists the values of columns with up to 100 of them, which are names where there is little data.
 KEPT: Final = frozenset(
     {
-        "ExampleAnomalies",
         "HyperParameters",
         "InfraBlessing",
         "Model",
@@ -24,24 +25,23 @@ KEPT: Final = frozenset(
         "ModelRun",
         "PushedModel",
         "Review",  # its page is a file of its own
-        "Schema",
-        "TransformGraph",
+        "TransformGraph",  # the model contains it
         "ValidationVerdict",
     }
 )
 _EXAMPLES: Final = "Examples"
-_LEARNT: Final = (features.TRAIN, features.EVAL)
+_LEARNED: Final = (features.TRAIN, features.EVAL)
 
 
 @dataclass(frozen=True)
 class Descendant:
-    """A model.
+    """A model that was trained or tested on the images.
 
     Attributes:
       id: its number in ML Metadata.
       uri: its folder.
-      trained: whether the images were among those that it learnt from, stopping and
-        calibration included; else they were only among those that it was tested on.
+      trained: whether it was trained on them, early stopping and calibration included; if not,
+        it was only tested on them.
       pushed: the folders that it was pushed to.
     """
 
@@ -53,13 +53,13 @@ class Descendant:
 
 @dataclass
 class Descent:
-    """What comes from some images.
+    """What was made from some images.
 
     Attributes:
-      artifacts: numbers of the artifacts that hold single images or what is known of them.
+      artifacts: numbers of the artifacts to delete, see `KEPT`.
       folders: where these are.
-      runs: the runs that dealt with them.
-      models: what was trained or tested with them.
+      runs: the runs that used the images.
+      models: the models that were trained or tested on them.
     """
 
     artifacts: list[int] = field(default_factory=list)
@@ -69,23 +69,14 @@ class Descent:
 
 
 def pattern(column: str, value: str) -> bytes:
-    """Returns how a tf.train.Example says that a column has a value, as protocol buffers do."""
-
-    def framed(content: bytes, tag: bytes) -> bytes:
-        length, size = len(content), bytearray()
-        while length > 0x7F:
-            size.append(length & 0x7F | 0x80)
-            length >>= 7
-        return tag + bytes([*size, length]) + content
-
-    values = framed(framed(value.encode(errors="surrogateescape"), b"\n"), b"\n")
-    return framed(column.encode(), b"\n") + framed(values, b"\x12")
+    """Returns what every tf.train.Example contains in which a column has a value."""
+    return example_proto.feature(column, value.encode(errors="surrogateescape"))
 
 
 def holds(folder: Path, wanted: bytes) -> bool:
-    """Says whether one of the TFRecords in a folder has a pattern in it.
+    """Whether one of the TFRecords in a folder contains a pattern.
 
-    One that cannot be read to its end counts as if it had.
+    A file that cannot be read to its end counts as if it did.
     """
     return any(
         wanted in record
@@ -109,13 +100,12 @@ def trace(config: PipelineConfig, wanted: bytes) -> Descent:
     """Follows images through ML Metadata.
 
     Args:
-      config: says where the database is; without one, nothing comes from anything.
-      wanted: the pattern of the images' examples.
+      config: says where the database is. Without a database the result is empty.
+      wanted: what the images' examples contain, see `pattern`.
 
     Raises:
       InputError: the database cannot be read.
     """
-    # Not above: `--help` has no use for it.
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     from pipeline.runs import lineage
@@ -125,7 +115,7 @@ def trace(config: PipelineConfig, wanted: bytes) -> Descent:
     store = lineage.open_store(config)
     artifacts = {artifact.id: artifact for artifact in lineage.artifacts(store, config)}
     events = store.get_events_by_artifact_ids(list(artifacts)) if artifacts else []
-    producers: dict[int, int] = {}  # of several, a cached run and a resolver among them, the first
+    producers: dict[int, int] = {}  # the first of several: cached runs and resolvers count as well
     consumers: dict[int, set[int]] = {}
     for event in events:
         if event.type == mlmd.Event.OUTPUT:
@@ -147,7 +137,7 @@ def trace(config: PipelineConfig, wanted: bytes) -> Descent:
         if artifact.type == _EXAMPLES and (names := splits(artifact))
     }
     everything = _reachable(found, consumers, made)
-    learnt = [number for number, names in found.items() if names & set(_LEARNT)]
+    learnt = [number for number, names in found.items() if names & set(_LEARNED)]
     trained = _reachable(learnt, consumers, made)
     executions = {producers[number] for number in everything if number in producers}
     executions |= {each for number in everything for each in consumers.get(number, ())}
@@ -181,7 +171,7 @@ def trace(config: PipelineConfig, wanted: bytes) -> Descent:
 def _reachable(
     start: Iterable[int], consumers: dict[int, set[int]], made: dict[int, list[int]]
 ) -> set[int]:
-    """Artifacts that come from some, these included."""
+    """Returns some artifacts and all that were made from them."""
     seen, waiting = set[int](), list(start)
     while waiting:
         number = waiting.pop()
@@ -214,7 +204,7 @@ def _pushed(
 
 
 def mark_deleted(config: PipelineConfig, numbers: list[int]) -> None:
-    """Says in ML Metadata that artifacts are no more, so that nothing is made from them."""
+    """Marks artifacts as deleted in ML Metadata, so that no run uses them again."""
     if not numbers:
         return
     from ml_metadata.proto import metadata_store_pb2 as mlmd

@@ -4,6 +4,8 @@ import functools
 import io
 import os
 import random
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,29 @@ def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
+    check = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + check
+
+
+def png(width: int, height: int, data: int, bits: int = 1, extra: bytes = b"") -> bytes:
+    """A gray PNG whose pixels are zeros; they are never all in memory.
+
+    Args:
+      width: in pixels, as it says.
+      height: likewise.
+      data: how many bytes its pixels really unpack to.
+      bits: of a pixel.
+      extra: chunks before the pixels.
+    """
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+    pack = zlib.compressobj(1)
+    packed = b"".join(pack.compress(bytes(2**20)) for _ in range(data >> 20))
+    packed += pack.compress(bytes(data % 2**20)) + pack.flush()
+    return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 def documented(content: bytes, size: int) -> Image.Image:

