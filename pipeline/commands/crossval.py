@@ -15,7 +15,7 @@ from rich.table import Table
 from components import processes
 from components.code_digest import code_digest
 from components.errors import InputError
-from pipeline import config
+from pipeline import beam, config
 from pipeline.config import NO_WEIGHTS, PipelineConfig
 from pipeline.process import base_weights, launcher
 
@@ -134,7 +134,7 @@ def _run(
 
     folder = chosen.output_root / "crossval"
     folder.mkdir(exist_ok=True)
-    ingest(chosen, Steps())
+    ingest(chosen, Steps(), beam.local_args())
     shards = sorted(map(str, chosen.tfrecords_dir.glob(SHARD_PATTERN)))
     console = Console()
     bars = Progress(

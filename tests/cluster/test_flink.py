@@ -1,7 +1,6 @@
 """What surrounds Flink: its jars, its memory, the keeper of its programs. No Flink needed."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from pipeline.cluster.flink.configuration import TaskMemory
 from tests.support.running import ROOT
 
 
-def test_missing_jars_are_said_with_what_to_do(tmp_path: Path) -> None:
+def test_missing_jars_are_reported_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Flink is not in .*cluster_runner.py setup"):
         jars.check(tmp_path / "nowhere")
 
@@ -24,7 +23,7 @@ def test_a_damaged_jar_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (place / name).write_text(name)
     digest = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # of "one"
     monkeypatch.setattr(jars, "_expected", lambda: {"one.jar": digest})
-    with pytest.raises(InputError, match=r"one\.jar in .* is missing, damaged or not Flink's"):
+    with pytest.raises(InputError, match=r"one\.jar in .* is missing, damaged or unexpected"):
         jars.check(tmp_path)
 
 
@@ -61,13 +60,13 @@ def test_only_the_given_address_is_listened_on(tmp_path: Path) -> None:
 def test_the_keeper_starts_one_after_the_other_and_all_end_with_the_first(tmp_path: Path) -> None:
     first = f"touch {tmp_path}/first; echo ready; exec sleep 60"
     second = f"test -e {tmp_path}/first && touch {tmp_path}/second; exit 7"
-    kept = _keeper("sh", "-c", first, keeper.SEPARATOR, "sh", "-c", second)
+    kept = _keeper(["sh", "-c", first], ["sh", "-c", second])
     assert kept.wait(30) == 7
     assert (tmp_path / "second").exists()
 
 
 def test_the_keeper_ends_with_its_standard_input_and_clears_up(tmp_path: Path) -> None:
-    kept = _keeper("sh", "-c", f"echo {keeper.SCRATCH} > {tmp_path}/name; exec sleep 60")
+    kept = _keeper(["sh", "-c", f"echo {keeper.SCRATCH} > {tmp_path}/name; exec sleep 60"])
     while not (tmp_path / "name").exists() or not (tmp_path / "name").read_text().strip():
         assert kept.poll() is None
     scratch = Path((tmp_path / "name").read_text().strip())
@@ -77,8 +76,5 @@ def test_the_keeper_ends_with_its_standard_input_and_clears_up(tmp_path: Path) -
     assert not scratch.exists()
 
 
-def _keeper(*words: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 (a command of ours)
-        [sys.executable, "-m", "pipeline.cluster.flink.keeper", *words],
-        cwd=ROOT, stdin=subprocess.PIPE,
-    )  # fmt: skip
+def _keeper(*commands: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(keeper.command(*commands), cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603 (ours)
