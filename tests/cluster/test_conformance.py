@@ -40,7 +40,7 @@ SessionPlan.of_slurm_job(cluster, Path(sys.argv[1]).with_name("flink")).publish(
 PYTHONPATH = str(Path(__file__).parent)
 PIPELINES = (
     "finish_bundle", "batching", "tags_and_two_sinks", "side_inputs", "combines",
-    "group_by_key", "metrics", "tfrecords", "statistics", "transform", "evaluation",
+    "group_by_key", "tfrecords", "statistics", "transform", "evaluation",
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_the_local_runner_gives_the_known_answers(local: dict[str, Any]) -> None
     )
     assert ["Sitting", 200, sum(numbers[::3])] in local["group_by_key"]["n"]
     assert local["combines"]["top"] == [[599, 598, 597, 596, 595]]
-    assert local["metrics"] == {"sizes": 600}
+    assert local["batching"]["sum of sizes"] == [600]
     assert sorted(local["transform"]["vocabulary"]) == ["Lying", "Sitting", "Standing"]
     assert local["statistics"]["datasets"][0]["numExamples"] == "600"
     assert local["evaluation"]["[]"]["example_count"]["doubleValue"] == 600
