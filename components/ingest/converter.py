@@ -159,8 +159,8 @@ class Converter:
         return process
 
 
-class Pool:
-    """Converters for any number of threads; made when they are needed."""
+class ConverterPool:
+    """Converters for the threads of one process, started when they are needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -169,10 +169,10 @@ class Pool:
 
     @contextmanager
     def lend(self) -> Iterator[Converter]:
-        """A converter that nobody else uses for as long as it lasts."""
+        """Yields a converter that no other thread uses until the block ends."""
         with self._lock:
             if self._turn is None:
-                self._turn = tempfile.TemporaryFile()  # noqa: SIM115 (open until `close`)
+                self._turn = tempfile.TemporaryFile()  # noqa: SIM115 (open to the end)
             converter = self._idle.pop() if self._idle else Converter(self._turn)
         try:
             yield converter
@@ -181,13 +181,10 @@ class Pool:
                 self._idle.append(converter)
 
     def close(self) -> None:
-        """Ends all converters that are not lent."""
+        """Ends all idle converters."""
         with self._lock:
             while self._idle:
                 self._idle.pop().close()
-            if self._turn is not None:
-                self._turn.close()
-                self._turn = None
 
 
 def _receive(process: "subprocess.Popen[bytes]", seconds: float) -> tuple[dict[str, Any], bytes]:

@@ -40,7 +40,7 @@ Advance = Callable[[str, int, int], None]
 
 
 @dataclass
-class TrancheCounts:
+class MatchCounts:
     """What one tranche holds.
 
     Attributes:
@@ -85,7 +85,7 @@ class MasterReport:
     master: Path
     rejects: Path
     contradictory_rows: Path
-    tranches: dict[str, TrancheCounts] = field(default_factory=dict)
+    tranches: dict[str, MatchCounts] = field(default_factory=dict)
     rows: int = 0
     clips: int = 0
     known_posture: int = 0
@@ -139,7 +139,7 @@ def build_master(
         out_dir.mkdir(parents=True, exist_ok=True)
         with closing(_open()) as join:
             for tranche in tranches:
-                report.tranches[tranche.name] = TrancheCounts()
+                report.tranches[tranche.name] = MatchCounts()
                 _add_labels(join, tranche)
             if not labels_only:
                 for tranche in tranches:
@@ -294,7 +294,7 @@ def _count(join: sqlite3.Connection, report: MasterReport, labels_only: bool) ->
     )
     join.execute("CREATE INDEX image_nocase ON image (tranche, file_name COLLATE NOCASE)")
 
-    def by_tranche(query: str) -> Iterator[tuple[TrancheCounts, int]]:
+    def by_tranche(query: str) -> Iterator[tuple[MatchCounts, int]]:
         for tranche, count in join.execute(query + " GROUP BY tranche"):
             yield report.tranches[str(tranche)], count
 

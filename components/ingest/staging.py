@@ -1,4 +1,4 @@
-"""Deals the rows of tranch_master.csv out to shards, and sees which tranches have changed."""
+"""Splits the rows of tranch_master.csv into shards, and hashes what each tranche depends on."""
 
 import csv
 import hashlib
@@ -8,13 +8,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from components.errors import DataError, InputError
 from components.ingest.spreadsheet import original
 from schema import features
 
 ROWS_PER_SHARD: Final = 250  # some 20 MB, and ten seconds of one core
+
+# Of a table of rejected rows: what identifies a row, and why it was rejected.
+REJECT_COLUMNS: Final = (features.TRANCHE, features.FILE_NAME, features.FILE_PATH, "reason")
 
 _TRANCHE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -23,87 +26,110 @@ Row = tuple[str, ...]  # the cells of MASTER_COLUMNS
 
 @dataclass(frozen=True)
 class Shard:
-    """Rows that become one file; the element of the Beam job."""
+    """Rows that become one file of records. All paths work on every worker.
+
+    Attributes:
+      folder: the staged folder of the tranche.
+      index: number of the shard, from 0.
+      of: how many shards the tranche has.
+      base: folder that relative image paths start from.
+    """
+
+    PROGRESS: ClassVar[str] = ".progress-"
 
     folder: Path
     index: int
     of: int
-    base: Path  # folder that relative image paths start from
+    base: Path
 
     @property
     def rows(self) -> Path:
-        """What is to be written: a JSON list of rows."""
+        """Input: a JSON list of rows."""
         return self.folder / f".rows-{self.index:05d}.json"
 
     @property
     def records(self) -> Path:
-        """The examples."""
+        """Output: the examples."""
         return self.folder / f"images-{self.index:05d}-of-{self.of:05d}.tfrecord.gz"
 
     @property
     def outcome(self) -> Path:
-        """What became of the rows."""
+        """Output: written rows by posture, and rejected rows with their reasons."""
         return self.folder / f".outcome-{self.index:05d}.json"
 
+    @property
+    def progress(self) -> Path:
+        """Has one byte for each row that is done."""
+        return self.folder / f"{self.PROGRESS}{self.index:05d}"
 
-class Staged:
-    """A tranche's rows, put down in files of one shard each, and the hash of what counts.
+
+@dataclass(frozen=True)
+class ShardedFolder:
+    """The staged folder of a tranche; the element of the Beam job.
 
     Attributes:
-      folder: where they are, and where the tranche's new files are to be written.
-      row_count: how many there are.
+      folder: holds the rows of the shards and gets the tranche's new files.
+      base: folder that relative image paths start from.
+      row_count: rows of all shards.
+      digest: SHA-256 of the settings, the rows and the state of their pictures.
     """
+
+    folder: Path
+    base: Path
+    row_count: int
+    digest: str
+
+    def shards(self) -> list[Shard]:
+        """Returns the units of work, in the order of the rows."""
+        count = -(-self.row_count // ROWS_PER_SHARD)
+        return [Shard(self.folder, index, count, self.base) for index in range(count)]
+
+
+class _Stager:
+    """Writes the rows of one tranche to files of one shard each."""
 
     def __init__(self, folder: Path, base: Path, settings: object) -> None:
         folder.mkdir()
-        self.folder = folder
-        self.row_count = 0
+        self._folder = folder
         self._base = base
+        self._row_count = 0
         self._hash = hashlib.sha256(json.dumps(settings).encode())
         self._waiting: list[Row] = []
 
     def add(self, row: Row) -> None:
-        """Takes one more row."""
         self._waiting.append(row)
-        self.row_count += 1
+        self._row_count += 1
         self._hash.update(json.dumps([row, self._state(row)]).encode())
         if len(self._waiting) == ROWS_PER_SHARD:
-            self.flush()
+            self._flush()
+
+    def finish(self) -> ShardedFolder:
+        self._flush()
+        return ShardedFolder(self._folder, self._base, self._row_count, self._hash.hexdigest())
 
     def _state(self, row: Row) -> list[int]:
-        """Size and time of change: reading the pictures would take as long as it saves."""
+        """Returns size and time of change; reading pictures would take as long as it saves."""
         try:
             status = os.stat(self._base / row[features.MASTER_COLUMNS.index(features.FILE_PATH)])
         except (OSError, ValueError):
             return []  # the conversion says what is wrong with it
         return [status.st_size, status.st_mtime_ns]
 
-    def flush(self) -> None:
-        """Writes down what waits for its shard to be full; called once more at the end."""
+    def _flush(self) -> None:
         if self._waiting:
-            shard = Shard(self.folder, (self.row_count - 1) // ROWS_PER_SHARD, 0, self._base)
+            index = (self._row_count - 1) // ROWS_PER_SHARD
+            shard = Shard(self._folder, index, of=0, base=self._base)  # how many is not known yet
             shard.rows.write_text(json.dumps(self._waiting))
             self._waiting = []
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the settings, the rows and the state of their pictures."""
-        return self._hash.hexdigest()
 
-    @property
-    def shards(self) -> list[Shard]:
-        """The units of work."""
-        count = -(-self.row_count // ROWS_PER_SHARD)
-        return [Shard(self.folder, index, count, self._base) for index in range(count)]
-
-
-def stage(master_csv: Path, staging: Path, settings: object) -> dict[str, Staged]:
-    """Deals the rows out to their tranches, without holding more of them than a shard's.
+def stage(master_csv: Path, staging: Path, settings: object) -> dict[str, ShardedFolder]:
+    """Splits the rows by tranche and shard; keeps at most one shard of each tranche in memory.
 
     Args:
       master_csv: the table that `lookdeep master` writes.
       staging: an empty folder; gets one folder a tranche.
-      settings: what the tranches' files will depend on besides rows and pictures.
+      settings: what the tranches' files will depend on besides rows and pictures; becomes JSON.
 
     Returns:
       The tranches by name, in the order of their first rows.
@@ -113,17 +139,15 @@ def stage(master_csv: Path, staging: Path, settings: object) -> dict[str, Staged
       DataError: the table is not what `lookdeep master` writes.
     """
     base = master_csv.resolve().parent
-    tranches: dict[str, Staged] = {}
+    tranches: dict[str, _Stager] = {}
     for row in _rows(master_csv):
         name = row[features.MASTER_COLUMNS.index(features.TRANCHE)]
         if name not in tranches:
-            tranches[name] = Staged(staging / name, base, settings)
+            tranches[name] = _Stager(staging / name, base, settings)
         tranches[name].add(row)
-    for staged in tranches.values():
-        staged.flush()
     if not tranches:
         raise DataError(f"{master_csv} has no rows; check the data root of `lookdeep master`.")
-    return tranches
+    return {name: stager.finish() for name, stager in tranches.items()}
 
 
 def _rows(master_csv: Path) -> Iterator[Row]:
@@ -136,7 +160,7 @@ def _rows(master_csv: Path) -> Iterator[Row]:
             missing = [name for name in features.MASTER_COLUMNS if name not in header]
             if missing:
                 raise DataError(
-                    f"{master_csv} lacks the column {missing[0]}; write it anew with"
+                    f"{master_csv} lacks the column {missing[0]}; write it again with"
                     " `lookdeep master`."
                 )
             places = [header.index(name) for name in features.MASTER_COLUMNS]
@@ -146,13 +170,13 @@ def _rows(master_csv: Path) -> Iterator[Row]:
                 if len(cells) != len(header):
                     raise DataError(
                         f"Row {number} of {master_csv} has {len(cells)} cells instead of"
-                        f" {len(header)}; write the table anew with `lookdeep master`."
+                        f" {len(header)}; write the table again with `lookdeep master`."
                     )
                 row = tuple(original(cells[place] for place in places))
                 if not _TRANCHE_NAME.fullmatch(row[tranche_place]):
                     raise DataError(
                         f"Row {number} of {master_csv} has the tranche {row[tranche_place]!r}; use"
-                        " letters, digits, points, dashes and underscores, because it names a"
+                        " letters, digits, dots, dashes and underscores, because it names a"
                         " folder."
                     )
                 yield row
@@ -162,6 +186,6 @@ def _rows(master_csv: Path) -> Iterator[Row]:
         raise InputError(f"{master_csv} cannot be read: {error.strerror}.") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(
-            f"{master_csv} is not a CSV table in UTF-8 ({error}); write it anew with"
+            f"{master_csv} is not a CSV table in UTF-8 ({error}); write it again with"
             " `lookdeep master`."
         ) from error

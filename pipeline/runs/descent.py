@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from components.ingest import example_proto
 from pipeline.config import PipelineConfig
 from schema import features
 
@@ -69,17 +70,8 @@ class Descent:
 
 
 def pattern(column: str, value: str) -> bytes:
-    """Returns how a tf.train.Example says that a column has a value, as protocol buffers do."""
-
-    def framed(content: bytes, tag: bytes) -> bytes:
-        length, size = len(content), bytearray()
-        while length > 0x7F:
-            size.append(length & 0x7F | 0x80)
-            length >>= 7
-        return tag + bytes([*size, length]) + content
-
-    values = framed(framed(value.encode(errors="surrogateescape"), b"\n"), b"\n")
-    return framed(column.encode(), b"\n") + framed(values, b"\x12")
+    """Returns what every tf.train.Example contains in which a column has a value."""
+    return example_proto.feature(column, value.encode(errors="surrogateescape"))
 
 
 def holds(folder: Path, wanted: bytes) -> bool:

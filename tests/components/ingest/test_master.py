@@ -16,7 +16,7 @@ from components.errors import DataError, InputError
 from components.ingest.master import (
     BAD_IMAGE_WITH_POSTURE,
     POSTURE_WITHOUT_PERSON,
-    TrancheCounts,
+    MatchCounts,
     build_master,
 )
 from schema import features
@@ -123,7 +123,7 @@ def test_what_does_not_match_is_rejected_with_its_reason(
 
     report = build_master(root, tmp_path / "out")
     assert report.tranches == {
-        "2": TrancheCounts(
+        "2": MatchCounts(
             rows=4,
             images=4,
             matched=2,

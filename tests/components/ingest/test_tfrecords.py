@@ -1,9 +1,9 @@
 """From tranch_master.csv to TFRecords: every row, once, and only when it changed."""
 
 import csv
-import functools
 import json
 import os
+import queue
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -14,8 +14,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from components import processes
 from components.errors import DataError, InputError
-from components.ingest import images, staging, tfrecords
+from components.ingest import conversion, images, staging, tfrecords
+from pipeline.commands.tfrecords import tfrecords as command
 from schema import features
 
 SIZE = 64
@@ -71,9 +73,9 @@ class Ingestion:
 @pytest.fixture(scope="module", autouse=True)
 def _warm_converters() -> Iterator[None]:
     """Starting processes for every call would take most of the time of these tests."""
-    with mock.patch.object(tfrecords._CONVERTERS, "close"):
+    with mock.patch.object(conversion._converters, "close"):
         yield
-    tfrecords._CONVERTERS.close()
+    conversion._converters.close()
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_examples_hold_labels_picture_and_measures(ingestion: Ingestion) -> None
     path = ingestion.add("1", 5, **{features.POSTURE: "", features.OCCLUDED: ""})
     report = ingestion.write()
     assert list(report.tranches) == ["1", "2"]
-    assert report.tranches["1"] == tfrecords.TrancheCounts(
+    assert report.tranches["1"] == tfrecords.ConversionCounts(
         rows=6,
         written=6,
         rejected=0,
@@ -154,7 +156,41 @@ def test_rows_are_shared_out_to_shards_in_order(
     ]
     names = [example[features.FILE_NAME].decode() for example in examples(ingestion.out / "1")]
     assert names == [row[features.FILE_NAME] for row in ingestion.rows[:5]]
-    assert steps == [(done, 9) for done in range(1, 10)]
+    assert steps[-1] == (9, 9)
+    assert steps == sorted(steps)
+
+
+def test_another_engine_writes_the_same_files(
+    ingestion: Ingestion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that pickles the job and runs it in processes of its own, as a cluster's does."""
+    # Workers import the project; nothing of this process is in theirs.
+    monkeypatch.setenv("PYTHONPATH", processes.environment()["PYTHONPATH"])
+    ingestion.add("2", 5).write_bytes(b"no picture")
+    first = ingestion.write()
+    kept = ingestion.out.rename(ingestion.root / "kept")
+    mode = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+    again = ingestion.write(beam_args=("--runner=DirectRunner", *mode))
+    assert again == first
+    assert again.reused == ()
+    assert contents(ingestion.out) == contents(kept)
+
+
+def test_progress_is_read_from_files_that_any_host_can_write(tmp_path: Path) -> None:
+    steps: queue.Queue[tuple[int, int]] = queue.Queue()
+    folder = staging.ShardedFolder(tmp_path, tmp_path, row_count=500, digest="")
+    with conversion._progress([folder], lambda *step: steps.put(step)):
+        for shard, done in zip(folder.shards(), (200, 7), strict=True):
+            shard.progress.write_bytes(bytes(done))
+        while steps.get(timeout=60) != (207, 500):
+            pass
+    *_, last = steps.queue
+    assert last == (500, 500)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_rows_without_a_usable_picture_are_rejected(ingestion: Ingestion, read_csv: Read) -> None:
@@ -166,7 +202,7 @@ def test_rows_without_a_usable_picture_are_rejected(ingestion: Ingestion, read_c
     assert (counts.rows, counts.written, counts.rejected) == (7, 4, 3)
     assert report.reasons.total() == 3
     rejects = read_csv(ingestion.out / "2" / "rejects.csv")
-    assert [list(reject) for reject in rejects] == [list(tfrecords.REJECT_COLUMNS)] * 3
+    assert [list(reject) for reject in rejects] == [list(staging.REJECT_COLUMNS)] * 3
     assert rejects[0][features.FILE_NAME] == '\'=HYPERLINK("x")'
     assert [reject["reason"] for reject in rejects] == [
         "not a readable JPEG, PNG, BMP, GIF, TIFF, WEBP or AVIF image",
@@ -243,39 +279,25 @@ def test_an_interrupted_write_leaves_the_old_state_and_recovers(ingestion: Inges
     assert subprocess.run([sys.executable, "-c", script], cwd=root).returncode == 9  # noqa: S603 (a command of ours)
     left = ingestion.times()
     assert {name: time for name, time in left.items() if not name.startswith(".")} == before
-    assert any(name.startswith(".staging/1/") for name in left)
+    assert any(name.startswith(".incoming/1/") for name in left)
     assert ingestion.write().reused == ("2",)
     assert sorted(path.name for path in ingestion.out.iterdir()) == ["1", "2"]
     assert examples(ingestion.out / "1")[0][features.POSTURE] == b"Lying"
 
 
-def _loses_one(rejects: Iterable[object], *, real: Callable[..., None]) -> Callable[..., None]:
-    def write(shard: staging.Shard, size: int) -> None:
-        real(shard, size)
-        outcome = json.loads(shard.outcome.read_bytes())
-        outcome["rejects"] = list(rejects)
-        shard.outcome.write_text(json.dumps(outcome))
-
-    return write
-
-
 def test_a_lost_row_stops_everything(ingestion: Ingestion, monkeypatch: pytest.MonkeyPatch) -> None:
     ingestion.add("1", 6).write_bytes(b"no picture")
-    loses = _loses_one([], real=tfrecords._write_shard)
-    monkeypatch.setattr(tfrecords, "_run", functools.partial(_run_here, loses))
+
+    def convert(folders: Iterable[staging.ShardedFolder], size: int, *_: object) -> None:
+        for shard in (shard for folder in folders for shard in folder.shards()):
+            conversion.write_shard(shard, size)
+            outcome = json.loads(shard.outcome.read_bytes())
+            shard.outcome.write_text(json.dumps(outcome | {"rejects": []}))
+
+    monkeypatch.setattr(conversion, "convert", convert)
     with pytest.raises(RuntimeError, match="5 examples and 0 rejects do not add up to 6 rows"):
         ingestion.write()
     assert not (ingestion.out / "1").exists()
-
-
-def _run_here(
-    write: Callable[..., None],
-    shards: Iterable[staging.Shard],
-    size: int,
-    beam_args: Iterable[str],
-) -> None:
-    for shard in shards:
-        write(shard, size)
 
 
 def test_no_usable_picture_at_all_is_an_error(ingestion: Ingestion) -> None:
@@ -346,7 +368,7 @@ def test_the_command_shows_what_it_did(ingestion: Ingestion) -> None:
     ingestion.add("2", 5).write_bytes(b"")
     ingestion.write_master()
     arguments = ["--master", str(ingestion.master), "--output-root", str(ingestion.root / "o")]
-    result = CliRunner().invoke(tfrecords.command, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     table = [
         [cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines()
@@ -354,7 +376,7 @@ def test_the_command_shows_what_it_did(ingestion: Ingestion) -> None:
     assert ["1", "5", "5", "0", "no"] in table
     assert ["2", "5", "4", "1", "no"] in table
     assert ["an empty file", "1"] in table
-    again = CliRunner().invoke(tfrecords.command, arguments, catch_exceptions=False)
+    again = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert again.output.count("yes") == 2
     assert sorted(path.name for path in (ingestion.root / "o/data/tfrecords").iterdir()) == [
         "1",

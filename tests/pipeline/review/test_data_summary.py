@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from components.examples import parquet
 from components.ingest.master import CONTRADICTIONS, REPORT_COLUMNS, build_master
-from components.ingest.tfrecords import REJECT_COLUMNS
+from components.ingest.staging import REJECT_COLUMNS
 from pipeline.review.contents import Contradiction, Reject
 from pipeline.review.data_summary import read_contradictions, read_rejects, summarise
 from schema import features
