@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from components import processes, progress
 from components.errors import DataError, InputError
+from pipeline import beam
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import HidePassword
 from pipeline.runs import record, snapshot
@@ -131,7 +132,7 @@ def ingest(config: PipelineConfig, steps: Progress, beam_args: list[str]) -> Cou
     Args:
       config: the settings of the run.
       steps: hears about each step.
-      beam_args: Beam's options.
+      beam_args: Beam's options for the run.
 
     Returns:
       Counts, without splits.
@@ -165,7 +166,7 @@ def ingest(config: PipelineConfig, steps: Progress, beam_args: list[str]) -> Cou
             table.master,
             config.tfrecords_dir,
             size=config.ingest_size,
-            beam_args=beam_args,
+            beam_args=beam.ingestion_args(beam_args),
             advance=lambda done, total: steps.advance(TFRECORDS, done, total),
         )
         stage.state = "cached" if len(records.reused) == len(records.tranches) else "ran"
