@@ -21,7 +21,7 @@ from tests.cluster.test_conformance import same
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-EPOCHS = 60
+EPOCHS = 12
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def one_node(cluster: Cluster, tranches: Path, tmp_path_factory: pytest.TempPath
     # As Slurm does near the time limit.
     cluster.slurm.run("scancel", "--signal=USR1", "--batch", job.number)
     job.reach("back into the queue")
-    wait_for(lambda: job.said.count("TrancheExampleGen: ") > 1, 300, "its second life")
+    wait_for(lambda: job.said.count("TensorFlow Extended: ran") == 2, 300, "its second life")
     waited.append(second.state)
     run = Finished.of(job)
     second.reach("TrancheExampleGen: cached")
