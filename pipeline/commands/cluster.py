@@ -55,7 +55,7 @@ def submit(
     base_weights: str | None,
     dry_run: bool,
 ) -> None:
-    """Submit a run as one batch job, and print the job's number."""
+    """Submit a run and print the job's number."""
     from components.ingest import layout
     from pipeline.cluster import batch, engines, graph, settings, shared_folder
     from pipeline.cluster.flink import jars
@@ -112,7 +112,10 @@ def job(ctx: click.Context, settings: Path) -> None:
     help="TOML file that sets cluster.flink_jars.  [default: .flink in the project]",
 )
 def setup(toml: Path | None) -> None:
-    """Fetch Flink for engine = "flink": 150 MB, once, with Maven."""
+    """Fetch Flink with Maven, once.
+
+    It takes 150 MB; engine = "flink" needs it.
+    """
     from pipeline.cluster import settings
     from pipeline.cluster.flink import jars
 
@@ -148,5 +151,8 @@ def logs(job: str, output_root: Path) -> None:
 @cluster.command()
 @click.argument("job")
 def cancel(job: str) -> None:
-    """End a job and wait until nothing of it is left; finished components are kept."""
+    """End a job and wait until it is gone.
+
+    Finished components are kept.
+    """
     click.echo(f"Job {job}: {slurm.cancel(job)}.")

@@ -1,13 +1,20 @@
-"""What surrounds Flink: its jars, its memory, the keeper of its programs. No Flink needed."""
+"""What surrounds Flink: jars, memory, programs, lost nodes. Needs no Flink."""
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from components.errors import InputError
+from pipeline.cluster import job
 from pipeline.cluster.flink import configuration, jars, keeper
 from pipeline.cluster.flink.configuration import TaskMemory
+from pipeline.cluster.flink.plan import SessionPlan
+from pipeline.cluster.settings import ClusterSettings
+from pipeline.config import PipelineConfig
+from pipeline.process import launcher
 from tests.support.running import ROOT
 
 
@@ -74,6 +81,56 @@ def test_the_keeper_ends_with_its_standard_input_and_clears_up(tmp_path: Path) -
     kept.communicate(timeout=30)
     assert kept.returncode == 0
     assert not scratch.exists()
+
+
+def _plan(folder: Path) -> SessionPlan:
+    return SessionPlan(
+        address="10.0.0.1",
+        nodes=["n1", "n2", "n3"],
+        workers=1,
+        folder=folder,
+        jars=folder,
+        master=None,
+        workers_port=20001,
+        task_manager_mb=1536,
+    )
+
+
+def test_a_lost_node_is_left_out_by_the_jobs_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    plan = _plan(tmp_path)
+    plan.publish()
+    SessionPlan.of_this_process().mark_lost("n2")
+    assert plan.healthy_nodes() == ["n1", "n3"]
+
+
+@pytest.mark.parametrize(("node_losses", "launches"), [(0, 1), (1, 2), (9, 3)])
+def test_a_job_gives_up_after_too_many_lost_nodes(
+    node_losses: int, launches: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = _plan(tmp_path)
+    launched: list[str] = []
+
+    def launch(*_: object) -> int:
+        node = plan.healthy_nodes()[-1]
+        plan.mark_lost(node)
+        launched.append(node)
+        return 1
+
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setattr(jars, "java", lambda: "java")
+    monkeypatch.setattr(jars, "check", lambda folder: None)
+    monkeypatch.setattr(SessionPlan, "of_slurm_job", lambda cluster, folder: plan)
+    monkeypatch.setattr(launcher, "launch", launch)
+    cluster = ClusterSettings(engine="flink", nodes=3, node_losses=node_losses)
+    settings = job.JobSettings(config=PipelineConfig(), cluster=cluster)
+    place = tmp_path / "settings.json"
+    place.write_text(settings.model_dump_json())
+    assert job.run(place) == 1
+    assert launched == ["n3", "n2", "n1"][:launches]
 
 
 def _keeper(*commands: list[str]) -> "subprocess.Popen[bytes]":
