@@ -1,10 +1,9 @@
-"""Seconds of each Beam stage with 1, 2 and 3 nodes of a Slurm cluster, one worker a node.
+"""Seconds of each Beam stage on Flink with 1, 2 and 3 nodes of a Slurm cluster, one worker a node.
 
-    python -m benchmarks.cluster --data-root TRANCHES --scratch FOLDER --engine srun
+    python -m benchmarks.cluster --data-root TRANCHES --scratch FOLDER
 
-Submits one run for each number of nodes, each with an output folder of its own in FOLDER
-(which all nodes see), one after the other. The first Beam stage of a run also waits for the
-nodes' Python to import TensorFlow Extended.
+Submits one run for each number of nodes, one after the other, each with its own output
+folder in FOLDER, which all nodes must see. The first stage includes the start of Flink.
 """
 
 import subprocess
@@ -20,7 +19,8 @@ from pipeline.commands import cli
 from pipeline.runs import record
 
 _BEAM_STAGES = (
-    "TrancheExampleGen", "ImageTable", "StatisticsGen", "Transform", "Predictor", "Evaluator"
+    "TFRecords", "TrancheExampleGen", "ImageTable", "StatisticsGen", "Transform", "Predictor",
+    "Evaluator",
 )  # fmt: skip
 _SETTINGS = """
 base_weights = "none"
@@ -31,7 +31,7 @@ accuracy_floor = 0.0
 tranche_accuracy_floor = 0.0
 coverage_floor = 0.0
 [cluster]
-engine = "{engine}"
+engine = "flink"
 nodes = {nodes}
 cpus = 2
 workers = 1
@@ -42,18 +42,15 @@ memory_gb = 6
 @click.command()
 @click.option("--data-root", required=True, type=click.Path(path_type=Path))
 @click.option("--scratch", required=True, type=click.Path(path_type=Path))
-@click.option("--engine", type=click.Choice(["srun", "flink"]), default="srun", show_default=True)
 @click.option("--image-size", default=224, show_default=True)
 @click.option("--most-nodes", default=3, show_default=True)
-def benchmark(
-    data_root: Path, scratch: Path, engine: str, image_size: int, most_nodes: int
-) -> None:
+def benchmark(data_root: Path, scratch: Path, image_size: int, most_nodes: int) -> None:
     """Print the table."""
     seconds: dict[int, dict[str, float]] = {}
     for nodes in range(1, most_nodes + 1):
         out, toml = scratch / f"nodes{nodes}", scratch / f"nodes{nodes}.toml"
         scratch.mkdir(parents=True, exist_ok=True)
-        toml.write_text(_SETTINGS.format(engine=engine, nodes=nodes, image_size=image_size))
+        toml.write_text(_SETTINGS.format(nodes=nodes, image_size=image_size))
         submitted = subprocess.run(  # noqa: S603 (a command of ours)
             [sys.executable, "cluster_runner.py", "submit", "--config", str(toml),
              "--data-root", str(data_root), "--output-root", str(out)],

@@ -113,7 +113,7 @@ def run(stage: str, config: PipelineConfig) -> None:
     from pipeline.process import worker
 
     if stage == INGESTION:
-        worker.ingest(config, worker.Progress())
+        worker.ingest(config, worker.Progress(), beam.local_args())
         return
     pipeline = worker.build_pipeline(config, beam.local_args())
     if stage == IMPORTS:

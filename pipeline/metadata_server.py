@@ -1,12 +1,12 @@
-"""ML Metadata on a database server, for people who share an output folder.
+"""ML Metadata on a database server, for output folders on a shared file system.
 
     [metadata]
-    kind = "mysql"                  # MariaDB, too
+    kind = "mysql"                  # also for MariaDB
     host = "db.cluster"
     user = "lookdeep"
     password_env = "LOOKDEEP_DB"    # or password_file = "~/.lookdeep-db", mode 0600
 
-The password itself is no setting: settings are kept beside the review page.
+The password itself is not a setting, because settings are kept beside the review page.
 """
 
 import logging
@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from components.errors import InputError
 
@@ -28,30 +28,19 @@ _PasswordFile = Annotated[
 
 
 class MetadataServer(BaseModel):
-    """Where the database is; it is made with the first run."""
+    """Where the database is; the first run creates it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    # Not PostgreSQL: ml-metadata 1.16 cannot store a text with a backslash there, and TFX does.
     kind: Literal["mysql"]
     host: str
-    port: int | None = Field(None, ge=1, le=65535)  # None is MySQL's, 3306
+    port: int | None = Field(None, ge=1, le=65535)  # None means 3306
     database: str = Field("lookdeep", pattern=r"^[A-Za-z0-9_]+$")
     user: str
     password_env: str | None = None
-    # Absolute: a job runs in another folder.
+    # Made absolute, because a job runs in another folder.
     password_file: _PasswordFile | None = None
-
-    @field_validator("kind", mode="before")
-    @classmethod
-    def _works(cls, kind: object) -> object:
-        # Its EscapeString cuts the E'...' that libpq makes of a text with a backslash into
-        # 'E'...', and StatisticsGen's options, JSON in JSON, are such a text.
-        if kind == "postgresql":
-            raise ValueError(
-                "PostgreSQL does not work with ml-metadata 1.16, which cannot store a text that"
-                ' has a backslash in it, as TFX does; use MySQL or MariaDB, "mysql"'
-            )
-        return kind
 
     @model_validator(mode="after")
     def _has_one_password(self) -> Self:
@@ -66,7 +55,7 @@ class MetadataServer(BaseModel):
         """Reads the password.
 
         Raises:
-          InputError: it is not where the settings say, or others may read the file.
+          InputError: it is missing, or others may read its file.
         """
         if self.password_env is not None:
             password = os.environ.get(self.password_env, "")
@@ -88,12 +77,12 @@ class MetadataServer(BaseModel):
             ) from error
 
     def connection(self) -> "mlmd.ConnectionConfig":
-        """What ML Metadata connects with, password included: not for logs.
+        """Returns ML Metadata's configuration, with the password: keep it out of logs.
 
         Raises:
           InputError: there is no password.
         """
-        # Not above: every command reads settings, and few of them a database.
+        # Imported here: every command reads settings, and few need the database.
         from ml_metadata.proto import metadata_store_pb2 as mlmd
 
         config = mlmd.ConnectionConfig()
@@ -104,13 +93,13 @@ class MetadataServer(BaseModel):
 
 
 class HidePassword(logging.Filter):
-    """Keeps a password out of a handler's records; TFX logs whole connections."""
+    """Removes a password from a handler's records; TFX logs whole connections."""
 
     def __init__(self, password: str) -> None:
         from ml_metadata.proto import metadata_store_pb2 as mlmd
 
         super().__init__()
-        # As it is, and as protocol buffers print it.
+        # Verbatim, and as protocol buffers print it.
         printed = str(mlmd.MySQLDatabaseConfig(password=password)).strip()
         self._spellings = {password, printed.removeprefix('password: "').removesuffix('"')}
 

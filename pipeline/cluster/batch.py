@@ -15,18 +15,18 @@ def script(cluster: ClusterSettings, settings: Path, folder: Path) -> str:
     """Writes the script.
 
     Args:
-      cluster: what to ask of Slurm.
+      cluster: what to request from Slurm.
       settings: the file that the job reads, see `pipeline.cluster.job`.
-      folder: where the job's output goes, `JOB.out`.
+      folder: where the job's output goes, as `JOB.out`.
 
     Returns:
-      A script for sbatch. Of a user's jobs with one output folder, one runs at a time.
-      The signal before the limit, the first node's loss and a preemption put the job
+      A script for sbatch. Of a user's jobs with the same output folder, one runs at a time.
+      The signal before the time limit, loss of the first node and preemption put the job
       back into the queue under its own number.
     """
-    place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
     options = {
-        "job-name": f"lookdeep-{place}",
+        "job-name": f"lookdeep-{digest}",
         "dependency": "singleton",  # waits for jobs of the same name
         "nodes": cluster.nodes,
         "ntasks-per-node": 1,
@@ -44,18 +44,18 @@ def script(cluster: ClusterSettings, settings: Path, folder: Path) -> str:
         "#!/bin/bash",
         *(f"#SBATCH --{name}={_quoted(value)}" for name, value in options.items() if value),
         "#SBATCH --requeue",
-        "#SBATCH --no-kill",  # a lost node ends its workers, not the job
+        "#SBATCH --no-kill",  # a lost node ends its own workers, not the job
         "set -euo pipefail",
         "umask 077",
         *(f"module load {shlex.quote(module)}" for module in cluster.modules),
         f"cd {shlex.quote(str(_ROOT))}",
         f"export PYTHONPATH={shlex.quote(processes.environment()['PYTHONPATH'])}",
-        # exec: Slurm's signals are for this process.
-        f"exec {shlex.join([*processes.python('pipeline.cluster.job'), str(settings)])}",
+        # exec, so that Slurm's signals reach this process.
+        f"exec {shlex.join([*processes.python('cluster_runner'), 'job', str(settings)])}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _quoted(value: object) -> str:
-    """A value as sbatch reads it: its directives know double quotes, no shell."""
+    """Quotes a path for sbatch, whose directives know double quotes but no other syntax."""
     return f'"{value}"' if isinstance(value, Path) else str(value)

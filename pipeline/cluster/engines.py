@@ -1,12 +1,10 @@
-"""Beam's options for each engine. They are part of TFX's cache key: no node or job is in them."""
+"""Beam's options for each engine. TFX's cache key includes them: they name no node and no job."""
+
+from collections.abc import Sequence
 
 from components.errors import InputError
 from pipeline import beam
 from pipeline.cluster.settings import ClusterSettings
-
-# Workers run in the same environment on the shared file system. TFX would build a package
-# of itself for them, but for an option that names an image.
-_NO_PACKAGE = "--sdk_container_image=unused"
 
 
 def beam_args(cluster: ClusterSettings) -> list[str]:
@@ -18,25 +16,18 @@ def beam_args(cluster: ClusterSettings) -> list[str]:
     Returns:
       Beam pipeline arguments.
     """
-    if cluster.engine == "srun":
-        return ["--runner=pipeline.cluster.beam_runner.SlurmRunner", _NO_PACKAGE]
     if cluster.engine == "flink":
-        return ["--runner=pipeline.cluster.flink.runner.FlinkRunner", _NO_PACKAGE]
-    if cluster.engine == "dataflow":
-        assert cluster.dataflow is not None  # noqa: S101 (for the type checker)
         return [
-            "--runner=DataflowRunner",
-            f"--project={cluster.dataflow.project}",
-            f"--region={cluster.dataflow.region}",
-            f"--temp_location={cluster.dataflow.temp_location}",
-            f"--sdk_container_image={cluster.dataflow.image}",
-            "--experiments=use_runner_v2",
+            "--runner=pipeline.cluster.flink.runner.FlinkRunner",
+            # The workers have the same environment, on the shared file system. Without an
+            # image TFX would build a package of itself for them.
+            "--sdk_container_image=unused",
         ]
-    return beam.local_args()
+    return cluster.beam_options or beam.local_args()
 
 
-def check(args: list[str]) -> None:
-    """Has Beam look at options; it asks nobody else about them.
+def check(args: Sequence[str]) -> None:
+    """Has Beam validate options, without contacting the engine.
 
     Args:
       args: from `beam_args`.
@@ -44,13 +35,17 @@ def check(args: list[str]) -> None:
     Raises:
       InputError: Beam refuses them.
     """
-    # Not above: it takes seconds, and only a dry run waits for them.
+    # Imported here: it takes seconds, and only a dry run waits for it.
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
     from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
     from apache_beam.runners.runner import create_runner
 
-    # As a dry run of Beam's own, which does not look at the bucket.
+    # With Beam's own dry_run, which does not look at a cloud's buckets.
     options = PipelineOptions([*args, "--dry_run=True"])
-    runner = create_runner(options.view_as(StandardOptions).runner)
-    if refusals := PipelineOptionsValidator(options, runner).validate():
-        raise InputError(f"Beam refuses these settings: {' '.join(refusals)}")
+    try:
+        runner = create_runner(options.view_as(StandardOptions).runner)
+        refusals = PipelineOptionsValidator(options, runner).validate()
+    except (ValueError, ImportError) as error:
+        refusals = [str(error)]
+    if refusals:
+        raise InputError(f"Beam refuses these options: {' '.join(refusals)}")

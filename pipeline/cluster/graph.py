@@ -1,4 +1,4 @@
-"""What a job will run: the components of its pipeline, what each waits for, and where it runs."""
+"""The components of a job's pipeline: where each runs, and which ones it waits for."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,12 +9,8 @@ from pipeline.cluster.settings import ClusterSettings
 from pipeline.config import PipelineConfig
 
 _FIRST_NODE: Final = "the first node"
-_ENGINES: Final = {
-    "local": "Beam in the job's process",
-    "srun": "Beam on workers on all nodes",
-    "flink": "Beam on Flink",
-    "dataflow": "Beam on Dataflow",
-}
+_BEAM: Final = {"local": "Beam in the job's process", "flink": "Beam on Flink"}
+_BEAM_OPTIONS: Final = "Beam, as beam_options say"
 
 
 @dataclass(frozen=True)
@@ -23,8 +19,8 @@ class Step:
 
     Attributes:
       name: its node id.
-      place: where its work is done; a component on Beam is driven from the first node.
-      after: the components that it waits for.
+      place: where its work is done; the first node drives the components on Beam.
+      after: the components it waits for.
     """
 
     name: str
@@ -40,30 +36,31 @@ def steps(config: PipelineConfig, cluster: ClusterSettings) -> list[Step]:
     """Compiles the pipeline as the job will.
 
     Args:
-      config: settings of the run.
-      cluster: of its cluster.
+      config: the settings of the run.
+      cluster: its `[cluster]` table.
 
     Returns:
       The components, in the order in which they run.
     """
     processes.hush_libraries()
-    # Not above: of cluster_runner.py's commands, the others are there at once.
+    # Imported here: it takes half a minute, and only a dry run waits for it.
     from tfx.dsl.compiler import compiler
     from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
     from pipeline.process.worker import build_pipeline
 
-    # The graph is the same wherever metadata are, and this needs no password.
+    # The graph does not depend on the metadata store, and a dry run needs no password.
     config = config.model_copy(update={"metadata": None})
     compiled = compiler.Compiler().compile(build_pipeline(config, engines.beam_args(cluster)))
     deployment = pipeline_pb2.IntermediateDeploymentConfig()
     compiled.deployment_config.Unpack(deployment)
     beam = executable_spec_pb2.BeamExecutableSpec.DESCRIPTOR
+    on_beam = _BEAM_OPTIONS if cluster.beam_options else _BEAM[cluster.engine]
     return [
         Step(
             name=node.pipeline_node.node_info.id,
-            # A resolver has no executor at all.
-            place=_ENGINES[cluster.engine]
+            # A resolver has no executor.
+            place=on_beam
             if deployment.executor_specs[node.pipeline_node.node_info.id].Is(beam)
             else _FIRST_NODE,
             after=tuple(sorted(node.pipeline_node.upstream_nodes)),

@@ -1,7 +1,7 @@
-"""The `[cluster]` table of a run's settings: what is asked of Slurm, and what runs Beam's stages.
+"""The `[cluster]` table of a run's settings: what is requested from Slurm, what runs Beam's stages.
 
 [cluster]
-engine = "srun"
+engine = "flink"
 nodes = 3
 cpus = 16
 memory_gb = 96
@@ -20,67 +20,53 @@ from components.errors import InputError
 from pipeline import config as run_settings
 from pipeline.config import PipelineConfig
 
-_STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
-
 DEFAULT_JARS: Final = Path(__file__).resolve().parents[2] / ".flink"
-_FLINK_MEMORY_GB: Final = 6  # of each node: Java's processes and Python's side by side
+_FLINK_MEMORY_GB: Final = 6  # on each node: Java's and Python's processes side by side
 
-# These end up in a shell script, as words of their own.
+# Each becomes one word of the batch script.
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:,=/+@-]+$")]
-
-
-class Dataflow(BaseModel):
-    """Google Cloud's Dataflow, which runs Beam's stages away from the cluster."""
-
-    model_config = _STRICT
-
-    project: _Word
-    region: _Word
-    temp_location: str = Field(pattern=r"^gs://[a-z0-9][a-z0-9_.-]+[a-z0-9]/.+$")
-    image: _Word  # container image with this project's environment
 
 
 class ClusterSettings(BaseModel):
     """How a run uses a cluster."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    # local: in the first node's process; srun: workers on all nodes, driven from the first;
-    # flink: a session of Flink on all nodes; dataflow: on Google Cloud.
-    engine: Literal["local", "srun", "flink", "dataflow"] = "local"
+    # local: in the job's process, on one node; flink: on a session of Flink on all nodes.
+    engine: Literal["local", "flink"] = "local"
     nodes: int = Field(1, ge=1)
     cpus: int = Field(4, ge=1)  # on each node
     memory_gb: int = Field(16, ge=1)  # on each node
     time_limit: str = Field("4:00:00", pattern=r"^(\d+-)?\d+(:\d\d){1,2}$")  # D-H:MM:SS
     warning: int = Field(120, ge=10)  # seconds before the limit at which the job requeues itself
-    workers: int | None = Field(None, ge=1)  # Beam workers on each node; None is `cpus`
-    node_losses: int = Field(2, ge=0)  # nodes that may be lost before the run fails
     partition: _Word | None = None
     account: _Word | None = None
-    gres: _Word | None = None  # of each node, for example gpu:1
+    gres: _Word | None = None  # on each node, for example gpu:1
     modules: list[_Word] = []
-    flink_jars: Annotated[Path, Field(strict=False)] = DEFAULT_JARS  # of `setup`, on all nodes
-    # REST of a Flink that is there already, in place of a session of the job's own.
+    # Of engine "flink" only.
+    workers: int | None = Field(None, ge=1)  # Beam workers on each node; None means `cpus`
+    node_losses: int = Field(2, ge=0)  # nodes that may be lost before the run fails
+    flink_jars: Annotated[Path, Field(strict=False)] = DEFAULT_JARS  # written by `setup`
+    # HOST:PORT of a running Flink's REST interface, to use instead of a session of the job's own.
     flink_master: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]+:\d+$")
-    dataflow: Dataflow | None = None
+    # Beam's own options for any other engine, in place of `engine`.
+    beam_options: list[str] = []
 
     @model_validator(mode="after")
     def _engine_has_what_it_needs(self) -> Self:
-        if self.engine not in ("srun", "flink") and self.nodes > 1:
-            raise ValueError(
-                f'engine "{self.engine}" uses one node; engines "flink" and "srun" use more'
-            )
+        if self.engine == "local" and self.nodes > 1:
+            raise ValueError('only engine "flink" uses more than one node')
         if self.flink_master is not None and (self.engine != "flink" or self.nodes > 1):
             raise ValueError('flink_master is for engine "flink" on one node')
         if self.engine == "flink" and self.memory_gb < _FLINK_MEMORY_GB:
             raise ValueError(f'engine "flink" needs memory_gb = {_FLINK_MEMORY_GB} or more')
-        if self.engine == "dataflow" and self.dataflow is None:
-            raise ValueError('engine "dataflow" needs the table [cluster.dataflow]')
+        if self.engine == "flink" and self.beam_options:
+            raise ValueError('beam_options replace the engine; leave out engine = "flink"')
         return self
 
     @property
     def task_manager_mb(self) -> int:
-        """Memory of a Flink task manager; Python, which does the work, has the most of it."""
+        """Memory of a Flink task manager; most of a node's is for Python, which does the work."""
         return self.memory_gb * 1024 // 4
 
     @property
@@ -90,7 +76,7 @@ class ClusterSettings(BaseModel):
 
 
 def load(path: Path | None, **overrides: Any) -> tuple[PipelineConfig, ClusterSettings]:
-    """Reads the settings of a run and of its cluster from one TOML file.
+    """Reads the settings of a run and the table `[cluster]` from one TOML file.
 
     Args:
       path: the file, or None for the defaults.

@@ -1,4 +1,4 @@
-"""What file system a folder is on."""
+"""Which file system a folder is on."""
 
 import os
 from pathlib import Path
@@ -18,10 +18,10 @@ def refuse_sqlite(config: PipelineConfig, mounts: str | None = None) -> None:
 
     Args:
       config: the settings of the run.
-      mounts: as /proc/self/mounts has them; None reads that.
+      mounts: the mounts in the format of /proc/self/mounts; None reads that file.
 
     Raises:
-      InputError: it would be kept there.
+      InputError: the output folder is on one, and no server is named.
     """
     if config.metadata is not None:
         return
@@ -29,13 +29,13 @@ def refuse_sqlite(config: PipelineConfig, mounts: str | None = None) -> None:
     if kind in _SHARED:
         raise InputError(
             f"{config.output_root} is on a shared file system ({kind}), where SQLite's locks do"
-            " not hold and runs would damage one another's records; name a database server in"
+            " not work and runs would damage each other's records; name a database server in"
             " the table [metadata] (docs/cluster.md)."
         )
 
 
 def file_system(folder: Path, mounts: str) -> str:
-    """The type of the file system that a folder is on, or would be made on."""
+    """Returns the type of the file system that holds a folder, or will once it is made."""
     places = {}
     for line in mounts.splitlines():
         _, place, kind, *_ = line.split()

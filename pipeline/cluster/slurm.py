@@ -1,12 +1,14 @@
-"""Slurm's own commands, with their refusals in a sentence."""
+"""Slurm's own commands; what they refuse becomes one sentence."""
 
+import re
+import socket
 import subprocess
 import time
 from typing import Final
 
 from components.errors import InputError
 
-# States of a job that will run no more.
+# States of a job that will not run again.
 ENDED: Final = frozenset(
     {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE",
      "BOOT_FAIL", "PREEMPTED"}
@@ -20,26 +22,26 @@ def submit(script: str) -> str:
       The job's number.
 
     Raises:
-      InputError: Slurm is not there or refuses it.
+      InputError: Slurm is not installed or refuses the script.
     """
     return _call("sbatch", "--parsable", stdin=script).strip().partition(";")[0]
 
 
 def state(job: str) -> tuple[str, str]:
-    """A job's state and where it is.
+    """Asks for a job's state.
 
     Args:
       job: its number.
 
     Returns:
-      Slurm's word, for example RUNNING, and nodes, time and reason in words.
+      Slurm's word for it, for example RUNNING, and a text with time, nodes and reason.
 
     Raises:
-      InputError: Slurm knows no such job, or not any more.
+      InputError: Slurm does not know the job, or no longer does.
     """
     line = _call("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%M|%l|%N|%r")
     if not line.strip():
-        raise InputError(f"Slurm knows no job {job}, or has forgotten it.")
+        raise InputError(f"Slurm does not know job {job}, or no longer does.")
     word, used, limit, nodes, reason = line.splitlines()[0].split("|")
     where = f" on {nodes}" if nodes else ""
     why = f" ({reason})" if reason != "None" else ""
@@ -51,10 +53,10 @@ def cancel(job: str, patience: float = 90) -> str:
 
     Args:
       job: its number.
-      patience: seconds to wait.
+      patience: how long to wait for its end, in seconds.
 
     Returns:
-      The state that it ended in.
+      The state in which it ended.
 
     Raises:
       InputError: Slurm refuses, or the job does not end.
@@ -63,9 +65,7 @@ def cancel(job: str, patience: float = 90) -> str:
     deadline = time.monotonic() + patience
     while (word := state(job)[0]) not in ENDED:
         if time.monotonic() > deadline:
-            raise InputError(
-                f"Job {job} is still {word}, {patience:.0f} s after its end was asked."
-            )
+            raise InputError(f"Job {job} is still {word}, {patience:.0f} s after it was cancelled.")
         time.sleep(1)
     return word
 
@@ -73,6 +73,18 @@ def cancel(job: str, patience: float = 90) -> str:
 def requeue(job: str) -> None:
     """Puts a running job back into the queue; Slurm then ends it."""
     _call("scontrol", "requeue", job)
+
+
+def hostnames(nodes: str) -> list[str]:
+    """Expands a list of nodes as Slurm writes it, for example `n[1-3]`."""
+    return _call("scontrol", "show", "hostnames", nodes).split()
+
+
+def address(node: str) -> str:
+    """Looks up the IP address by which Slurm reaches a node."""
+    shown = _call("scontrol", "show", "node", "--oneliner", node)
+    (name,) = re.findall(r"\bNodeAddr=(\S+)", shown)
+    return socket.gethostbyname(name)
 
 
 def _call(*command: str, stdin: str | None = None) -> str:
@@ -86,5 +98,5 @@ def _call(*command: str, stdin: str | None = None) -> str:
         ) from error
     if done.returncode != 0:
         words = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise InputError(f"{command[0]}: {words[-1] if words else 'it failed and said nothing'}")
+        raise InputError(f"{command[0]}: {words[-1] if words else 'it failed without a message'}")
     return done.stdout

@@ -14,7 +14,7 @@ from components import processes
 from components.code_digest import code_digest
 from components.crossval.recipes import RECIPES
 from components.errors import InputError
-from pipeline import config
+from pipeline import beam, config
 from pipeline.config import NO_WEIGHTS, PipelineConfig
 from pipeline.process import launcher
 from pipeline.process.base_weights import check as check_base_weights
@@ -127,7 +127,7 @@ def _run(
 
     folder = chosen.output_root / "crossval"
     folder.mkdir(exist_ok=True)
-    ingest(chosen, Steps())
+    ingest(chosen, Steps(), beam.local_args())
     shards = sorted(map(str, chosen.tfrecords_dir.glob(SHARD_PATTERN)))
     bars = Progress(
         *Progress.get_default_columns()[:2],

@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 from components import processes, progress
 from components.errors import DataError, InputError, memory_was_short
+from pipeline import beam
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import HidePassword
 from pipeline.runs import record, snapshot
@@ -124,12 +125,13 @@ def _argument(record: logging.LogRecord) -> str:
     return str(record.args[0])
 
 
-def ingest(config: PipelineConfig, steps: Progress) -> Counts:
+def ingest(config: PipelineConfig, steps: Progress, beam_args: list[str]) -> Counts:
     """Brings the tranches to TFRecords.
 
     Args:
       config: the settings of the run.
       steps: hears about each step.
+      beam_args: Beam's options for the run.
 
     Returns:
       Counts, without splits.
@@ -163,6 +165,7 @@ def ingest(config: PipelineConfig, steps: Progress) -> Counts:
             table.master,
             config.tfrecords_dir,
             size=config.ingest_size,
+            beam_args=beam.ingestion_args(beam_args),
             advance=lambda done, total: steps.advance(TFRECORDS, done, total),
         )
         stage.state = "cached" if len(records.reused) == len(records.tranches) else "ran"
@@ -195,7 +198,7 @@ def work(job: Job) -> Run:
             from pipeline.runs import lineage
 
             lineage.open_store(config)  # before any work: it has to be there, with its tables
-        counts = ingest(config, steps)
+        counts = ingest(config, steps, job.beam_args)
     except InputError as error:
         logging.exception("ingestion stopped")
         refused = isinstance(error, DataError)

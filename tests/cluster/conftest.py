@@ -1,18 +1,21 @@
-"""Three hosts, a Slurm cluster and a database on them; what it takes to run the pipeline there."""
+"""Three hosts with a Slurm cluster and a database, shared by all tests, and jobs on them."""
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.cluster.slurm import ENDED
 from tests.cluster import database, slurm
 from tests.cluster.database import MariaDB
 from tests.cluster.hosts import Hosts
@@ -21,9 +24,9 @@ from tests.support.missing import missing
 from tests.support.running import SETTINGS, write_toml
 
 THREE_NODES: dict[str, Any] = {
-    "engine": "srun", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 6, "time_limit": "30:00"
+    "engine": "flink", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 6, "time_limit": "30:00"
 }  # fmt: skip
-ENGINES: tuple[str, ...] = ("srun", "flink")
+ONE_NODE: dict[str, Any] = {"cpus": 2, "memory_gb": 4}
 
 
 @pytest.fixture(scope="session")
@@ -53,14 +56,6 @@ def mariadb(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     server.close()
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine that uses many nodes."""
-    if request.param == "flink":
-        request.getfixturevalue("flink")
-    return str(request.param)
-
-
 @pytest.fixture(scope="session")
 def flink() -> None:
     """Flink, where `cluster_runner.py setup` puts it."""
@@ -77,12 +72,12 @@ class Job:
 
     number: str
     out: Path
-    cluster: "Cluster"
+    slurm: Slurm
 
     @property
     def state(self) -> str:
         """Slurm's word for it."""
-        return self.cluster.call("status", self.number).partition(":")[0].strip()
+        return self.slurm.state(self.number)
 
     @property
     def said(self) -> str:
@@ -112,8 +107,6 @@ class Job:
 
     @property
     def _ended(self) -> bool:
-        from pipeline.cluster.slurm import ENDED
-
         return self.state in ENDED
 
     def processes(self) -> dict[int, str]:
@@ -121,41 +114,60 @@ class Job:
         daemons = ("munged", "slurmctld", "slurmscriptd", "slurmd ", "mariadbd")
         return {
             pid: command
-            for pid, command in self.cluster.slurm.hosts.processes().items()
-            if not any(name in command for name in daemons) and "status" not in command
+            for pid, command in self.slurm.hosts.processes().items()
+            if not any(name in command for name in daemons)
         }
+
+    def kill(self, host: str, *words: str) -> None:
+        """Kills the processes of a host that have one of the words in their command line."""
+
+        def found() -> list[int]:
+            return [
+                pid
+                for pid, command in self.slurm.hosts.processes([host]).items()
+                if any(word in command for word in words) and "flink.keeper" not in command
+            ]
+
+        wait_for(lambda: bool(found()), 120, f"{words} on {host}")
+        for pid in found():
+            with suppress(ProcessLookupError):  # the death of another one ended it
+                os.kill(pid, signal.SIGKILL)
 
 
 class Cluster:
-    """cluster_runner.py, called on n1 as its users call it."""
+    """cluster_runner.py, called on n1 as users call it."""
 
     def __init__(self, slurm: Slurm) -> None:
         self.slurm = slurm
         self._number = 0
 
-    def call(self, *arguments: object) -> str:
+    def call(self, *arguments: object, **env: str) -> str:
         """Calls cluster_runner.py; returns all it printed."""
-        return self.slurm.run(sys.executable, "cluster_runner.py", *map(str, arguments))
+        return self.slurm.run(sys.executable, "cluster_runner.py", *map(str, arguments), **env)
 
     def submit(
-        self, out: Path, tranches: Path, cluster: Mapping[str, Any] = THREE_NODES, **settings: Any
+        self,
+        out: Path,
+        tranches: Path,
+        cluster: Mapping[str, Any],
+        env: Mapping[str, str] | None = None,
+        **settings: Any,
     ) -> Job:
         """Submits a run."""
         self._number += 1
         toml = out.parent / f"{out.name}-{self._number}.toml"
         write_toml(toml, SETTINGS | settings | {"cluster": dict(cluster)})
-        printed = self.call(
-            "submit", "--config", toml, "--data-root", tranches, "--output-root", out
-        ).strip()
+        flags = ("--config", toml, "--data-root", tranches, "--output-root", out)
+        printed = self.call("submit", *flags, **env or {}).strip()
         assert printed.isdigit(), printed
-        return Job(printed, out, self)
+        return Job(printed, out, self.slurm)
 
 
 def gone(job: Job, seconds: float = 30) -> dict[int, str]:
-    """Waits for the job's processes to go; returns those that stay."""
+    """Waits for the job's processes to end; returns those that do not."""
     deadline = time.monotonic() + seconds
     while (left := job.processes()) and time.monotonic() < deadline:
-        time.sleep(1)
+        time.sleep(0.5)
     return left
 
 

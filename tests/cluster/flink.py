@@ -1,12 +1,13 @@
-"""A Flink that is there already, set up on one of the hosts as docs/cluster.md asks for it."""
+"""A Flink that runs already, set up on all hosts as docs/cluster.md asks for it."""
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from pipeline.cluster.flink import configuration, jars
+from components import processes
+from pipeline.cluster.flink import configuration, keeper
 from pipeline.cluster.flink.configuration import TaskMemory
+from pipeline.cluster.flink.programs import Programs
 from pipeline.cluster.settings import DEFAULT_JARS
 from tests.cluster.slurm import ROOT, Slurm, wait_for
 
@@ -15,64 +16,60 @@ _MEMORY = TaskMemory.within(1536)  # MB
 
 
 class Flink:
-    """Its job manager, one task manager, and beside that a pool of Beam workers."""
+    """A job manager on the first host; on each a task manager and a pool of Beam workers."""
 
-    def __init__(self, slurm: Slurm, host: str, folder: Path) -> None:
-        self.master = f"{host}:{_REST}"
-        self._slurm, self._host, self._folder = slurm, host, folder
+    def __init__(self, slurm: Slurm, folder: Path) -> None:
+        self._slurm, self._folder = slurm, folder
         self._running: list[subprocess.Popen[bytes]] = []
-        address = slurm.hosts.addresses[host]
+        addresses = slurm.hosts.addresses
+        first = next(iter(addresses))
+        self.master = f"{first}:{_REST}"
         folder.mkdir()
         configuration.write(
-            folder, address=address, rpc=6123, rest=_REST, blobs=6124, slots=2, memory=_MEMORY
+            folder,
+            address=addresses[first],
+            rpc=6123,
+            rest=_REST,
+            blobs=6124,
+            slots=1,
+            memory=_MEMORY,
         )
-        with self._log("pool").open("wb") as log:
-            pool = [sys.executable, "-m", "pipeline.cluster.flink.pool", "50000"]
-            self._pool = subprocess.Popen(  # noqa: S603 (a command of ours)
-                slurm.hosts.command(host, *pool),
-                stdin=subprocess.PIPE,  # held open, as by a terminal
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{ROOT}"},
-            )
-        self._java(
-            "job manager",
-            f"-Djdk.net.hosts.file={folder}/hosts",
-            "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
-            f"--configDir={folder}",
-        )
-        self._java(
-            "task manager",
-            *_MEMORY.java(),
-            "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
-            f"--configDir={folder}",
-            f"-Dtaskmanager.host={address}",
-            f"-Dtaskmanager.bind-host={address}",
-        )
+        programs = Programs(DEFAULT_JARS, folder)
+        self._keep(first, "job-manager", programs.job_manager())
+        for name, address in addresses.items():
+            pool = [*processes.python("pipeline.cluster.flink.worker_pool"), "50000"]
+            self._keep(name, name, pool, programs.task_manager(name, address, _MEMORY))
         overview = f"http://{self.master}/overview"
         read = f"import urllib.request as u; print(u.urlopen('{overview}').read().decode())"
         wait_for(
-            lambda: '"slots-total":2' in slurm.run("python3", "-c", read), 180, "a task manager"
+            lambda: f'"slots-total":{len(addresses)}' in slurm.run("python3", "-c", read),
+            300,
+            "all task managers",
         )
 
     def finished(self) -> int:
-        """How many jobs it has done."""
-        log = self._log("job manager").read_text()
+        """How many jobs it has finished."""
+        log = (self._folder / "job-manager.log").read_text()
         return log.count(" switched from state RUNNING to FINISHED.")
 
     def close(self) -> None:
         """Ends it."""
         for process in reversed(self._running):
-            process.terminate()
-            process.wait(60)
-        self._pool.communicate(timeout=60)
+            process.communicate(timeout=60)  # closes its standard input
 
-    def _java(self, name: str, *arguments: str) -> None:
-        flags = configuration.java_flags(str(self._folder))
-        command = [jars.java(), *flags, "-cp", f"{jars.place(DEFAULT_JARS)}/*", *arguments]
-        env = self._slurm.env | {"FLINK_CONF_DIR": str(self._folder)}
-        self._running.append(self._slurm.hosts.start(self._host, self._log(name), *command, **env))
-
-    def _log(self, name: str) -> Path:
-        return self._folder / f"{name.replace(' ', '-')}.log"
+    def _keep(self, host: str, name: str, *commands: list[str]) -> None:
+        with (self._folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 (a command of ours)
+                self._slurm.hosts.command(host, *keeper.command(*commands)),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    **self._slurm.env,
+                    "FLINK_CONF_DIR": str(self._folder),
+                    "PYTHONPATH": f"{Path(__file__).parent}:{ROOT}",  # of `conformance`
+                },
+            )
+        self._running.append(process)

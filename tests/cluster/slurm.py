@@ -11,13 +11,13 @@ from tests.cluster.hosts import Hosts
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "ip", "unshare")
-MEMORY = 8000  # MB that each node says it has
+MEMORY = 8000  # MB that each node claims to have
 
 _CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={controller}({address})
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
@@ -34,6 +34,7 @@ MpiDefault=none
 KillWait=10
 SlurmdTimeout=20
 JobRequeue=1
+MinJobAge=3600
 BatchStartTimeout=60
 SchedulerParameters=sched_interval=5,batch_sched_delay=1
 ReturnToService=2
@@ -65,7 +66,7 @@ class Slurm:
         )
         self.env = {
             "SLURM_CONF": str(configuration),
-            # Five JVMs that live for a minute: compiling them well would take all of it.
+            # Five JVMs that live for a minute: optimizing compilers would not pay off.
             "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         }
         key = folder / "munge.key"
@@ -96,7 +97,7 @@ class Slurm:
             "idle nodes",
         )
 
-    def run(self, *command: str, timeout: float = 300) -> str:
+    def run(self, *command: str, **env: str) -> str:
         """Runs a command on the first host; returns what it printed, errors last."""
         first = next(iter(self.hosts.addresses))
         done = subprocess.run(  # noqa: S603 (a command of ours)
@@ -104,10 +105,14 @@ class Slurm:
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **self.env},
-            timeout=timeout,
+            env={**os.environ, **self.env, **env},
+            timeout=300,
         )
         return done.stdout + done.stderr
+
+    def state(self, job: str) -> str:
+        """Slurm's word for the state of a job."""
+        return self.run("squeue", "--noheader", "--states=all", "-o", "%T", "-j", job).strip()
 
     def close(self) -> None:
         """Ends the daemons, and what is left of their jobs, by their ids."""
@@ -127,10 +132,10 @@ def wait_for(holds: Callable[[], bool], seconds: float, what: str) -> None:
     """Waits until something holds.
 
     Raises:
-      TimeoutError: it did not, for so long.
+      TimeoutError: it did not hold in time.
     """
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.5)
+        time.sleep(0.25)

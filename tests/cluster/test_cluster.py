@@ -1,12 +1,12 @@
-"""Whole runs under Slurm on three hosts: results, lost nodes, time limits, cancellation."""
+"""Whole runs under Slurm on three hosts: equal results, lost programs and nodes, cancellation.
+
+Starting TensorFlow Extended and Flink takes most of the time, so there are two output folders:
+one of jobs on one node, and one of jobs on Flink, each of which goes on from the one before.
+"""
 
 import json
-import os
-import random
-import signal
 import sys
-import time
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,61 +14,189 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import PipelineConfig
-from pipeline.runs.lineage import Artifact, Lineage
-from tests.cluster.conftest import THREE_NODES, Cluster, Job, gone
-from tests.cluster.database import PASSWORD, VARIABLE, MariaDB
+from pipeline.runs.reader import Runs
+from pipeline.runs.run import Artifact, Run
+from tests.cluster.conftest import ONE_NODE, THREE_NODES, Cluster, Job, gone
 from tests.cluster.slurm import wait_for
 from tests.cluster.test_conformance import same
-from tests.support.running import SETTINGS, Command
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
+EPOCHS = 12
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that ended, and what run.json said then."""
+
+    out: Path
+    said: str
+    record: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job) -> "Finished":
+        assert job.end() == "COMPLETED", job.said
+        return cls(job.out, job.said, job.record)
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {step["name"]: step["state"] for step in self.record["components"]}
+
+    @property
+    def read(self) -> Run:
+        return Runs(self.out).read(self.record["run_id"])
+
+
+@dataclass(frozen=True)
+class OneNode:
+    """A job that went back into the queue in training, and one that waited for it."""
+
+    run: Finished
+    second: Job
+    second_waited: list[str]
+
 
 @pytest.fixture(scope="module")
-def first(
-    engine: str, cluster: Cluster, tranches: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Job:
-    """A run on three nodes, from its submission to its end."""
-    job = cluster.submit(
-        tmp_path_factory.mktemp(engine) / "out", tranches, THREE_NODES | {"engine": engine}
-    )
-    assert job.end() == "COMPLETED", job.said
-    return job
+def one_node(cluster: Cluster, tranches: Path, tmp_path_factory: pytest.TempPathFactory) -> OneNode:
+    out = tmp_path_factory.mktemp("one_node") / "out"
+    epochs = {"scratch_epochs": EPOCHS, "early_stopping_patience": EPOCHS}
+    job = cluster.submit(out, tranches, ONE_NODE, **epochs)
+    second = cluster.submit(out, tranches, ONE_NODE, seed=2)
+    job.reach("Trainer: running")
+    waited = [second.state]
+    job.reach(f"epoch 3/{EPOCHS}: ")
+    # As Slurm does near the time limit.
+    cluster.slurm.run("scancel", "--signal=USR1", "--batch", job.number)
+    job.reach("back into the queue")
+    wait_for(lambda: job.said.count("TensorFlow Extended: ran") == 2, 300, "its second life")
+    waited.append(second.state)
+    run = Finished.of(job)
+    second.reach("TrancheExampleGen: cached")
+    cluster.call("cancel", second.number)
+    return OneNode(run, second, waited)
+
+
+@dataclass(frozen=True)
+class OnFlink:
+    """Four jobs on three nodes: cancelled, lost a node and its driver, lost Flink, finished."""
+
+    cancelled: Job
+    lost_driver: Job
+    lost_flink: Job
+    run: Finished
+    left: list[dict[int, str]]  # processes left by each
+    converted_on: set[str]  # hosts with a process that decodes pictures
 
 
 @pytest.fixture(scope="module")
-def at_home(tranches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of the same run by `local_runner.py`."""
-    folder = tmp_path_factory.mktemp("at_home")
-    ended = Command(folder).run(folder / "out", "--data-root", str(tranches), **SETTINGS)
-    assert ended.status == 0, ended.text
-    return ended.out
+def on_flink(
+    flink: None, cluster: Cluster, tranches: Path, tmp_path_factory: pytest.TempPathFactory
+) -> OnFlink:
+    out = tmp_path_factory.mktemp("on_flink") / "out"
+    left: list[dict[int, str]] = []
+
+    cancelled = cluster.submit(out, tranches, THREE_NODES)
+    converted_on: set[str] = set()
+
+    def ingested() -> bool:
+        converted_on.update(_hosts_with(cluster, "components.ingest.converter"))
+        return "TFRecords: ran" in cancelled.said or cancelled.state != "RUNNING"
+
+    cancelled.reach("TFRecords: running")
+    wait_for(ingested, 300, "TFRecords")
+    cancelled.reach("Transform: running")
+    cluster.call("cancel", cancelled.number)
+    left.append(gone(cancelled))
+
+    lost_driver = cluster.submit(out, tranches, THREE_NODES)
+    lost_driver.reach("Transform: running")
+    lost_driver.kill("n2", "TaskManagerRunner", "flink.worker_pool", "flink.forker")
+    lost_driver.reach("Trainer: running")
+    lost_driver.kill("n1", "pipeline.process.worker")
+    lost_driver.end(120)
+    left.append(gone(lost_driver))
+
+    lost_flink = cluster.submit(out, tranches, THREE_NODES)
+    lost_flink.reach("Evaluator: running")
+    lost_flink.kill("n1", "StandaloneSessionClusterEntrypoint")
+    lost_flink.end(120)
+    left.append(gone(lost_flink))
+
+    last = cluster.submit(out, tranches, THREE_NODES)
+    run = Finished.of(last)
+    left.append(gone(last))
+    return OnFlink(cancelled, lost_driver, lost_flink, run, left, converted_on)
 
 
-def test_a_run_on_three_nodes_ends_pushed(first: Job) -> None:
-    assert first.record["verdict"] == "pushed"
-    assert gone(first) == {}
+def test_no_process_is_left_however_a_job_ends(on_flink: OnFlink) -> None:
+    assert on_flink.left == [{}, {}, {}, {}]
+    assert on_flink.cancelled.state == "CANCELLED"
 
 
-def test_splits_statistics_and_transformed_pictures_equal_the_local_runs(
-    first: Job, at_home: Path
+def test_a_lost_node_costs_a_retry_not_the_run(on_flink: OnFlink) -> None:
+    said = on_flink.lost_driver.said
+    before, after = said.split("Lost n2; continuing without it")
+    assert "TrancheExampleGen: cached" in before
+    assert "StatisticsGen: cached" in after
+    assert "Transform: ran" in after
+
+
+def test_a_job_that_lost_its_driver_fails_and_says_so(on_flink: OnFlink) -> None:
+    assert on_flink.lost_driver.state == "FAILED"
+    assert "The worker process ended with signal SIGKILL" in on_flink.lost_driver.said
+
+
+def test_a_job_that_lost_its_job_manager_fails_and_says_so(on_flink: OnFlink) -> None:
+    said = on_flink.lost_flink.said
+    assert on_flink.lost_flink.state == "FAILED"
+    assert "Transform: cached" in said
+    assert "on n1 was lost; submit the run again, and it continues" in said.replace("\n", " ")
+    assert "Traceback" not in said
+
+
+def test_the_next_job_goes_on_and_ends_pushed(on_flink: OnFlink) -> None:
+    assert on_flink.run.record["verdict"] == "pushed"
+    states = on_flink.run.states
+    assert (states["TFRecords"], states["Transform"], states["Trainer"]) == ("cached",) * 3
+    assert (states["Evaluator"], states["Pusher"]) == ("ran", "ran")
+
+
+def test_pictures_are_converted_on_more_than_one_node(on_flink: OnFlink) -> None:
+    assert len(on_flink.converted_on) > 1
+
+
+def test_tfrecords_equal_those_of_one_node_byte_for_byte(
+    on_flink: OnFlink, one_node: OneNode
 ) -> None:
-    assert first.record["counts"] == json.loads((at_home / "run.json").read_text())["counts"]
+    ours, theirs = (
+        {
+            str(path.relative_to(run.out)): path.read_bytes()
+            for pattern in ("*.tfrecord.gz", "rejects.csv")
+            for path in PipelineConfig(output_root=run.out).tfrecords_dir.rglob(pattern)
+        }
+        for run in (on_flink.run, one_node.run)
+    )
+    assert len(ours) > 3
+    assert ours == theirs
+
+
+def test_splits_statistics_and_transformed_pictures_equal_those_of_one_node(
+    on_flink: OnFlink, one_node: OneNode
+) -> None:
+    runs = (on_flink.run, one_node.run)
+    assert runs[0].record["counts"] == runs[1].record["counts"]
+    ours, theirs = (run.read.outputs for run in runs)
     for key in (("TrancheExampleGen", "examples"), ("Transform", "transformed_examples")):
-        ours, theirs = (_artifact(out, key).folder for out in (first.out, at_home))
         for split in ("train", "eval"):
-            found = _records(ours / f"Split-{split}")
-            assert found == _records(theirs / f"Split-{split}"), (key, split)
+            found = _records(ours[key].folder / f"Split-{split}")
+            assert found == _records(theirs[key].folder / f"Split-{split}"), (key, split)
             assert found
-    statistics = [
-        _statistics(_artifact(out, ("StatisticsGen", "statistics")).folder / "Split-train")
-        for out in (first.out, at_home)
-    ]
-    same(*statistics)
+    key = ("StatisticsGen", "statistics")
+    same(*(_statistics(outputs[key].folder / "Split-train") for outputs in (ours, theirs)))
 
 
 def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
-    first: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_flink: OnFlink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The Evaluator of the job once more, on Beam's local runner."""
     monkeypatch.setattr(sys, "argv", sys.argv[:1])  # the executor would parse pytest's flags
@@ -76,10 +204,10 @@ def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
     from tfx.types import standard_artifacts
 
     from pipeline import beam
-    from pipeline.runs import evaluation_result
+    from pipeline.runs.evaluation_result import read, slice_name
 
-    lineage = Lineage(PipelineConfig(output_root=first.out))
-    run = lineage.runs()[-1]
+    run = on_flink.run.read
+    outputs = run.outputs
 
     def given(kind: type, found: Artifact) -> Any:
         artifact = kind()
@@ -88,7 +216,6 @@ def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
             artifact.split_names = found.properties["split_names"]
         return artifact
 
-    outputs = lineage.outputs(run)
     evaluation = standard_artifacts.ModelEvaluation()
     evaluation.uri = str(tmp_path / "evaluation")
     blessing = standard_artifacts.ModelBlessing()
@@ -104,160 +231,43 @@ def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
             "model": [given(standard_artifacts.Model, outputs["Trainer", "model"])],
         },
         {"evaluation": [evaluation], "blessing": [blessing]},
-        lineage.settings(run)["Evaluator"],
+        dict(run.properties["Evaluator"]),
     )
-    ours = evaluation_result.read_metrics(outputs["Evaluator", "evaluation"].uri)
-    again = evaluation_result.read_metrics(evaluation.uri)
+    ours, again = (
+        {slice_name(key): metrics.model_dump() for key, metrics in read(uri).slices.items()}
+        for uri in (outputs["Evaluator", "evaluation"].uri, evaluation.uri)
+    )
     assert ours["overall"]["accuracy_low"] is not None
-    same(_points(ours), _points(again))
+    same(ours, again)
 
 
-def test_a_node_lost_in_transform_costs_a_retry_not_the_run(
-    engine: str, cluster: Cluster, tranches: Path, tmp_path: Path
-) -> None:
-    job = cluster.submit(tmp_path / "out", tranches, THREE_NODES | {"engine": engine})
-    job.reach("Transform: running")
-    _kill(job, "n2", "TaskManagerRunner", "pipeline.cluster.flink.pool", "pipeline.cluster.pool")
-    assert job.end() == "COMPLETED", job.said
-    assert "Lost n2; going on without" in job.said
-    states = job.states
-    assert (states["TrancheExampleGen"], states["StatisticsGen"]) == ("cached", "cached")
-    assert (states["Transform"], states["Pusher"]) == ("ran", "ran")
-
-
-def test_a_time_limit_in_training_requeues_the_job(
-    cluster: Cluster, tranches: Path, tmp_path: Path
-) -> None:
-    epochs = 100
-    job = cluster.submit(
-        tmp_path / "out",
-        tranches,
-        {"cpus": 2, "memory_gb": 4, "time_limit": "0:03:00", "warning": 60},
-        scratch_epochs=epochs,
-        early_stopping_patience=epochs,
-    )
-    assert job.end(1500) == "COMPLETED", job.said
-    assert "back into the queue" in job.said
-    history = json.loads((Path(job.record["paths"]["training"]) / "history.json").read_text())
+def test_a_job_near_its_time_limit_goes_back_into_the_queue(one_node: OneNode) -> None:
+    assert one_node.run.record["verdict"] == "pushed"
+    training = Path(one_node.run.record["paths"]["training"])
+    history = json.loads((training / "history.json").read_text())
     counted = [row["epoch"] for row in history["phases"]["scratch"]["epochs"]]
-    assert counted == list(range(epochs))
-    assert job.record["verdict"] == "pushed"
+    assert counted == list(range(EPOCHS))  # none twice, none missing
 
 
-def test_a_job_that_lost_its_heart_or_was_cancelled_goes_on(
-    flink: None, cluster: Cluster, tranches: Path, tmp_path: Path
-) -> None:
-    """One output folder: the job manager is killed, the driver, and five jobs are cancelled."""
-    out, on_flink = tmp_path / "out", THREE_NODES | {"engine": "flink"}
-    job = cluster.submit(out, tranches, on_flink)
-    job.reach("Transform: running")
-    _fails(job, "StandaloneSessionClusterEntrypoint")
-    assert "on n1 was lost; submit the run again and it goes on" in job.said
-    assert "Traceback" not in job.said
-
-    job = cluster.submit(out, tranches, on_flink)
-    job.reach("Transform: running")
-    assert "TrancheExampleGen: cached" in job.said
-    _fails(job, "pipeline.process.worker")
-    assert "The worker process ended with signal SIGKILL" in job.said
-
-    moments = random.Random(5)  # noqa: S311 (drawn data, no secret)
-    for _ in range(5):
-        job = cluster.submit(out, tranches, on_flink)
-        job.reach("TensorFlow Extended: running")
-        time.sleep(moments.uniform(0, 40))
-        cluster.call("cancel", job.number)
-        assert gone(job) == {}
-
-    last = cluster.submit(out, tranches, on_flink)
-    assert last.end() == "COMPLETED", last.said
-    assert last.record["verdict"] == "pushed"
-    assert last.states["TrancheExampleGen"] == "cached"
+def test_two_jobs_with_one_output_folder_take_turns(one_node: OneNode) -> None:
+    assert one_node.second_waited == ["PENDING", "PENDING"]
+    assert "TrancheExampleGen: cached" in one_node.second.said
 
 
-def test_two_runs_on_one_database_do_not_mix(
-    cluster: Cluster,
-    mariadb: MariaDB,
-    tranches: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(VARIABLE, PASSWORD)
-    one_node = {"cpus": 2, "memory_gb": 4}
-    jobs = [
-        cluster.submit(tmp_path / name, tranches, one_node, metadata=mariadb.settings, seed=seed)
-        for seed, name in enumerate(("one", "two"), 1)
-    ]
-    wait_for(lambda: all(job.state == "RUNNING" for job in jobs), 60, "both running")
-    for job in jobs:
-        assert job.end() == "COMPLETED", job.said
-        assert job.record["verdict"] == "pushed"
-        folder = str(job.out)
-        assert all(path.startswith(folder) for path in _paths_of(job)), job.record["paths"]
-        assert not (job.out / "metadata.sqlite").exists()
-        kept = [path for path in job.out.rglob("*") if path.is_file()]
-        assert kept
-        for path in kept:
-            assert PASSWORD.encode() not in path.read_bytes(), path
-    assert int(mariadb.query("SELECT COUNT(*) FROM lookdeep.Artifact")) > 0
+def test_status_and_logs_are_those_of_the_job(cluster: Cluster, one_node: OneNode) -> None:
+    second = one_node.second
+    assert cluster.call("status", second.number).startswith("CANCELLED: ")
+    assert cluster.call("logs", second.number, "--output-root", second.out) == second.said
 
 
-def test_two_runs_on_one_output_folder_take_turns(
-    cluster: Cluster, tranches: Path, tmp_path: Path
-) -> None:
-    one_node = {"cpus": 2, "memory_gb": 4}
-    jobs = [cluster.submit(tmp_path / "out", tranches, one_node, seed=seed) for seed in (1, 2)]
-    wait_for(lambda: jobs[0].state == "RUNNING", 60, "the first one running")
-    assert jobs[1].state == "PENDING"
-    for job in jobs:
-        assert job.end() == "COMPLETED", job.said
-    lineage = Lineage(PipelineConfig(output_root=tmp_path / "out"))
-    models = [lineage.outputs(run)["Trainer", "model"].uri for run in lineage.runs()]
-    assert len(models) == len(set(models)) == 2
-
-
-def _paths_of(job: Job) -> list[str]:
-    return [path for name, path in job.record["paths"].items() if name != "metadata"]
-
-
-def _points(metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The metrics without their confidence bounds.
-
-    TFMA's jackknife deals the examples into its samples with an unseeded generator, so
-    that the bounds differ from run to run, on one machine, too.
-    """
+def _hosts_with(cluster: Cluster, program: str) -> set[str]:
+    """The hosts on which a program runs."""
+    hosts = cluster.slurm.hosts
     return {
-        name: {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
-        for name, found in metrics.items()
+        name
+        for name in hosts.addresses
+        if any(program in command for command in hosts.processes([name]).values())
     }
-
-
-def _fails(job: Job, program: str) -> None:
-    """Kills a program on the first node: the job fails within a minute and leaves nothing."""
-    killed = time.monotonic()
-    _kill(job, "n1", program)
-    assert job.end(60) == "FAILED"
-    assert time.monotonic() - killed < 60
-    assert gone(job) == {}
-
-
-def _kill(job: Job, host: str, *words: str) -> None:
-    """Kills the processes of a host whose command line has one of the words."""
-    running = job.cluster.slurm.hosts.processes([host])
-    found = [
-        pid
-        for pid, command in running.items()
-        if any(word in command for word in words) and "flink.keeper" not in command
-    ]
-    assert found, f"no {words} on {host}"
-    for pid in found:
-        with suppress(ProcessLookupError):  # the death of another one took it along
-            os.kill(pid, signal.SIGKILL)
-
-
-def _artifact(out: Path, key: tuple[str, str]) -> Artifact:
-    lineage = Lineage(PipelineConfig(output_root=out))
-    return lineage.outputs(lineage.runs()[-1])[key]
 
 
 def _records(folder: Path) -> list[bytes]:

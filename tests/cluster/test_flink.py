@@ -1,18 +1,24 @@
-"""What surrounds Flink: its jars, its memory, the keeper of its programs. No Flink needed."""
+"""What surrounds Flink: jars, memory, programs, lost nodes. Needs no Flink."""
 
+import os
+import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from components.errors import InputError
+from pipeline.cluster import job
 from pipeline.cluster.flink import configuration, jars, keeper
 from pipeline.cluster.flink.configuration import TaskMemory
+from pipeline.cluster.flink.plan import SessionPlan
+from pipeline.cluster.settings import ClusterSettings
+from pipeline.config import PipelineConfig
+from pipeline.process import launcher
 from tests.support.running import ROOT
 
 
-def test_missing_jars_are_said_with_what_to_do(tmp_path: Path) -> None:
+def test_missing_jars_are_reported_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Flink is not in .*cluster_runner.py setup"):
         jars.check(tmp_path / "nowhere")
 
@@ -24,7 +30,7 @@ def test_a_damaged_jar_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (place / name).write_text(name)
     digest = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # of "one"
     monkeypatch.setattr(jars, "_expected", lambda: {"one.jar": digest})
-    with pytest.raises(InputError, match=r"one\.jar in .* is missing, damaged or not Flink's"):
+    with pytest.raises(InputError, match=r"one\.jar in .* is missing, damaged or unexpected"):
         jars.check(tmp_path)
 
 
@@ -61,13 +67,13 @@ def test_only_the_given_address_is_listened_on(tmp_path: Path) -> None:
 def test_the_keeper_starts_one_after_the_other_and_all_end_with_the_first(tmp_path: Path) -> None:
     first = f"touch {tmp_path}/first; echo ready; exec sleep 60"
     second = f"test -e {tmp_path}/first && touch {tmp_path}/second; exit 7"
-    kept = _keeper("sh", "-c", first, keeper.SEPARATOR, "sh", "-c", second)
+    kept = _keeper(["sh", "-c", first], ["sh", "-c", second])
     assert kept.wait(30) == 7
     assert (tmp_path / "second").exists()
 
 
 def test_the_keeper_ends_with_its_standard_input_and_clears_up(tmp_path: Path) -> None:
-    kept = _keeper("sh", "-c", f"echo {keeper.SCRATCH} > {tmp_path}/name; exec sleep 60")
+    kept = _keeper(["sh", "-c", f"echo {keeper.SCRATCH} > {tmp_path}/name; exec sleep 60"])
     while not (tmp_path / "name").exists() or not (tmp_path / "name").read_text().strip():
         assert kept.poll() is None
     scratch = Path((tmp_path / "name").read_text().strip())
@@ -77,8 +83,55 @@ def test_the_keeper_ends_with_its_standard_input_and_clears_up(tmp_path: Path) -
     assert not scratch.exists()
 
 
-def _keeper(*words: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 (a command of ours)
-        [sys.executable, "-m", "pipeline.cluster.flink.keeper", *words],
-        cwd=ROOT, stdin=subprocess.PIPE,
-    )  # fmt: skip
+def _plan(folder: Path) -> SessionPlan:
+    return SessionPlan(
+        address="10.0.0.1",
+        nodes=["n1", "n2", "n3"],
+        workers=1,
+        folder=folder,
+        jars=folder,
+        master=None,
+        workers_port=20001,
+        task_manager_mb=1536,
+    )
+
+
+def test_a_lost_node_is_left_out_by_the_jobs_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    plan = _plan(tmp_path)
+    plan.publish()
+    SessionPlan.of_this_process().mark_lost("n2")
+    assert plan.healthy_nodes() == ["n1", "n3"]
+
+
+@pytest.mark.parametrize(("node_losses", "launches"), [(0, 1), (1, 2), (9, 3)])
+def test_a_job_gives_up_after_too_many_lost_nodes(
+    node_losses: int, launches: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = _plan(tmp_path)
+    launched: list[str] = []
+
+    def launch(*_: object) -> int:
+        node = plan.healthy_nodes()[-1]
+        plan.mark_lost(node)
+        launched.append(node)
+        return 1
+
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setattr(jars, "java", lambda: "java")
+    monkeypatch.setattr(jars, "check", lambda folder: None)
+    monkeypatch.setattr(SessionPlan, "of_slurm_job", lambda cluster, folder: plan)
+    monkeypatch.setattr(launcher, "launch", launch)
+    cluster = ClusterSettings(engine="flink", nodes=3, node_losses=node_losses)
+    settings = job.JobSettings(config=PipelineConfig(), cluster=cluster)
+    place = tmp_path / "settings.json"
+    place.write_text(settings.model_dump_json())
+    assert job.run(place) == 1
+    assert launched == ["n3", "n2", "n1"][:launches]
+
+
+def _keeper(*commands: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(keeper.command(*commands), cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603 (ours)

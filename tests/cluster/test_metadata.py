@@ -13,9 +13,10 @@ import pytest
 from components.examples.example_gen import split_of_clip
 from pipeline.runs import descent
 from schema import features
+from tests.cluster.conftest import ONE_NODE, Cluster
 from tests.cluster.database import PASSWORD, VARIABLE, MariaDB
 from tests.cluster.hosts import Hosts
-from tests.support.running import ROOT, SETTINGS, write_toml
+from tests.cluster.slurm import ROOT, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -52,19 +53,42 @@ class Person:
 
 @pytest.fixture(scope="module")
 def people(
-    hosts: Hosts, mariadb: MariaDB, tranches: Path, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster,
+    mariadb: MariaDB,
+    tranches: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Person, Person]:
-    """One has pushed a model; that of the other was refused."""
+    """Two, whose jobs ran at the same time: one pushed a model, that of the other was refused."""
     folder = tmp_path_factory.mktemp("people")
-    people = Person(hosts, folder / "pushed"), Person(hosts, folder / "refused")
-    for person, settings, status in zip(
-        people, ({}, {"accuracy_floor": 1.01}), (0, 3), strict=True
-    ):
-        toml = folder / f"{person.out.name}.toml"
-        write_toml(toml, SETTINGS | settings | {"metadata": mariadb.settings})
-        done = person.call("local_runner.py", "--config", toml, "--data-root", tranches)
-        assert done.returncode == status, done.stdout + done.stderr
+    people = (
+        Person(cluster.slurm.hosts, folder / "pushed"),
+        Person(cluster.slurm.hosts, folder / "refused"),
+    )
+    jobs = [
+        cluster.submit(
+            person.out,
+            tranches,
+            ONE_NODE,
+            env={VARIABLE: PASSWORD},
+            metadata=mariadb.settings,
+            **settings,
+        )
+        for person, settings in zip(people, ({}, {"accuracy_floor": 1.01}), strict=True)
+    ]
+    wait_for(lambda: all(job.state == "RUNNING" for job in jobs), 60, "both running")
+    for job, state in zip(jobs, ("COMPLETED", "FAILED"), strict=True):
+        assert job.end() == state, job.said
+    assert int(mariadb.query("SELECT COUNT(*) FROM lookdeep.Artifact")) > 0
     return people
+
+
+def test_two_runs_on_one_database_do_not_mix(people: tuple[Person, Person]) -> None:
+    for person, verdict in zip(people, ("pushed", "not_blessed"), strict=True):
+        record = json.loads((person.out / "run.json").read_text())
+        assert record["verdict"] == verdict
+        paths = [path for name, path in record["paths"].items() if name != "metadata"]
+        assert all(path.startswith(str(person.out)) for path in paths), paths
+        assert not (person.out / "metadata.sqlite").exists()
 
 
 def test_status_lists_the_runs_of_its_own_folder(people: tuple[Person, Person]) -> None:
@@ -87,7 +111,7 @@ def test_the_pushed_model_is_exported(people: tuple[Person, Person], tmp_path: P
     assert (tmp_path / "device" / "posture_int8.tflite").is_file()
 
 
-def test_a_wrong_password_is_said_in_a_sentence(people: tuple[Person, Person]) -> None:
+def test_a_wrong_password_is_reported_in_one_sentence(people: tuple[Person, Person]) -> None:
     done = people[0].call("-m", "pipeline.commands.cli", "status", password="something else")  # noqa: S106 (no real password)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1

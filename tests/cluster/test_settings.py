@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 
@@ -15,15 +14,6 @@ from pipeline.config import PipelineConfig
 from pipeline.metadata_server import HidePassword, MetadataServer
 
 ROOT = Path(__file__).resolve().parents[2]
-ON_DATAFLOW: dict[str, Any] = {
-    "engine": "dataflow",
-    "dataflow": {
-        "project": "lab-1",
-        "region": "europe-west1",
-        "temp_location": "gs://bucket/tmp",
-        "image": "registry/lookdeep:1",
-    },
-}
 SERVER = {"kind": "mysql", "host": "db", "user": "u"}
 
 
@@ -35,9 +25,9 @@ def load(tmp_path: Path, text: str) -> ClusterSettings:
 
 def test_one_file_holds_settings_of_run_and_cluster(tmp_path: Path) -> None:
     toml = tmp_path / "run.toml"
-    toml.write_text('seed = 7\n[cluster]\nengine = "srun"\nnodes = 3\n')
+    toml.write_text('seed = 7\n[cluster]\nengine = "flink"\nnodes = 3\n')
     config, cluster = settings.load(toml)
-    assert (config.seed, cluster.nodes, cluster.engine) == (7, 3, "srun")
+    assert (config.seed, cluster.nodes, cluster.engine) == (7, 3, "flink")
 
 
 @pytest.mark.parametrize(
@@ -45,23 +35,17 @@ def test_one_file_holds_settings_of_run_and_cluster(tmp_path: Path) -> None:
     [
         ("[cluster]\nnoddes = 3", "no setting cluster.noddes, did you mean nodes?"),
         ("[cluster]\nnodes = 0", "cluster.nodes"),
-        ("[cluster]\nnodes = 3", 'engine "local" uses one node'),
+        ("[cluster]\nnodes = 3", 'only engine "flink" uses more than one node'),
         ('[cluster]\ngres = "gpu:1; rm -rf"', "cluster.gres"),
         ('[cluster]\ntime_limit = "tomorrow"', "cluster.time_limit"),
         ('[cluster]\nengine = "flink"\nmemory_gb = 4', "needs memory_gb = 6"),
         ('[cluster]\nengine = "flink"\nnodes = 2\nflink_master = "h:1"', "on one node"),
         ('[cluster]\nflink_master = "h:1"', 'is for engine "flink"'),
-        ('[cluster]\nengine = "dataflow"', "needs the table [cluster.dataflow]"),
         (
-            '[cluster]\nengine = "dataflow"\n[cluster.dataflow]\nproject = "p"\nregion = "r"\n'
-            'image = "i"\ntemp_location = "/tmp"',
-            "cluster.dataflow.temp_location",
+            '[cluster]\nengine = "flink"\nbeam_options = ["--runner=SparkRunner"]',
+            "beam_options replace the engine",
         ),
-        (
-            '[cluster]\nengine = "dataflow"\n[cluster.dataflow]\nproject = "p"\nregion = "r"\n'
-            'image = "i"\ntemp_location = "gs://Bucket/tmp"',
-            "cluster.dataflow.temp_location",
-        ),
+        ('[cluster]\nnodes = 2\nbeam_options = ["--runner=SparkRunner"]', "more than one node"),
     ],
 )
 def test_what_cannot_work_is_refused_in_a_sentence(tmp_path: Path, text: str, said: str) -> None:
@@ -74,7 +58,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(tmp_path: Path, text: str, sa
 def test_the_script_asks_for_what_the_settings_say(tmp_path: Path) -> None:
     cluster = load(
         tmp_path,
-        '[cluster]\nengine = "srun"\nnodes = 3\ncpus = 16\nmemory_gb = 96\npartition = "gpu"\n'
+        '[cluster]\nengine = "flink"\nnodes = 3\ncpus = 16\nmemory_gb = 96\npartition = "gpu"\n'
         'account = "lab"\ngres = "gpu:a100:1"\ntime_limit = "0:40:00"\nmodules = ["python/3.11"]\n',
     )
     folder = tmp_path / "with space"
@@ -96,41 +80,44 @@ def test_the_script_starts_the_job_of_this_project(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].endswith(f"'{tmp_path / 'absent.json'}'")
 
 
-@pytest.mark.parametrize("engine", ["srun", "flink"])
-def test_no_node_or_job_is_in_the_cache_key(engine: Literal["srun", "flink"]) -> None:
-    few = engines.beam_args(ClusterSettings(engine=engine, nodes=2))
-    assert few == engines.beam_args(ClusterSettings(engine=engine, nodes=9, workers=4))
+def test_no_node_or_job_is_in_the_cache_key() -> None:
+    few = engines.beam_args(ClusterSettings(engine="flink", nodes=2))
+    assert few == engines.beam_args(ClusterSettings(engine="flink", nodes=9, workers=4))
 
 
-def test_dataflow_gets_options_that_beam_understands() -> None:
-    from apache_beam.options import pipeline_options
-
-    args = engines.beam_args(ClusterSettings.model_validate(ON_DATAFLOW))
-    options = pipeline_options.PipelineOptions(args)
-    cloud = options.view_as(pipeline_options.GoogleCloudOptions)
-    assert (cloud.project, cloud.region) == ("lab-1", "europe-west1")
-    worker = options.view_as(pipeline_options.WorkerOptions)
-    assert worker.sdk_container_image == "registry/lookdeep:1"
-    given = {arg[2:].partition("=")[0] for arg in args}
-    assert given == options.get_all_options(drop_default=True).keys()
-    engines.check(args)
+def test_beam_options_are_passed_on_as_they_are() -> None:
+    options = ["--runner=SparkRunner", "--spark_master_url=spark://host:7077"]
+    assert engines.beam_args(ClusterSettings(beam_options=options)) == options
 
 
-@pytest.mark.parametrize("project", ["123", "My_lab"])
-def test_what_beam_refuses_is_said_in_a_sentence(project: str) -> None:
-    table = ON_DATAFLOW | {"dataflow": ON_DATAFLOW["dataflow"] | {"project": project}}
-    with pytest.raises(InputError, match=r"^Beam refuses these settings: Invalid .*\.$") as refused:
-        engines.check(engines.beam_args(ClusterSettings.model_validate(table)))
-    assert project in str(refused.value)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--runner=NoSuchRunner"], "NoSuchRunner"),
+        (["--runner=no.such.module.Runner"], "No module named"),
+        (
+            ["--runner=DataflowRunner", "--project=My_lab", "--region=europe-west1",
+             "--temp_location=gs://bucket/tmp"],
+            "My_lab",
+        ),
+    ],
+)  # fmt: skip
+def test_what_beam_refuses_is_said_in_a_sentence(options: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=r"^Beam refuses these options: ") as refused:
+        engines.check(options)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_beam_can_run_is_not_refused() -> None:
+    for cluster in (ClusterSettings(), ClusterSettings(engine="flink")):
+        engines.check(engines.beam_args(cluster))
 
 
 def test_a_dry_run_shows_the_script_and_the_graph_and_leaves_nothing(tmp_path: Path) -> None:
     toml = tmp_path / "run.toml"
-    dataflow = "\n".join(f'{key} = "{value}"' for key, value in ON_DATAFLOW["dataflow"].items())
     server = 'kind = "mysql"\nhost = "db"\nuser = "u"\npassword_env = "NOT_SET"'
-    toml.write_text(
-        f'[metadata]\n{server}\n[cluster]\nengine = "dataflow"\n[cluster.dataflow]\n{dataflow}\n'
-    )
+    toml.write_text(f'[metadata]\n{server}\n[cluster]\nbeam_options = ["--runner=SparkRunner"]\n')
     done = subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "cluster_runner.py", "submit", "--dry-run", "--config", toml,
          "--output-root", tmp_path / "out"],
@@ -139,24 +126,30 @@ def test_a_dry_run_shows_the_script_and_the_graph_and_leaves_nothing(tmp_path: P
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)  # noqa: S607 (whichever is on the PATH)
-    assert "\n#   --runner=DataflowRunner\n" in done.stdout
+    assert "\n#   --runner=SparkRunner\n" in done.stdout
     assert "\n#   Trainer: the first node, after CuratedSchema, Transform, ValidationGate\n" in (
         done.stdout
     )
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("engine", ["local", "srun", "flink", "dataflow"])
-def test_the_graph_says_what_runs_where_and_after_what(engine: str, tmp_path: Path) -> None:
-    config = PipelineConfig(output_root=tmp_path / "out", base_weights="none")
-    steps = graph.steps(config, ClusterSettings.model_validate(ON_DATAFLOW | {"engine": engine}))
+@pytest.mark.parametrize(
+    ("cluster", "beam"),
+    [
+        (ClusterSettings(), "Beam in the job's process"),
+        (ClusterSettings(engine="flink", nodes=3), "Beam on Flink"),
+    ],
+)
+def test_the_graph_says_what_runs_where_and_after_what(
+    cluster: ClusterSettings, beam: str, tmp_path: Path
+) -> None:
+    steps = graph.steps(PipelineConfig(output_root=tmp_path / "out", base_weights="none"), cluster)
     place = {step.name: step.place for step in steps}
-    on_beam = {name for name in place if place[name].startswith("Beam ")}
+    on_beam = {name for name in place if place[name] == beam}
     assert on_beam == {
         "TrancheExampleGen", "StatisticsGen", "ImageTable", "Transform", "Predictor", "Evaluator"
     }  # fmt: skip
     assert {place[name] for name in place.keys() - on_beam} == {"the first node"}
-    assert len({place[name] for name in on_beam}) == 1
     before: set[str] = set()
     for step in steps:
         assert set(step.after) <= before
@@ -167,7 +160,7 @@ def test_the_graph_says_what_runs_where_and_after_what(engine: str, tmp_path: Pa
 def test_sqlite_on_a_shared_file_system_is_refused(tmp_path: Path) -> None:
     config = PipelineConfig(output_root=tmp_path / "home" / "out")
     mounts = f"/dev/sda / ext4 rw 0 0\nserver:/home {tmp_path}/home nfs4 rw 0 0\n"
-    with pytest.raises(InputError, match=r"nfs4.*locks do not hold"):
+    with pytest.raises(InputError, match=r"nfs4.*locks do not work"):
         shared_folder.refuse_sqlite(config, mounts)
     shared_folder.refuse_sqlite(config, "/dev/sda / ext4 rw 0 0\n")
     server = MetadataServer(**SERVER, password_env="X")  # noqa: S106 (no real password)

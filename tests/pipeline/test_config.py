@@ -76,7 +76,7 @@ def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Pat
         ),
         (
             "[metadata]\nkind = 'postgresql'\nhost = 'db'\nuser = 'me'\npassword_env = 'DB'",
-            "metadata.kind: PostgreSQL does not work with ml-metadata 1.16",
+            "metadata.kind is 'postgresql' and should be 'mysql'",
         ),
     ],
 )

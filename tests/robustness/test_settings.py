@@ -58,7 +58,6 @@ SETTINGS = dict(fields(PipelineConfig)) | {
 # What has to stand beside a setting for its table to be complete.
 BESIDE = {
     "metadata": {"kind": "mysql", "host": "db", "user": "me", "password_env": "DB"},
-    "dataflow": {"project": "p", "region": "r", "temp_location": "gs://a/b", "image": "i"},
 }
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "str": st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=8),

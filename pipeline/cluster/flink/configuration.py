@@ -1,4 +1,4 @@
-"""How a session of Flink is set up: its addresses, its memory, and Java's flags for it."""
+"""Flink's configuration: addresses, memory, timeouts."""
 
 from pathlib import Path
 from typing import Final
@@ -6,27 +6,17 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 MANAGER_MB: Final = 512  # heap of the job manager, and of Beam's job server
-_FRAMEWORK_MB: Final = 128  # of a task manager, what Flink itself takes, twice
+_FRAMEWORK_MB: Final = 128  # Flink itself in a task manager: on the heap, and again off it
 _CLASSES_MB: Final = 256
 _OVERHEAD_MB: Final = 192
-
-# What Flink's own start script opens of Java 11 and later for its serialization.
-_OPENED: Final = (
-    "java.lang", "java.net", "java.io", "java.nio", "sun.nio.ch", "java.lang.reflect",
-    "java.text", "java.time", "java.util", "java.util.concurrent",
-    "java.util.concurrent.atomic", "java.util.concurrent.locks",
-)  # fmt: skip
-_EXPORTED: Final = (
-    "java.base/sun.net.util", "java.rmi/sun.rmi.registry", "java.security.jgss/sun.security.krb5"
-)  # fmt: skip
 
 
 class TaskMemory(BaseModel):
     """The memory of a task manager, in MB.
 
     Attributes:
-      network: buffers for what goes from task to task.
-      managed: sorting and hashing; more than that goes to disk.
+      network: buffers for data between tasks.
+      managed: sorting and hashing; what exceeds it goes to disk.
       heap: of Beam's Java side.
     """
 
@@ -38,14 +28,14 @@ class TaskMemory(BaseModel):
 
     @classmethod
     def within(cls, total: int) -> "TaskMemory":
-        """Divides what is left of a total of MB after what Flink always takes."""
+        """Divides a total in MB into three parts, less what Flink always takes."""
         free = total - 2 * _FRAMEWORK_MB - _CLASSES_MB - _OVERHEAD_MB
         network = free // 3
         managed = (free - network) // 2
         return cls(network=network, managed=managed, heap=free - network - managed)
 
     def options(self) -> dict[str, str]:
-        """In Flink's words; it computes none of them itself."""
+        """Options of Flink; each part is given, so that Flink derives none."""
         memory = "taskmanager.memory"
         return {
             f"{memory}.framework.heap.size": f"{_FRAMEWORK_MB}m",
@@ -58,13 +48,13 @@ class TaskMemory(BaseModel):
             f"{memory}.jvm-metaspace.size": f"{_CLASSES_MB}m",
             f"{memory}.jvm-overhead.min": f"{_OVERHEAD_MB}m",
             f"{memory}.jvm-overhead.max": f"{_OVERHEAD_MB}m",
-            # Of 32 KB, for each result of a task; more are used if there are more. TFMA's
-            # jackknife has hundreds of results at once, where the default, 512, fails.
+            # Buffers of 32 KB that each result of a task reserves; it uses more if there are
+            # more. TFMA's jackknife has hundreds of results at once: the default, 512, fails.
             "taskmanager.network.sort-shuffle.min-buffers": "8",
         }
 
     def java(self) -> list[str]:
-        """In Java's words."""
+        """Flags of the Java virtual machine."""
         heap = _FRAMEWORK_MB + self.heap
         return [
             f"-Xms{heap}m",
@@ -80,12 +70,12 @@ def write(
     """Writes config.yaml.
 
     Args:
-      folder: the job's own; files of a session go there, too.
-      address: of the first node; nothing listens on another one of it.
+      folder: the session's own folder.
+      address: the job manager's; it listens on no other address of its host.
       rpc: port of the job manager.
       rest: port of its REST interface.
-      blobs: port that task managers fetch code from.
-      slots: tasks at once on each task manager.
+      blobs: port from which task managers fetch code.
+      slots: number of parallel tasks in each task manager.
       memory: of each task manager.
     """
     options = {
@@ -97,11 +87,11 @@ def write(
         "rest.port": rest,
         "blob.server.port": blobs,
         "web.submit.enable": "false",
-        "jobmanager.memory.process.size": f"{MANAGER_MB * 2}m",  # asked for, not used: -Xmx is
+        "jobmanager.memory.process.size": f"{MANAGER_MB * 2}m",  # required, but -Xmx decides
         "taskmanager.numberOfTaskSlots": slots,
         "taskmanager.cpu.cores": slots,
-        # A lost task manager is told by its step's end. Whoever is merely slow, on a busy
-        # node or file system, is not lost.
+        # The end of a task manager's job step tells that it is lost. One that is merely
+        # slow, on a busy node or file system, is not lost.
         "heartbeat.timeout": 300_000,
         "pekko.ask.timeout": "120s",
         "taskmanager.slot.timeout": "300s",
@@ -110,21 +100,5 @@ def write(
     } | memory.options()
     lines = [f"{name}: {value}\n" for name, value in options.items()]
     (folder / "config.yaml").write_text("".join(lines))
-    # The job manager sends code by way of the name localhost, where it does not listen.
+    # The job manager looks for its blob server at "localhost", where it does not listen.
     (folder / "hosts").write_text(f"{address} localhost\n")
-
-
-def java_flags(scratch: str) -> list[str]:
-    """Java's flags for each of Flink's processes.
-
-    Args:
-      scratch: a folder of each node's own.
-    """
-    return [
-        *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
-        *(f"--add-exports={package}=ALL-UNNAMED" for package in _EXPORTED),
-        "-Dorg.slf4j.simpleLogger.showDateTime=true",
-        "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss",
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
-        f"-Djava.io.tmpdir={scratch}",
-    ]

@@ -1,4 +1,4 @@
-"""Flink and Beam's way to it, in Java: fetched once, checked each time."""
+"""The jars of Flink and of Beam's Flink runner: fetched once, checked each time."""
 
 import hashlib
 import shutil
@@ -10,15 +10,15 @@ from typing import Final
 from components.errors import InputError
 
 _HERE: Final = Path(__file__).parent
-_SETUP: Final = "run `python cluster_runner.py setup` where the network is"
+_SETUP: Final = "run `python cluster_runner.py setup` on a machine with internet access"
 
 
 def place(folder: Path) -> Path:
-    """Where the jars are.
+    """Returns the folder of the jars.
 
-    Beam's job server uploads its class path with each pipeline, and each task manager
-    fetches it, 150 MB, unless it is in a folder of this name (PipelineResources.java).
-    A task manager has the same jars itself.
+    Beam's job server uploads its class path, 150 MB, with each pipeline, and each task
+    manager fetches it, unless its folder has this name (PipelineResources.java). Our task
+    managers have the same jars themselves.
 
     Args:
       folder: `cluster.flink_jars`.
@@ -27,16 +27,16 @@ def place(folder: Path) -> Path:
 
 
 def fetch(folder: Path) -> int:
-    """Has Maven fetch the jars, unless they are there.
+    """Has Maven fetch the jars, unless they are there already.
 
     Args:
       folder: where they go, on a file system that all nodes see.
 
     Returns:
-      How many there are.
+      Their number.
 
     Raises:
-      InputError: Maven is missing or fails, or what it brought is not what is expected.
+      InputError: Maven is missing or fails, or a jar is not the expected one.
     """
     expected, target = _expected(), place(folder)
     if not _differing(target, expected):
@@ -52,7 +52,7 @@ def fetch(folder: Path) -> int:
             _maven(fetched)
             if wrong := _differing(fetched, expected):
                 raise InputError(
-                    f"Maven brought a {wrong[0]} that is not the one of {_HERE.name}/jars.sha256;"
+                    f"Maven fetched a {wrong[0]} that does not match {_HERE.name}/jars.sha256;"
                     " nothing was installed."
                 )
             shutil.rmtree(target, ignore_errors=True)
@@ -63,27 +63,27 @@ def fetch(folder: Path) -> int:
 
 
 def check(folder: Path) -> None:
-    """Sees to it that exactly the right jars are there.
+    """Checks that exactly the expected jars are there.
 
     Raises:
-      InputError: something is missing or not what it should be.
+      InputError: they are not.
     """
     if not place(folder).is_dir():
         raise InputError(f"Flink is not in {folder}; {_SETUP}.")
     if wrong := _differing(place(folder), _expected()):
-        raise InputError(f"{wrong[0]} in {folder} is missing, damaged or not Flink's; {_SETUP}.")
+        raise InputError(f"{wrong[0]} in {folder} is missing, damaged or unexpected; {_SETUP}.")
 
 
 def java() -> str:
-    """Where Java is.
+    """Returns the path of Java.
 
     Raises:
-      InputError: nowhere.
+      InputError: there is none.
     """
     found = shutil.which("java")
     if found is None:
         raise InputError(
-            "There is no java on the PATH, which Flink needs; install a JRE, 11 or later (Debian:"
+            "There is no java on the PATH. Flink needs a JRE, 11 or later: install one (Debian:"
             " default-jre-headless), or name its module in cluster.modules."
         )
     return found
@@ -109,17 +109,19 @@ def _maven(folder: Path) -> None:
     )
     if done.returncode != 0:
         words = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
-        raise InputError(f"Maven could not fetch Flink: {words[0][8:] if words else 'no reason'}")
+        raise InputError(
+            f"Maven could not fetch Flink: {words[0][8:] if words else 'it gave no reason.'}"
+        )
 
 
 def _expected() -> dict[str, str]:
-    """The SHA-256 of each jar, by its name."""
+    """The expected jars: SHA-256 by name."""
     lines = (_HERE / "jars.sha256").read_text().splitlines()
     return {name: digest for digest, name in map(str.split, lines)}
 
 
 def _differing(folder: Path, expected: dict[str, str]) -> list[str]:
-    """Names of jars that are missing, not expected, or have other content."""
+    """Names of jars that are missing, unexpected or of other content."""
     found = {path.name: path for path in folder.glob("*")} if folder.is_dir() else {}
     return sorted(
         found.keys() - expected.keys()

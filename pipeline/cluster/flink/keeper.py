@@ -1,8 +1,8 @@
 """Keeps programs running on a node: `python -m pipeline.cluster.flink.keeper COMMAND... :: ...`.
 
-All of them end with the first one that does, and with standard input, which closes
-with the process that started this one, however that went. A folder on the node's
-own disk, whose name takes the place of `{scratch}` in the commands, goes with them.
+All of them end when one of them does, or when standard input closes. That happens when the
+process that started the keeper ends in any way. In the commands, `{scratch}` stands for a
+folder on the node's own disk, which is removed at the end.
 """
 
 import os
@@ -15,36 +15,48 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import IO, Final
 
-SEPARATOR: Final = "::"
+from components import processes
+
 SCRATCH: Final = "{scratch}"
-_GRACE: Final = 5.0  # seconds between asking a program to end and ending it
+_SEPARATOR: Final = "::"
+_GRACE: Final = 5.0  # seconds between asking a program to end and killing it
+
+
+def command(*commands: Sequence[str]) -> list[str]:
+    """Returns the command line that keeps some programs running."""
+    first, *rest = commands
+    return [
+        *processes.python("pipeline.cluster.flink.keeper"),
+        *first,
+        *(word for command in rest for word in (_SEPARATOR, *command)),
+    ]
 
 
 def keep(commands: Sequence[Sequence[str]]) -> int:
     """Runs programs until one of them ends, or standard input does.
 
     Args:
-      commands: their command lines. Each is started once the one before has said
-        something on its standard output.
+      commands: their command lines. Each is started once the one before it has written
+        something to its standard output.
 
     Returns:
-      The exit status of the one that ended; 0 after standard input.
+      The exit status of the one that ended; 0 if standard input did.
     """
     *first, last = commands
     running: list[subprocess.Popen[bytes]] = []
     try:
-        for command in first:
-            running.append(_start(command, stdout=subprocess.PIPE))
-            status = _end_of(running, ready=running[-1].stdout)
+        for words in first:
+            running.append(_start(words, stdout=subprocess.PIPE))
+            status = _wait(running, ready=running[-1].stdout)
             if status is not None:
                 return status
         running.append(_start(last, stdout=None))
-        return _end_of(running) or 0
+        return _wait(running) or 0
     finally:
         for process in running:
             process.terminate()
             assert process.stdin is not None  # noqa: S101 (for the type checker)
-            process.stdin.close()  # Python programs of ours end by that
+            process.stdin.close()  # ends Python programs of ours
         for process in running:
             try:
                 process.wait(_GRACE)
@@ -53,14 +65,14 @@ def keep(commands: Sequence[Sequence[str]]) -> int:
                 process.wait()
 
 
-def _start(command: Sequence[str], stdout: int | None) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout)  # noqa: S603 (ours)
+def _start(words: Sequence[str], stdout: int | None) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=stdout)  # noqa: S603 (ours)
 
 
-def _end_of(
+def _wait(
     running: Sequence["subprocess.Popen[bytes]"], ready: IO[bytes] | None = None
 ) -> int | None:
-    """Waits for the end of one of some programs; returns its status, None if `ready` first."""
+    """Waits until a program ends and returns its status, or None if `ready` has output first."""
     descriptors = {os.pidfd_open(process.pid): process for process in running}
     try:
         while True:
@@ -79,18 +91,18 @@ def _end_of(
 
 
 def _split(words: Sequence[str], scratch: str) -> Iterator[list[str]]:
-    command: list[str] = []
-    for word in [*words, SEPARATOR]:
-        if word == SEPARATOR:
-            yield command
-            command = []
+    found: list[str] = []
+    for word in [*words, _SEPARATOR]:
+        if word == _SEPARATOR:
+            yield found
+            found = []
         else:
-            command.append(word.replace(SCRATCH, scratch))
+            found.append(word.replace(SCRATCH, scratch))
 
 
 def main() -> int:
     """Runs the programs of the command line; returns the exit status."""
-    # Slurm asks the steps of a cancelled job to end; what is begun here ends first.
+    # Slurm sends SIGTERM to the steps of a cancelled job; the programs must end first.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     scratch = tempfile.mkdtemp(prefix="lookdeep-")
     try:

@@ -1,4 +1,4 @@
-"""A Beam runner on the Flink of a Slurm job."""
+"""A Beam runner that submits to the session of a Slurm job."""
 
 import json
 
@@ -12,13 +12,13 @@ from pipeline.cluster.flink.session import Session
 
 
 class FlinkRunner(PortableRunner):
-    """Beam's portable runner, pointed to the job's own session."""
+    """Beam's portable runner, pointed at the session of this process."""
 
     def run_pipeline(self, pipeline: object, options: PipelineOptions) -> runner.PipelineResult:
         """Submits a pipeline.
 
         Args:
-          pipeline: what to run; its functions are imported on the nodes by their paths.
+          pipeline: what to run; the nodes import its functions by their paths.
           options: Beam's options.
 
         Returns:
@@ -34,7 +34,7 @@ class FlinkRunner(PortableRunner):
     def create_job_service_handle(
         self, job_service: beam_job_api_pb2_grpc.JobServiceStub, options: PipelineOptions
     ) -> JobServiceHandle:
-        """Beam's, with the options that only Java knows."""
+        """Beam's own handle, with the options that only the Java side knows."""
         return _Handle(job_service, options)
 
 
@@ -43,6 +43,6 @@ class _Handle(JobServiceHandle):
         session = Session.of_this_process()
         options = super().get_pipeline_options()
         options["beam:option:parallelism:v1"] = str(session.slots)
-        # Workers that one task manager starts: its tasks share them.
+        # Workers of each task manager; its tasks share them.
         options["beam:option:sdk_worker_parallelism:v1"] = str(session.workers)
         return options

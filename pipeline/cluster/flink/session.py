@@ -1,4 +1,4 @@
-"""A session of Flink inside a Slurm job, as the process that runs Beam sees it."""
+"""A session of Flink, started by the process that runs Beam and ended with it."""
 
 import functools
 import json
@@ -15,128 +15,108 @@ from typing import Final, NoReturn, Self
 
 from components import processes
 from components.errors import InputError
-from pipeline.cluster.allocation import Allocation, address_of
-from pipeline.cluster.flink import configuration, jars, keeper
+from pipeline.cluster import slurm
+from pipeline.cluster.flink import configuration, keeper
 from pipeline.cluster.flink.configuration import TaskMemory
-from pipeline.cluster.flink.settings import FlinkJob
-from pipeline.cluster.nodes import NODE_LOST
+from pipeline.cluster.flink.plan import SessionPlan
+from pipeline.cluster.flink.programs import Programs
 
-_START: Final = 300.0  # seconds until all of Flink has to be there
+# Exit status of a process that has lost a node; the job then tries again without the node.
+NODE_LOST: Final = os.EX_TEMPFAIL
+
+_START: Final = 300.0  # seconds until all of Flink must be up
 _POLL: Final = 0.5
-
-_JOB_MANAGER: Final = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
-_TASK_MANAGER: Final = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-_JOB_SERVER: Final = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 
 
 class Session:
-    """Beam's job server on this node, and the Flink that it submits to.
+    """Beam's job server on this node, and the Flink to which it submits.
 
-    Flink is the user's own (`flink_master`), or a job manager on this node and, on each
-    node that has not been lost, a task manager and a pool of Beam workers.
+    That is the user's own Flink (`flink_master`), or a job manager on this node and, on each
+    node that is not lost, a task manager and a pool of Beam workers.
 
     Attributes:
-      job_endpoint: where Beam's job server listens.
-      workers_endpoint: where a task manager finds the pool of its node.
+      job_endpoint: address of Beam's job server.
+      workers_endpoint: where a task manager finds its node's pool.
       workers: Beam workers on each node.
-      slots: tasks at once on all nodes.
+      slots: number of parallel tasks on all nodes together.
     """
 
-    def __init__(self, job: FlinkJob, allocation: Allocation) -> None:
-        """Starts it.
+    def __init__(self, plan: SessionPlan) -> None:
+        """Starts it and waits until it is up.
 
         Raises:
           InputError: it does not come up.
         """
-        self._allocation, self._java, self._jars = allocation, jars.java(), jars.place(job.jars)
-        self._folder = job.folder
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._plan, self._programs = plan, Programs(plan.jars, plan.folder)
         self._environment = processes.environment()
-        self.workers_endpoint = f"localhost:{job.workers_port}"
-        self.workers = allocation.workers
-        address = allocation.address
-        master = self._start(job, address) if job.master is None else job.master
+        self.workers_endpoint = f"localhost:{plan.workers_port}"
+        self.workers = plan.workers
+        master = plan.master or self._start_flink()
         self.slots = _overview(master).get("slots-total", 0)
         if self.slots == 0:
             raise InputError(f"Flink at {master} does not answer, or has no task manager.")
-        port, artifacts = _free_ports(address, 2)
-        self.job_endpoint = f"{address}:{port}"
+        port, artifacts_port = _free_ports(plan.address, 2)
+        self.job_endpoint = f"{plan.address}:{port}"
         self._run_here(
-            "job server",
-            f"-Xmx{configuration.MANAGER_MB}m",
-            _JOB_SERVER,
-            f"--flink-master={master}",
-            f"--job-host={address}",
-            f"--job-port={port}",
-            f"--artifact-port={artifacts}",
-            "--expansion-port=-1",
-            f"--artifacts-dir={self._folder / 'artifacts'}",
+            "job server", self._programs.job_server(master, plan.address, port, artifacts_port)
         )
         _await(
-            lambda: _answers(address, port),
-            "Beam's job server does not answer; its log is " + str(self._log("job server")),
+            lambda: _listens(plan.address, port),
+            f"Beam's job server does not answer; its log is {self._log('job server')}",
         )
 
     @classmethod
     @functools.cache
     def of_this_process(cls) -> Self:
-        """The session, started with the first call; it ends with this process."""
-        return cls(FlinkJob.of_this_job(), Allocation.of_this_job())
+        """The session of this process; the first call starts it."""
+        return cls(SessionPlan.of_this_process())
 
-    def _start(self, job: FlinkJob, address: str) -> str:
-        """Starts job manager and task managers; returns the address of Flink's REST."""
-        memory = TaskMemory.within(job.task_manager_mb)
-        rpc, rest, blobs = _free_ports(address, 3)
+    def _start_flink(self) -> str:
+        """Starts job manager and task managers; returns HOST:PORT of Flink's REST interface."""
+        plan, memory = self._plan, TaskMemory.within(self._plan.task_manager_mb)
+        rpc, rest, blobs = _free_ports(plan.address, 3)
         configuration.write(
-            self._folder,
-            address=address,
+            plan.folder,
+            address=plan.address,
             rpc=rpc,
             rest=rest,
             blobs=blobs,
-            slots=self.workers,
+            slots=plan.workers,
             memory=memory,
         )
-        self._environment["FLINK_CONF_DIR"] = str(self._folder)
-        self._run_here(
-            "job manager",
-            f"-Xmx{configuration.MANAGER_MB}m",
-            f"-Djdk.net.hosts.file={self._folder / 'hosts'}",
-            _JOB_MANAGER,
-            f"--configDir={self._folder}",
-            f"-Dio.tmp.dirs={keeper.SCRATCH}",
-        )
-        nodes = self._allocation.healthy()
+        self._environment["FLINK_CONF_DIR"] = str(plan.folder)
+        self._run_here("job manager", self._programs.job_manager())
+        nodes = plan.healthy_nodes()
         for node in nodes:
-            self._run_there(node, job.workers_port, memory)
-        master = f"{address}:{rest}"
+            self._run_on(node, memory)
+        master = f"{plan.address}:{rest}"
         _await(
-            lambda: _overview(master).get("slots-total") == len(nodes) * self.workers,
-            f"Flink's task managers are not all there after {_START:.0f} s; logs are in"
-            f" {self._folder}",
+            lambda: _overview(master).get("slots-total") == len(nodes) * plan.workers,
+            f"Flink's task managers did not all register within {_START:.0f} s; the logs are in"
+            f" {plan.folder}",
         )
         return master
 
-    def _run_here(self, name: str, *arguments: str) -> None:
-        """Runs one of Flink's programs on this node, without which there is no going on."""
+    def _run_here(self, name: str, command: list[str]) -> None:
+        """Runs a program on this node; without it the job cannot go on."""
 
-        def end(how: str) -> NoReturn:
+        def lost(how: str) -> NoReturn:
             logging.error("Flink's %s was lost (%s); its log: %s", name, how, self._log(name))
-            _end(
-                f"Flink's {name} on {self._allocation.nodes[0]} was lost; submit the run again and"
-                " it goes on from the finished components.",
+            _exit(
+                f"Flink's {name} on {self._plan.nodes[0]} was lost; submit the run again, and it"
+                " continues from the finished components.",
                 os.EX_UNAVAILABLE,
             )
 
-        self._keep(name, [], [self._command(*arguments)], end)
+        self._keep(name, [], [command], lost)
 
-    def _run_there(self, node: str, workers_port: int, memory: TaskMemory) -> None:
-        """Runs a task manager and a pool on a node."""
+    def _run_on(self, node: str, memory: TaskMemory) -> None:
+        """Runs a task manager and a pool of workers on a node, as a job step."""
 
-        def end(how: str) -> NoReturn:
-            self._allocation.give_up(node)
-            _end(f"Flink's task manager or workers on node {node} were lost ({how}).", NODE_LOST)
+        def lost(how: str) -> NoReturn:
+            self._plan.mark_lost(node)
+            _exit(f"Flink's task manager or workers on node {node} were lost ({how}).", NODE_LOST)
 
-        address = address_of(node)
         srun = [
             "srun",
             "--overlap",
@@ -145,67 +125,55 @@ class Session:
             f"--nodelist={node}",
             f"--job-name=flink-{node}",
         ]
-        task_manager = self._command(
-            *memory.java(),
-            _TASK_MANAGER,
-            f"--configDir={self._folder}",
-            f"-Dtaskmanager.host={address}",
-            f"-Dtaskmanager.bind-host={address}",
-            f"-Dtaskmanager.resource-id={node}",
-            f"-Dio.tmp.dirs={keeper.SCRATCH}",
-        )
-        pool = [*processes.python("pipeline.cluster.flink.pool"), str(workers_port)]
-        self._keep(node, srun, [pool, task_manager], end)
+        pool = [
+            *processes.python("pipeline.cluster.flink.worker_pool"),
+            str(self._plan.workers_port),
+        ]
+        task_manager = self._programs.task_manager(node, slurm.address(node), memory)
+        self._keep(node, srun, [pool, task_manager], lost)
 
     def _keep(
         self,
         name: str,
         prefix: list[str],
         commands: list[list[str]],
-        end: Callable[[str], NoReturn],
+        lost: Callable[[str], NoReturn],
     ) -> None:
-        """Starts programs that end with this process; tells if they end before."""
-        words: list[str] = []
-        for command in commands:
-            words += [keeper.SEPARATOR, *command] if words else command
+        """Starts programs that end with this process; calls `lost` if they end earlier."""
         with self._log(name).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 (a command of ours)
-                [*prefix, *processes.python("pipeline.cluster.flink.keeper"), *words],
-                stdin=subprocess.PIPE,  # held open as long as this process lives
+                [*prefix, *keeper.command(*commands)],
+                stdin=subprocess.PIPE,  # open as long as this process lives
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
             )
 
         def watch() -> None:
-            end(f"its process ended with {process.wait()}")
+            lost(f"its process ended with {process.wait()}")
 
         threading.Thread(target=watch, name=f"flink-{name}", daemon=True).start()
 
-    def _command(self, *arguments: str) -> list[str]:
-        flags = configuration.java_flags(keeper.SCRATCH)
-        return [self._java, *flags, "-cp", f"{self._jars}/*", *arguments]
-
     def _log(self, name: str) -> Path:
-        return self._folder / f"{name.replace(' ', '-')}.log"
+        return self._plan.folder / f"{name.replace(' ', '-')}.log"
 
 
-_ending = threading.Lock()
+_exiting = threading.Lock()
 
 
-def _end(sentence: str, status: int) -> NoReturn:
-    """Ends this process; its last words are what the user gets to read.
+def _exit(sentence: str, status: int) -> NoReturn:
+    """Ends this process; the user gets to read the sentence.
 
-    Beam's client would wait, for ever or until Flink's many retries are over.
+    Beam's client would wait forever, or until Flink has used up its many retries.
     """
-    with _ending:  # the first one to be lost is the one to tell of
+    with _exiting:  # only the first loss is reported; others follow from it
         logging.error("%s", sentence)
         logging.shutdown()
         os._exit(status)
 
 
 def _free_ports(address: str, number: int) -> list[int]:
-    """Ports of an address that nobody listens on."""
+    """Finds ports of an address on which nobody listens."""
     sockets = [socket.socket() for _ in range(number)]
     for one in sockets:
         one.bind((address, 0))
@@ -223,7 +191,7 @@ def _await(holds: Callable[[], bool], otherwise: str) -> None:
         time.sleep(_POLL)
 
 
-def _answers(address: str, port: int) -> bool:
+def _listens(address: str, port: int) -> bool:
     try:
         socket.create_connection((address, port), timeout=5).close()
     except OSError:
@@ -232,8 +200,8 @@ def _answers(address: str, port: int) -> bool:
 
 
 def _overview(master: str) -> dict[str, int]:
-    """What a Flink's REST interface says of it; nothing while it does not answer."""
-    # Straight to it: a site's proxy knows no compute nodes.
+    """What Flink's REST interface reports; empty if it does not answer."""
+    # Without a proxy: a site's proxy does not know compute nodes.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{master}/overview", timeout=5) as answer:

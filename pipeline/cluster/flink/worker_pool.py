@@ -1,13 +1,12 @@
-"""Beam's worker pool beside a Flink task manager: `python -m pipeline.cluster.flink.pool PORT`.
+"""Beam's worker pool beside a Flink task manager.
 
-A task manager asks it for workers by Beam's protocol (the environment EXTERNAL), and
-`pipeline.cluster.pool`, a process without gRPC's threads, forks them. It listens on
-this host's loopback address only, and ends with its standard input, or a worker that is killed.
+`python -m pipeline.cluster.flink.worker_pool PORT` answers a task manager's requests for
+workers (Beam's environment EXTERNAL) and has `pipeline.cluster.flink.forker` fork them. It
+listens on this host's loopback address only. It ends when its standard input closes or the
+forker ends.
 """
 
-import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -24,23 +23,23 @@ from apache_beam.portability.api import (
 from google.protobuf import json_format, text_format
 
 from components import processes
-from pipeline.cluster.pool import Order
+from pipeline.cluster.flink.forker import WorkerOrder
 
-_TIMEOUT: Final = 60.0  # seconds for a task manager to say what a worker has to know
+_TIMEOUT: Final = 60.0  # seconds for a task manager to say what a worker needs to know
 
 
-class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
-    """Passes a task manager's wishes on to the process that forks workers."""
+class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
+    """Passes a task manager's requests on to the forker."""
 
     def __init__(self) -> None:
-        """Starts that process; it imports while the task manager starts."""
+        """Starts the forker; it imports while the task manager starts."""
         self._forker = subprocess.Popen(  # noqa: S603 (a command of ours)
-            processes.python("pipeline.cluster.pool"),
+            processes.python("pipeline.cluster.flink.forker"),
             env=processes.environment(),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=sys.stderr,  # the keeper reads ours
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._end_with_forker, daemon=True).start()
 
     def StartWorker(
         self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext
@@ -58,23 +57,8 @@ class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     def StopWorker(
         self, request: beam_fn_api_pb2.StopWorkerRequest, context: grpc.ServicerContext
     ) -> beam_fn_api_pb2.StopWorkerResponse:
-        """Nothing: a worker ends when its control connection does."""
+        """Does nothing: a worker ends when its control connection does."""
         return beam_fn_api_pb2.StopWorkerResponse()
-
-    def _listen(self) -> None:
-        """Ends this process if a worker is killed, for which its task manager would wait.
-
-        A worker whose task manager fails ends by itself, with a status. Without the process
-        that forks them, too, there is nothing left to do.
-        """
-        assert self._forker.stdout is not None  # noqa: S101 (for the type checker)
-        for line in self._forker.stdout:
-            answer = json.loads(line)
-            if answer["event"] == "ended" and answer["status"] < 0:
-                how = signal.Signals(-answer["status"]).name
-                print(f"Beam worker {answer['worker_id']} was ended by {how}.", file=sys.stderr)
-                break
-        os._exit(1)
 
     def close(self) -> None:
         """Ends the workers."""
@@ -82,9 +66,13 @@ class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         self._forker.stdin.close()
         self._forker.wait()
 
+    def _end_with_forker(self) -> None:
+        self._forker.wait()
+        os._exit(1)
 
-def _order(request: beam_fn_api_pb2.StartWorkerRequest) -> Order:
-    """What Beam's own program in a container finds out for a worker.
+
+def _order(request: beam_fn_api_pb2.StartWorkerRequest) -> WorkerOrder:
+    """Asks the task manager for what Beam's container program would ask for.
 
     Raises:
       grpc.RpcError: the task manager does not answer.
@@ -95,11 +83,11 @@ def _order(request: beam_fn_api_pb2.StartWorkerRequest) -> Order:
             .GetProvisionInfo(
                 beam_provision_api_pb2.GetProvisionInfoRequest(),
                 timeout=_TIMEOUT,
-                metadata=[("worker_id", request.worker_id)],  # which of its workers asks
+                metadata=[("worker_id", request.worker_id)],  # which worker it is about
             )
             .info
         )
-    return Order(
+    return WorkerOrder(
         worker_id=request.worker_id,
         environment={
             "WORKER_ID": request.worker_id,
@@ -117,12 +105,12 @@ def _order(request: beam_fn_api_pb2.StartWorkerRequest) -> Order:
 
 def main() -> None:
     """Serves until standard input closes."""
-    pool = Pool()
+    pool = WorkerPool()
     server = grpc.server(futures.ThreadPoolExecutor())
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
     server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
     server.start()
-    os.write(1, b"ready\n")  # for the keeper, which then starts the task manager
+    os.write(1, b"ready\n")  # tells the keeper to start the task manager
     os.dup2(2, 1)
     while os.read(0, 4096):
         pass
