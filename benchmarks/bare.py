@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("output_root", type=Path)
     given = parser.parse_args(arguments)
     config = settings.load(None, data_root=given.data_root, output_root=given.output_root)
-    costs.told(costs.of(WORKS[given.work](config)))
+    costs.report(costs.of(WORKS[given.work](config)))
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("weights", type=Path)
     given = parser.parse_args(arguments)
     config = open_gates(given.data_root, given.output_root, given.weights)
-    costs.told(costs.of(lambda: run(given.stage, config)))
+    costs.report(costs.of(lambda: run(given.stage, config)))
 
 
 if __name__ == "__main__":

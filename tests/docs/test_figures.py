@@ -135,3 +135,26 @@ def test_a_right_figure_passes(line: str) -> None:
 )
 def test_a_wrong_figure_is_named(line: str, problem: str) -> None:
     assert check(line, RECORDS)[0] == [problem]
+
+
+def test_a_record_replaces_the_one_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FILE", tmp_path / "figures.json")
+    figures.FILE.write_text("{}")
+    figures.record("demo", {"images": 476, "by_tranche": {"1": 2 / 3}}, "make run")
+    figures.record("tests", {"count": 1005}, "make test")
+    figures.record("demo", {"images": 500}, "make run")
+    records = figures.read()
+    assert {name: record["figures"] for name, record in records.items()} == {
+        "demo": {"images": 500},
+        "tests": {"count": 1005},
+    }
+    assert set(records["demo"]) == {"command", "date", "cores", "figures"}
+
+
+def test_figures_can_be_given_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "FILE", tmp_path / "figures.json")
+    figures.FILE.write_text("{}")
+    figures.main(["set", "tests", "--command", "make test", "count=1005", "seconds=452.06"])
+    assert figures.read()["tests"]["figures"] == {"count": 1005, "seconds": 452.06}
