@@ -75,9 +75,8 @@ def linked_tranches(data: Path, folder: Path, count: int) -> Path:
 
 
 def weights(data: Path) -> Path:
-    """The file of base weights."""
-    (file,) = (data / "weights").glob("*.h5")
-    return file
+    """The file of base weights that all figures are measured with."""
+    return data / "weights" / "mobilenet_v2_1.0_224_no_top.dequantised.h5"
 
 
 def open_gates(data_root: Path, output_root: Path, base_weights: Path) -> PipelineConfig:
