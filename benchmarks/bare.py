@@ -1,8 +1,7 @@
-"""What the stages' images need bare: the same pictures in a plain loop or a plain tf.data pass.
+"""The image work of a stage without the pipeline: a plain loop or a plain tf.data pass.
 
-Each pass does to every picture what the stage has to, with the libraries' own calls, and
-nothing of the pipeline around it: no Beam, no artifacts, no tables. Imports and the loading
-of the model are not counted; drawing of graphs is.
+Each pass does to every picture what the stage has to do, by the libraries' own calls, without Beam,
+artifacts or tables. Imports and loading the model are not counted; building graphs is.
 """
 
 import argparse
@@ -17,7 +16,6 @@ from pipeline import config as settings
 from pipeline.config import PipelineConfig
 from schema import features
 
-# Both work on the original files.
 DECODING: Final = "tf.data decode and resize"
 INGESTION: Final = "ingestion"
 TRANSFORM: Final = "Transform"
@@ -89,7 +87,7 @@ def transform(config: PipelineConfig) -> Callable[[], None]:
 
 
 def evaluator(config: PipelineConfig) -> Callable[[], None]:
-    """Decodes and fits the pictures of the test split, and asks the model."""
+    """Decodes and fits the pictures of the test split and runs the model on them."""
     import tensorflow as tf
 
     from components.examples.preprocessing import decode_image, fit_image
@@ -144,14 +142,14 @@ def _parse(record: Any) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Does one work over what a run has left and tells its cost."""
+    """Makes one pass over the files of a finished run and prints its cost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("work", choices=WORKS)
     parser.add_argument("data_root", type=Path)
     parser.add_argument("output_root", type=Path)
     given = parser.parse_args(arguments)
     config = settings.load(None, data_root=given.data_root, output_root=given.output_root)
-    costs.told(costs.of(WORKS[given.work](config)))
+    costs.report(costs.of(WORKS[given.work](config)))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """How well the default recipe does on clips and tranches never seen, beside two simpler ones.
 
-    python -m benchmarks.crossval [--data ../shared/data] [--seeds 5] [--folder output] [--json F]
+    python -m benchmarks.crossval [--data ../shared/data] [--seeds 5] [--folder output] [--record]
 
 Runs `lookdeep crossval`, which prints the table. Finished trainings stay in the folder: the
 same command goes on from there.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from benchmarks import goals, stages
+from benchmarks import figures, goals, stages
 from benchmarks.goals import Goal
 from components import processes
 
@@ -46,11 +45,9 @@ def judge(cells: Sequence[dict[str, Any]]) -> Iterator[Goal]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table and the goals."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = figures.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("output"), help="keeps the trainings")
-    parser.add_argument("--json", type=Path, help="file for the goals")
     given = parser.parse_args(arguments)
     data = given.data.resolve()
     command = [*processes.python("pipeline.commands.cli"), "crossval", "--seeds", str(given.seeds)]
@@ -62,7 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if ended.returncode:
         sys.exit(ended.returncode)
     found = json.loads((given.folder / "crossval" / "crossval.json").read_text(encoding="utf-8"))
-    goals.write(given.json, "crossval", list(judge(found["cells"])))
+    goals.show(judge(found["cells"]))
+    if given.record:
+        recorded: dict[str, dict[str, dict[str, float]]] = {}
+        for cell in found["cells"]:
+            recorded.setdefault(cell["recipe"], {})[cell["held_out"]] = {
+                "accuracy": fmean(cell["accuracies"]),
+                "calibration_error": fmean(cell["calibration_errors"]),
+                "calibration_error_by_chance": cell["calibration_error_by_chance"],
+            }
+        figures.record("crossval", recorded)
 
 
 if __name__ == "__main__":

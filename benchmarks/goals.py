@@ -1,52 +1,38 @@
-"""What a benchmark has to reach: a line for each goal on the screen, and JSON for programs."""
+"""What a benchmark has to reach, and whether it does."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure and what it has to be.
+    """A figure and its bound.
 
     Attributes:
       name: what is measured, with its unit.
       value: what was measured.
-      goal: the bound.
-      met: whether the value is within the bound.
+      bound: what it should reach.
+      met: whether it does.
     """
 
     name: str
     value: float
-    goal: float
+    bound: float
     met: bool
 
     @classmethod
-    def at_most(cls, name: str, value: float, goal: float) -> "Goal":
+    def at_most(cls, name: str, value: float, bound: float) -> "Goal":
         """A goal that is met up to the bound."""
-        return cls(name, float(value), goal, bool(value <= goal))
+        return cls(name, value, bound, value <= bound)
 
     @classmethod
-    def at_least(cls, name: str, value: float, goal: float) -> "Goal":
+    def at_least(cls, name: str, value: float, bound: float) -> "Goal":
         """A goal that is met from the bound on."""
-        return cls(name, float(value), goal, bool(value >= goal))
-
-    def line(self) -> str:
-        """The goal as a benchmark prints it."""
-        return f"{'met' if self.met else 'missed'}: {self.name}: {self.value:g}, goal {self.goal:g}"
+        return cls(name, value, bound, value >= bound)
 
 
-def write(path: Path | None, benchmark: str, goals: Sequence[Goal]) -> None:
-    """Prints a line for each goal and writes them all as JSON.
-
-    Args:
-      path: the JSON file, or None to print only.
-      benchmark: name of the benchmark's module.
-      goals: in the order in which they are told.
-    """
+def show(goals: Iterable[Goal]) -> None:
+    """Prints one line for each goal."""
     for goal in goals:
-        print(goal.line())
-    if path:
-        content = {"benchmark": benchmark, "goals": [asdict(goal) for goal in goals]}
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        result = "met" if goal.met else "missed"
+        print(f"{result}: {goal.name}: {goal.value:g}, goal {goal.bound:g}")

@@ -1,4 +1,4 @@
-"""A data root of as many pictures as a benchmark asks for, without disk space for them."""
+"""A data root with any number of pictures, hard links to a few hundred photos."""
 
 import csv
 import os
@@ -21,13 +21,13 @@ _LABEL_COLUMNS: Final = (
 
 
 def link_photos(source: Path, folder: Path, count: int) -> Path:
-    """Links pictures under as many names and clips as are asked for.
+    """Links photos under as many names and clips as needed.
 
     Args:
-      source: a master table, with the pictures that it names beside it.
-      folder: becomes a data root (`components.ingest.layout`), with a master table in it.
-      count: pictures in all, a third of them in each tranche. A few come from all over the
-        table, so that all postures are among them.
+      source: a master table; its file paths are relative to its folder.
+      folder: becomes a data root (`components.ingest.layout`) with a master table.
+      count: pictures in total, a third of them in each tranche. If fewer than there are photos,
+        they are spread evenly over the table, so that all postures occur.
 
     Returns:
       The path of the new master table.

@@ -1,13 +1,12 @@
-"""What it costs that nothing gets lost: checksums, locks and writes that are whole or not there.
+"""Cost of the safety measures: checksums, locks and atomic writes.
 
-    python -m benchmarks.safety [--data ../shared/data] [--count 600] [--json FILE]
+    python -m benchmarks.safety [--data ../shared/data] [--count 600] [--record]
 
-A whole run in this process, with a watch around the functions that do nothing else. A watched
-function that calls another one is watched as a whole. Training is one epoch a phase on two
-views of each picture: the share is rather too high than too low.
+Runs the whole pipeline in this process and times the functions that implement them. A timed
+function that calls another one is timed as a whole. Training is cut to one epoch a phase on two
+views of each picture, so the share is an upper estimate.
 """
 
-import argparse
 import fcntl
 import os
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import costs, goals, stages
+from benchmarks import costs, figures, goals, stages
 from benchmarks.goals import Goal
 from pipeline import beam
 from pipeline.config import PipelineConfig
@@ -28,17 +27,18 @@ from pipeline.runs import metadata_file, record, seals, snapshot
 
 MOST_SHARE: Final = 3.0  # per cent
 
-# Where each of them is done; all else is done with or without them.
+# The functions that implement each: sizes and SHA-256 of artifacts, locks of the output folder and
+# of the database, records written atomically, files brought to disk.
 PARTS: Final[dict[str, tuple[tuple[Any, str], ...]]] = {
-    "seals: sizes and SHA-256 of artifacts": ((seals.Seals, "check"), (seals.Seals, "seal")),
-    "locks of output folder and database": ((fcntl, "flock"), (metadata_file, "check")),
-    "records that replace their file": ((record, "write"),),
-    "to disk before it counts (fsync)": ((os, "fsync"),),
+    "seals": ((seals.Seals, "check"), (seals.Seals, "seal")),
+    "locks": ((fcntl, "flock"), (metadata_file, "check")),
+    "records": ((record, "write"),),
+    "fsync": ((os, "fsync"),),
 }
 
 
 class Watch:
-    """Sums up the time that functions take, whichever of them was called first."""
+    """Sums up the time spent in the outermost of the timed functions."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
@@ -46,9 +46,9 @@ class Watch:
         self._inside = False
         for part, places in PARTS.items():
             for owner, name in places:
-                self._put_around(part, owner, name)
+                self._wrap(part, owner, name)
 
-    def _put_around(self, part: str, owner: Any, name: str) -> None:
+    def _wrap(self, part: str, owner: Any, name: str) -> None:
         original = getattr(owner, name)
 
         def watched(*arguments: Any, **named: Any) -> Any:
@@ -66,7 +66,7 @@ class Watch:
 
 
 def run(config: PipelineConfig) -> None:
-    """Does what a run does, in this process."""
+    """Runs the pipeline in this process."""
     with launcher.output_folder(config):
         metadata_file.check(config.metadata_path)
         snapshot.begin("cold", config, time.time())
@@ -78,10 +78,8 @@ def run(config: PipelineConfig) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table and the goal."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = figures.parser(__doc__)
     parser.add_argument("--count", type=int, default=600)
-    parser.add_argument("--json", type=Path, help="file for the goal")
     given = parser.parse_args(arguments)
     data = given.data.resolve()
     with tempfile.TemporaryDirectory() as scratch:
@@ -96,13 +94,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for heading in ("calls", "seconds", "% of the run"):
         table.add_column(heading, justify="right")
     for part, spent in watch.seconds.items():
-        assert watch.calls[part], f"{part}: none was seen"  # noqa: S101 (a figure of what did not run is none)
+        assert watch.calls[part], f"{part}: never called"  # noqa: S101 (there is nothing to measure)
         share = 100 * spent / cost.seconds
         table.add_row(part, str(watch.calls[part]), f"{spent:.2f}", f"{share:.2f}")
     Console().print(table)
     share = 100 * sum(watch.seconds.values()) / cost.seconds
-    name = f"what keeps it safe, % of a cold run's time, {given.count:,} images"
-    goals.write(given.json, "safety", [Goal.at_most(name, round(share, 2), MOST_SHARE)])
+    name = f"safety measures, % of a cold run's time, {given.count:,} images"
+    goals.show([Goal.at_most(name, round(share, 2), MOST_SHARE)])
+    if given.record:
+        run_cost = {"seconds": cost.seconds, "cpu_seconds": cost.cpu, "share": share}
+        figures.record("safety", {"run": run_cost, "parts": watch.seconds})
 
 
 if __name__ == "__main__":

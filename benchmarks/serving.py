@@ -1,6 +1,6 @@
 """Latency and throughput of the exported model, on the server's side and on a device's.
 
-    python -m benchmarks.serving [--data ../shared/data] [--json FILE]
+    python -m benchmarks.serving [--data ../shared/data] [--record]
 
 The real photos go through `serving_default` of a SavedModel of MobileNetV2 at alpha 1.0 and the
 default size. The baseline of the same run does its parts one after the other: a bare
@@ -13,7 +13,6 @@ alike. The TFLite models come after them, one by one: their threads go on spinni
 the cost of whoever is next. On 2 cores the whole takes a few minutes.
 """
 
-import argparse
 import itertools
 import os
 import tempfile
@@ -35,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 
-from benchmarks import goals
+from benchmarks import figures, goals
 from components.examples import preprocessing
 from components.serving.tflite import check, convert
 from components.training import network, signatures
@@ -200,21 +199,25 @@ def measure(group: Sequence[Way]) -> list[np.ndarray]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the table and the goals."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--json", type=Path)
+    parser = figures.parser(__doc__)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         groups = ways(given.data, Path(folder))
         times = [measure(group) for group in groups]
     table = Table("way", "batch", "p50, ms", "p99, ms", "pictures/s")
     middle = {}
+    recorded: dict[str, dict[str, float]] = {}
     everything = zip(itertools.chain(*groups), itertools.chain(*times), strict=True)
     for way, own in everything:
         p50, p99 = np.percentile(own, (50, 99))
         middle[way.name, way.batch] = p50
-        figures = f"{p50:.1f}", f"{p99:.1f}", f"{1000 * way.batch / own.mean():.0f}"
-        table.add_row(way.name, str(way.batch), *figures)
+        rate = 1000 * way.batch / own.mean()
+        table.add_row(way.name, str(way.batch), f"{p50:.1f}", f"{p99:.1f}", f"{rate:.0f}")
+        recorded[f"{way.name}, batch {way.batch}"] = {
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "pictures_a_second": rate,
+        }
     Console().print(table)
     reached = [
         goals.Goal.at_most(
@@ -224,7 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         for batch in BATCHES
     ]
-    goals.write(given.json, "serving", reached)
+    goals.show(reached)
+    if given.record:
+        ratios = zip(BATCHES, (goal.value for goal in reached), strict=True)
+        recorded["times_parts"] = {f"batch {batch}": ratio for batch, ratio in ratios}
+        figures.record("serving", recorded)
 
 
 if __name__ == "__main__":

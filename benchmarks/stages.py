@@ -75,7 +75,7 @@ def linked_tranches(data: Path, folder: Path, count: int) -> Path:
 
 
 def weights(data: Path) -> Path:
-    """The file of base weights in a folder of data."""
+    """The file of base weights that all figures are measured with."""
     return data / "weights" / "mobilenet_v2_1.0_224_no_top.dequantised.h5"
 
 
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("weights", type=Path)
     given = parser.parse_args(arguments)
     config = open_gates(given.data_root, given.output_root, given.weights)
-    costs.told(costs.of(lambda: run(given.stage, config)))
+    costs.report(costs.of(lambda: run(given.stage, config)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training as the original's loop does it, against ours, on the same pictures.
 
-    python -m benchmarks.training [--data ../shared/data] [--images 597] [--json FILE]
+    python -m benchmarks.training [--data ../shared/data] [--images 597] [--record]
 
 Each row is a process of its own. The original's loop (components/training/original_recipe.py)
 holds all pictures, of 224 pixels, in memory as float64 and trains everything from layer
@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import stages
+from benchmarks import figures, goals, stages
 from benchmarks.costs import peak_memory
-from benchmarks.goals import Goal, write
+from benchmarks.goals import Goal
 from components.ingest.master import MASTER_NAME
 from components.ingest.tfrecords import write_tfrecords
 from pipeline.config import PipelineConfig, load
@@ -169,16 +169,14 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
 
 def measure(row: str, folder: Path, weights: Path) -> None:
     """Does one training in this process and prints its figures as JSON."""
-    figures = original(folder, weights) if row == ORIGINAL else ours(folder, weights, OURS[row])
-    print(json.dumps(figures))
+    took = original(folder, weights) if row == ORIGINAL else ours(folder, weights, OURS[row])
+    print(json.dumps(took))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, or prints the table of what it measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = figures.parser(__doc__)
     parser.add_argument("--images", type=int, default=597)
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--measure", nargs=2, metavar=("ROW", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     data = given.data.resolve()
@@ -197,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "peak, MiB",
     )
     rate: dict[str, float] = {}
+    recorded: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         photos = stages.linked_tranches(data, folder, given.images) / MASTER_NAME
@@ -211,23 +210,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
-            figures = json.loads(done.stdout.splitlines()[-1])
-            rate[row] = figures["epochs"] * given.images / figures["total"]
+            took = json.loads(done.stdout.splitlines()[-1])
+            rate[row] = took["epochs"] * given.images / took["total"]
+            recorded[row] = {
+                "frozen_seconds": took["before"],
+                "seconds": took["total"],
+                "cpu_seconds": took["cpu"],
+                "images_a_second": rate[row],
+                "times_original": rate[row] / rate[ORIGINAL],
+                "peak_mib": took["peak"] / 2**20,
+            }
             table.add_row(
                 row,
-                f"{figures['epochs']:.0f}",
-                f"{figures['before']:.1f}",
-                f"{figures['total']:.1f}",
-                f"{figures['cpu']:.1f}",
+                f"{took['epochs']:.0f}",
+                f"{took['before']:.1f}",
+                f"{took['total']:.1f}",
+                f"{took['cpu']:.1f}",
                 f"{rate[row]:.0f}",
-                f"{figures['peak'] / 2**20:,.0f}",
+                f"{took['peak'] / 2**20:,.0f}",
             )
     Console().print(table)
-    goals = [
+    reached = [
         Goal.at_least(f"throughput of {row} over the original's", rate[row] / rate[ORIGINAL], 3)
         for row in OURS
     ]
-    write(given.json, "training", goals)
+    goals.show(reached)
+    if given.record:
+        figures.record("training", recorded)
 
 
 if __name__ == "__main__":
