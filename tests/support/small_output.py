@@ -9,7 +9,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 from tfx.components import Pusher, StatisticsGen
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -19,39 +18,30 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
-from components.examples import preprocessing
 from pipeline.beam import local_args
 from pipeline.config import PipelineConfig
 from schema import features
+from tests.support import exported
+from tests.support.examples import Row, write_split
 
 SIZE = 32
 FIT = "letterbox"
 IMAGES = {features.TRAIN: 30, features.TEST: 21}
 
 
-def record(index: int) -> bytes:
-    """A serialized tf.Example: 60 x 40 pixels of noise that is mostly red, green or blue."""
+def row(index: int) -> Row:
+    """An example: 60 x 40 pixels of noise that is mostly red, green or blue."""
     rng = np.random.default_rng(index)
     pixels = rng.integers(0, 120, (40, 60, 3), dtype=np.uint8)
     pixels[..., index % 3] += 100
     jpeg = io.BytesIO()
     Image.fromarray(pixels).save(jpeg, "JPEG", quality=95)
-    posture = features.POSTURES[index % 3].encode()
-    values = {features.IMAGE: jpeg.getvalue(), features.POSTURE: posture}
-    feature = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        for name, value in values.items()
-    }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    return {features.IMAGE: jpeg.getvalue(), features.POSTURE: features.POSTURES[index % 3]}
 
 
-def write_split(folder: Path, count: int) -> None:
+def write_images(folder: Path, split: str, count: int) -> None:
     """Writes a split in two files."""
-    folder.mkdir(parents=True)
-    for part in range(2):
-        with tf.io.TFRecordWriter(str(folder / f"data-{part}.gz"), "GZIP") as writer:
-            for index in range(part * count // 2, (part + 1) * count // 2):
-                writer.write(record(index))
+    write_split(folder, split, [row(index) for index in range(count)], files=2)
 
 
 def colour_model(outlier: float) -> keras.Model:
@@ -78,37 +68,11 @@ def colour_model(outlier: float) -> keras.Model:
     return model
 
 
-class Served(tf.Module):
-    """What `serving_examples` of the exported model does, without a Transform graph."""
-
-    def __init__(self, model: keras.Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def _picture(self, jpeg: tf.Tensor) -> tf.Tensor:
-        return preprocessing.fit_image(preprocessing.decode_image(jpeg), SIZE, FIT)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-        jpegs = tf.io.parse_example(examples, spec)[features.IMAGE]
-        square = tf.TensorSpec([SIZE, SIZE, 3], tf.uint8)
-        pictures = tf.map_fn(self._picture, jpegs, fn_output_signature=square)
-        return {"probabilities": self.model(tf.cast(pictures, tf.float32), training=False)}
-
-
-def save(model: keras.Model, folder: Path) -> None:
-    """Writes the SavedModel."""
-    served = Served(model)
-    signatures = {"serving_examples": served.serve_examples}
-    tf.saved_model.save(served, str(folder), signatures=signatures)
-
-
 @component
 def Generate(examples: OutputArtifact[standard_artifacts.Examples]) -> None:
     """Writes the splits."""
     for split, count in IMAGES.items():
-        write_split(Path(examples.uri, f"Split-{split}"), count)
+        write_images(Path(examples.uri), split, count)
     examples.split_names = json.dumps(list(IMAGES))
 
 
@@ -118,6 +82,7 @@ def Train(
     model: OutputArtifact[standard_artifacts.Model],
     model_run: OutputArtifact[standard_artifacts.ModelRun],
     outlier: Parameter[float],
+    graph: Parameter[str],
 ) -> None:
     """Leaves what the Trainer leaves."""
     del examples
@@ -127,20 +92,21 @@ def Train(
     built.save(folder / "model.keras")
     history = {"settings": {"image_size": SIZE, "fit": FIT}}
     (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
-    save(built, Path(model.uri, "Format-Serving"))
+    exported.save(Path(model.uri, "Format-Serving"), built, Path(graph), FIT)
     model.set_string_custom_property("tfx_version", "1.16.0")
 
 
-def run(root: Path, outlier: float) -> None:
+def run(root: Path, graph: Path, outlier: float) -> None:
     """Runs it.
 
     Args:
       root: the output folder.
+      graph: folder of a Transform graph, for example the fixture `transform_graph`.
       outlier: see `colour_model`.
     """
     generate = Generate().with_id("TrancheExampleGen")
     examples = generate.outputs["examples"]
-    trainer = Train(examples=examples, outlier=outlier).with_id("Trainer")
+    trainer = Train(examples=examples, outlier=outlier, graph=str(graph)).with_id("Trainer")
     serving = pusher_pb2.PushDestination.Filesystem(base_directory=str(root / "serving/posture"))
     LocalDagRunner().run(
         pipeline.Pipeline(

@@ -12,10 +12,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
 from google.protobuf import json_format
 from PIL import Image
-from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
 from tfx.components.evaluator.executor import Executor as EvaluatorExecutor
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration import metadata, pipeline
@@ -30,6 +28,8 @@ from pipeline.config import PipelineConfig
 from pipeline.evaluation import eval_config
 from pipeline.runs.evaluation_result import read_metrics
 from schema import features
+from tests.support.examples import artifact, write_split
+from tests.support.transform import preprocess
 
 IMAGES = 30
 BATCH = 4
@@ -73,19 +73,8 @@ def draw_rows() -> list[dict[str, Any]]:
 
 
 def write_examples(rows: list[dict[str, Any]], uri: Path) -> standard_artifacts.Examples:
-    path = uri / "Split-test" / "data_tfrecord-00000-of-00001.gz"
-    path.parent.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for row in rows:
-            example = tf.train.Example()
-            for name, value in row.items():
-                kinds = {bytes: "bytes_list", int: "int64_list", float: "float_list"}
-                getattr(example.features.feature[name], kinds[type(value)]).value.append(value)
-            writer.write(example.SerializeToString())
-    artifact = standard_artifacts.Examples()
-    artifact.uri = str(uri)
-    artifact.split_names = json.dumps([features.TEST])
-    return artifact
+    write_split(uri, features.TEST, rows)
+    return artifact(standard_artifacts.Examples, uri, features.TEST)
 
 
 def export_model(rows: list[dict[str, Any]], folder: Path) -> tuple[keras.Model, str]:
@@ -94,19 +83,7 @@ def export_model(rows: list[dict[str, Any]], folder: Path) -> tuple[keras.Model,
     Returns:
       The Keras model, and the folder of the model artifact.
     """
-    kinds = {bytes: tf.string, int: tf.int64, float: tf.float32}
-    spec = {name: tf.io.FixedLenFeature([1], kinds[type(rows[0][name])]) for name in rows[0]}
-    raw = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
-    data = [{name: [value] for name, value in row.items()} for row in rows]
-    config = {"image_size": SIZE, "fit": "stretch"}
-    graph = folder / "graph"
-    with tft_beam.Context(temp_dir=str(folder / "tmp")):
-        _, function = (data, raw) | tft_beam.AnalyzeAndTransformDataset(
-            lambda inputs: preprocessing.preprocessing_fn(inputs, config)
-        )
-        with beam.Pipeline():
-            _ = function | tft_beam.WriteTransformFn(str(graph))
-    metadata_io.write_metadata(raw, str(graph / tft.TFTransformOutput.RAW_METADATA_DIR))
+    preprocess(rows, folder, SIZE)
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
@@ -117,7 +94,9 @@ def export_model(rows: list[dict[str, Any]], folder: Path) -> tuple[keras.Model,
             keras.layers.Dense(3, activation="softmax"),
         ]
     )
-    module = Capped(model, tft.TFTransformOutput(str(graph)), 64, SIZE, "stretch", THRESHOLD)
+    module = Capped(
+        model, tft.TFTransformOutput(str(folder / "graph")), 64, SIZE, "stretch", THRESHOLD
+    )
     signatures.export(module, str(folder / "model" / "Format-Serving"))
     return model, str(folder / "model")
 

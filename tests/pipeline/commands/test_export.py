@@ -27,10 +27,10 @@ FILES = {"posture_float16.tflite", "posture_int8.tflite", DESCRIPTION}
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def output(transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a model that keeps its decisions in integers."""
     root = tmp_path_factory.mktemp("output")
-    small_output.run(root, outlier=1.0)
+    small_output.run(root, transform_graph, outlier=1.0)
     return root
 
 
@@ -79,10 +79,10 @@ def test_the_written_models_answer_as_the_description_says(output: Path, tmp_pat
 
 
 def test_a_model_that_decides_otherwise_is_a_gate(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+    transform_graph: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     output = tmp_path_factory.mktemp("output")
-    small_output.run(output, outlier=1e4)
+    small_output.run(output, transform_graph, outlier=1e4)
     status, shown, errors = invoke("--tflite", "--output-root", output, "--to", tmp_path / "to")
     assert status == 3
     assert list(tmp_path.iterdir()) == []

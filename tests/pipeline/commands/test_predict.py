@@ -14,35 +14,11 @@ from schema import features
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Answers by the colour of the left upper corner: red sits, green stands, blue lies.
-
-    Where it is gray, it is unsure.
-    """
-    import tensorflow as tf
-
-    class Corner(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            corners = tf.map_fn(
-                lambda encoded: tf.io.decode_image(encoded, channels=3, expand_animations=False)[
-                    0, 0
-                ],
-                image_bytes,
-                fn_output_signature=tf.TensorSpec([3], tf.uint8),
-            )
-            shares = tf.nn.softmax(tf.cast(corners, tf.float32))
-            return {
-                "probabilities": shares,
-                "label": tf.gather(tf.constant(features.POSTURES), tf.argmax(shares, axis=-1)),
-                "confidence": tf.reduce_max(shares, axis=-1),
-                "unsure": tf.reduce_max(shares, axis=-1) < 0.9,
-            }
+def model(transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support import exported
 
     folder = tmp_path_factory.mktemp("model")
-    corner = Corner()
-    tf.saved_model.save(corner, str(folder), signatures={"serving_default": corner.serve})
-    return folder
+    return exported.save(folder, exported.corner_model(), transform_graph)
 
 
 def half(first: int, second: int) -> Image.Image:

@@ -3,16 +3,18 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from components.serving.tflite import check, convert, fitted_pictures
-from tests.support import small_output
+from tests.support import exported, small_output
 
 IMAGES = 70  # more than two batches
 
 
-def test_scores_count_decisions(tmp_path: Path) -> None:
+def test_scores_count_decisions(transform_graph: Path, tmp_path: Path) -> None:
     model = small_output.colour_model(outlier=1.0)
-    small_output.save(model, tmp_path / "model")
-    small_output.write_split(tmp_path / "Split-test", IMAGES)
+    exported.save(tmp_path / "model", model, transform_graph, small_output.FIT)
+    small_output.write_images(tmp_path, "test", IMAGES)
     records = fitted_pictures.stored(tmp_path, "test")
     turned = small_output.colour_model(outlier=1.0)
     kernel, bias = turned.layers[-1].get_weights()
@@ -28,16 +30,23 @@ def test_scores_count_decisions(tmp_path: Path) -> None:
     assert found["turned"].agreement == found["turned"].accuracy == red / IMAGES
 
 
-def test_no_record_no_score(tmp_path: Path) -> None:
-    small_output.save(small_output.colour_model(outlier=1.0), tmp_path / "model")
-    small_output.write_split(tmp_path / "Split-test", 0)
+def test_no_record_no_score(transform_graph: Path, tmp_path: Path) -> None:
+    exported.save(tmp_path / "model", small_output.colour_model(outlier=1.0), transform_graph)
+    small_output.write_images(tmp_path, "test", 0)
     records = fitted_pictures.stored(tmp_path, "test")
     assert check.scores(tmp_path / "model", {}, records, 32, "stretch") == {}
 
 
-def test_latency_is_in_milliseconds_and_forgets_the_warm_up() -> None:
-    pauses = iter([0.02] * check.WARM_UP + [0.001] * check.CALLS)
-    found = check.latency(lambda: time.sleep(next(pauses)))
-    assert 1 <= found.p50 <= found.p99
-    assert found.p50 < 20
-    assert next(pauses, None) is None
+def test_latency_is_in_milliseconds_and_forgets_the_warm_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = check.CALLS // 50
+    takes = iter([9.0] * check.WARM_UP + [0.004] * slow + [0.001] * (check.CALLS - slow))
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def call() -> None:
+        now[0] += next(takes)
+
+    assert check.latency(call) == check.Latency(pytest.approx(1.0), pytest.approx(4.0))
+    assert next(takes, None) is None

@@ -11,6 +11,7 @@ from components.examples import preprocessing
 from components.serving.tflite import fitted_pictures
 from schema import features
 from tests.support import small_output
+from tests.support.examples import serialized
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -25,11 +26,10 @@ def test_the_chosen_lie_evenly(total: int, count: int) -> None:
 
 
 def test_fitted_pictures_are_the_stored_ones_in_order(tmp_path: Path) -> None:
-    small_output.write_split(tmp_path / "Split-train", 6)
+    small_output.write_images(tmp_path, "train", 6)
+    rows = [small_output.row(index) for index in range(6)]
     stored = fitted_pictures.stored(tmp_path, "train")
-    assert list(stored.as_numpy_iterator()) == [small_output.record(i) for i in range(6)]
+    assert list(stored.as_numpy_iterator()) == [serialized(row) for row in rows]
     for index, picture in enumerate(fitted_pictures.fitted(stored, 32, "border")):
-        example = tf.train.Example.FromString(small_output.record(index))
-        jpeg = example.features.feature[features.IMAGE].bytes_list.value[0]
-        decoded = preprocessing.decode_image(tf.constant(jpeg))
+        decoded = preprocessing.decode_image(tf.constant(rows[index][features.IMAGE]))
         np.testing.assert_array_equal(picture, preprocessing.fit_image(decoded, 32, "border"))
