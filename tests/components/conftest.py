@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support.small_training import LABELS, write_pictures
+from tests.support.small_training import LABELS, write
 
 
 @pytest.fixture(scope="session")
 def transformed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("transformed")
-    write_pictures(folder / "train" / "part-0.gz", LABELS)
-    write_pictures(folder / "eval" / "part-0.gz", [0, 1, 2, 0])
+    write(folder / "train" / "part-0.gz", LABELS)
+    write(folder / "eval" / "part-0.gz", [0, 1, 2, 0])
     return folder
 
 

@@ -10,6 +10,7 @@ import tensorflow_transform as tft
 from components.training.signatures import ServingModule, export
 
 INGEST_SIZE = 512
+THRESHOLD = 0.5
 
 
 class Corner(keras.layers.Layer):
@@ -25,17 +26,24 @@ def corner_model(size: int = 64) -> keras.Model:
     return keras.Model(inputs, Corner()(inputs))
 
 
-def save(folder: Path, network: keras.Model, graph: Path, fit: str = "stretch") -> Path:
-    """Writes the SavedModel; it is unsure below a confidence of 0.5.
+def save(
+    folder: Path,
+    network: keras.Model,
+    graph: Path,
+    fit: str = "stretch",
+    threshold: float = THRESHOLD,
+) -> Path:
+    """Writes the SavedModel.
 
     Args:
       folder: gets the SavedModel.
       network: float32 [batch, size, size, 3] in 0..255 to float32 [batch, 3].
       graph: folder of a Transform graph, for example the fixture `transform_graph`.
       fit: how pictures are brought to the network's size.
+      threshold: least confidence of a sure answer.
     """
     size = network.input_shape[1]
     transform = tft.TFTransformOutput(str(graph))
-    module = ServingModule(network, transform, INGEST_SIZE, size, fit, threshold=0.5)
+    module = ServingModule(network, transform, INGEST_SIZE, size, fit, threshold)
     export(module, str(folder))
     return folder

@@ -9,7 +9,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.training.trainer import TrainerSettings
 from schema import features
-from tests.support.examples import Row, write
+from tests.support import examples
+from tests.support.examples import Row
 
 SETTINGS = TrainerSettings(
     base_weights="none",
@@ -39,7 +40,7 @@ SETTINGS = TrainerSettings(
 LABELS = [0] * 12 + [1] * 6 + [2] * 2
 
 
-def write_pictures(path: Path, labels: list[int]) -> Path:
+def write(path: Path, labels: list[int]) -> Path:
     """Writes one-coloured pictures, as Transform does; the colour tells the label."""
 
     def row(index: int, label: int) -> Row:
@@ -48,7 +49,7 @@ def write_pictures(path: Path, labels: list[int]) -> Path:
         png = tf.io.encode_png(pixels).numpy()
         return {features.IMAGE: png, features.LABEL: label, features.CLIP: str(index // 2)}
 
-    return write(path, [row(index, label) for index, label in enumerate(labels)])
+    return examples.write(path, [row(index, label) for index, label in enumerate(labels)])
 
 
 def fn_args(
