@@ -88,18 +88,13 @@ def of_run(output_root: Path) -> Figures:
     run = run_record.read(output_root / "run.json")
     if run is None or run.accuracy is None:
         raise InputError(f"There is no evaluated run in {output_root}.")
-    overall = run.metrics[run_record.OVERALL]
-    tranches = {
-        name.removeprefix("tranche="): metrics["accuracy"]
-        for name, metrics in run.metrics.items()
-        if name.startswith("tranche=") and "," not in name
-    }
+    overall = run.metrics["overall"]
     return {
         "accuracy": run.accuracy,
-        "accuracy_interval": {"low": overall["accuracy_low"], "high": overall["accuracy_high"]},
-        "images": overall["example_count"],
-        "accuracy_by_tranche": tranches,
-        "coverage": overall["coverage"],
+        "accuracy_interval": {"low": overall.accuracy_low, "high": overall.accuracy_high},
+        "images": overall.example_count,
+        "accuracy_by_tranche": {name: metrics.accuracy for name, metrics in run.by_tranche.items()},
+        "coverage": overall.coverage,
         "seconds": run.seconds,
     }
 
