@@ -13,11 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from google.protobuf import text_encoding
 from PIL import Image
-from tfx.components import ExampleValidator, Pusher, SchemaGen
+from tfx.components import ExampleValidator, SchemaGen
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration import metadata, pipeline
-from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
 from components.errors import InputError
@@ -25,13 +24,16 @@ from components.examples.example_gen import TrancheExampleGen, split_of_clip
 from components.examples.image_table import ImageTable
 from components.examples.statistics_gen import StatisticsGen
 from components.ingest import master, tfrecords
+from components.serving.pusher import Pusher
 from pipeline.beam import local_args
 from pipeline.commands.purge import purge
 from pipeline.config import PipelineConfig
 from pipeline.process import worker
 from pipeline.runs import snapshot
+from pipeline.runs.run import Snapshot
 from schema import features
 from tests.robustness.conftest import Tried
+from tests.support.blessing import Bless
 
 if TYPE_CHECKING:
     from tests.support.running import Command, Ended
@@ -74,7 +76,7 @@ def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
     trainer = Train(examples=examples).with_id("Trainer")
-    serving = pusher_pb2.PushDestination.Filesystem(base_directory=str(config.serving_dir))
+    gates = Bless(model=trainer.outputs["model"]).with_id("Gates")
     failure = worker.run_pipeline(
         pipeline.Pipeline(
             pipeline_name=config.pipeline_name,
@@ -86,9 +88,13 @@ def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
                 validator,
                 ImageTable(examples=examples, code_digest="code"),
                 trainer,
+                gates,
                 Pusher(
                     model=trainer.outputs["model"],
-                    push_destination=pusher_pb2.PushDestination(filesystem=serving),
+                    model_blessing=gates.outputs["blessing"],
+                    infra_blessing=gates.outputs["serves"],
+                    serving_dir=str(config.serving_dir),
+                    run_id=run_id,
                 ),
             ],
             enable_cache=True,
@@ -100,7 +106,7 @@ def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
         run_id,
     )
     assert failure == ""
-    known = snapshot.Snapshot(run_id=run_id, config=config, started=0.0)
+    known = Snapshot(run_id=run_id, config=config, started=0.0)
     snapshot.write(known.model_copy(update=snapshot.of_data(config.data_dir)))
     thumbnails = "".join(f"<img alt='{clip}_cat-1_000.png'>" for clip in CLIPS)
     snapshot.page_path(config.output_root, run_id).write_text(thumbnails)

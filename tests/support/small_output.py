@@ -23,6 +23,7 @@ from pipeline.process import worker
 from pipeline.runs import snapshot
 from schema import features
 from tests.support import exported
+from tests.support.blessing import Bless
 from tests.support.examples import Row, write_split
 
 SIZE = 32
@@ -98,18 +99,6 @@ def Train(
     (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
     exported.save(Path(model.uri, "Format-Serving"), built, Path(graph), FIT)
     model.set_string_custom_property("tfx_version", "1.16.0")
-
-
-@component
-def Bless(
-    model: InputArtifact[standard_artifacts.Model],
-    blessing: OutputArtifact[standard_artifacts.ModelBlessing],
-    serves: OutputArtifact[standard_artifacts.InfraBlessing],
-) -> None:
-    """Blesses as both gates do."""
-    del model
-    for each in (blessing, serves):
-        each.set_int_custom_property("blessed", 1)
 
 
 def run(root: Path, graph: Path, outlier: float) -> None:
