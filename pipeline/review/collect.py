@@ -57,9 +57,9 @@ def collect(run: Run, against: str | None = None) -> Review:
         compared = _compared(parts, other.model.id, against)
     overall = next((part for part in parts if not part.columns), None)
 
-    predicted = run.outputs.get(("Predictor", "predictions"))
+    predicted = run.kept("Predictor", "predictions")
     predictions = parquet.read(predicted.folder) if predicted else None
-    images = run.outputs.get(("ImageTable", "images"))
+    images = run.kept("ImageTable", "images")
     this = record(run)
     review = Review(
         run=this,
@@ -104,7 +104,11 @@ def _missing(run: Run) -> dict[str, str]:
         if verdict.verdict(run) == "invalid_data"
         else "The run ended before it came this far."
     )
-    return {section: why for section, key in needed.items() if key not in run.outputs}
+    return {
+        section: why if key not in run.outputs else "Its artifact was removed since."
+        for section, key in needed.items()
+        if run.kept(*key) is None
+    }
 
 
 def _baseline(run: Run, parts: list[Slice]) -> Baseline | None:
@@ -143,14 +147,13 @@ def _calibration(run: Run, predictions: pd.DataFrame) -> Calibration:
 
 def _pictures(run: Run, predictions: pd.DataFrame) -> Pictures:
     model_run = _model_run(run)
-    examples = run.outputs["TrancheExampleGen", "examples"]
     return thumbnails.pictures(
         predictions,
-        examples.folder / f"Split-{features.TEST}",
+        run.outputs["TrancheExampleGen", "examples"].folder / f"Split-{features.TEST}",
         model_run.folder / "model.keras" if model_run else None,
         run.config,
     )
 
 
 def _model_run(run: Run) -> Artifact | None:
-    return run.outputs.get(("Trainer", "model_run"))
+    return run.kept("Trainer", "model_run")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,22 +75,22 @@ class Runs:
             return early(kept)
         nodes = self._lineage.nodes(run_id)
         outputs = self._lineage.outputs(run_id)
-        gate = outputs.get(("ValidationGate", "verdict"))
-        statistics = outputs.get(("StatisticsGen", "statistics"))
-        evaluation = outputs.get(("Evaluator", "evaluation"))
-        return Run(
+        run = Run(
             snapshot=kept,
             components=tuple(_stages(kept, nodes)),
             ended=max((node.ended for name, node in nodes.items() if name != REVIEW), default=None),
             outputs=outputs,
             inputs=self._lineage.inputs(run_id),
             properties={name: node.properties for name, node in nodes.items()},
-            splits=_splits(statistics) if statistics else {},
-            findings=tuple(_findings(gate)) if gate else (),
-            serving=_serving(outputs),
             pushed=_pushed(run_id, outputs, self._versions),
             versions=self._versions,
-            read_evaluation=lambda: _evaluation(evaluation),
+        )
+        return replace(
+            run,
+            splits=_splits(run.kept("StatisticsGen", "statistics")),
+            findings=_findings(run.kept("ValidationGate", "verdict")),
+            serving=_serving(run.kept("ServingCheck", "blessing")),
+            read_evaluation=lambda: _evaluation(run.kept("Evaluator", "evaluation")),
         )
 
     @property
@@ -134,8 +135,10 @@ def _pushed(run_id: str, outputs: Artifacts, served: tuple[Version, ...]) -> int
     return mine[-1] if mine else None
 
 
-def _splits(statistics: Artifact) -> dict[str, int]:
+def _splits(statistics: Artifact | None) -> dict[str, int]:
     """The images of each split, as StatisticsGen counted them."""
+    if statistics is None:
+        return {}
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     counts = {}
@@ -146,13 +149,14 @@ def _splits(statistics: Artifact) -> dict[str, int]:
     return counts
 
 
-def _findings(gate: Artifact) -> list[Finding]:
+def _findings(gate: Artifact | None) -> tuple[Finding, ...]:
+    if gate is None:
+        return ()
     content = json.loads((gate.folder / "findings.json").read_text(encoding="utf-8"))
-    return [Finding.model_validate(finding) for finding in content]
+    return tuple(Finding.model_validate(finding) for finding in content)
 
 
-def _serving(outputs: Artifacts) -> ServingReport | None:
-    blessing = outputs.get(("ServingCheck", "blessing"))
+def _serving(blessing: Artifact | None) -> ServingReport | None:
     if blessing is None:
         return None
     report = json.loads((blessing.folder / "report.json").read_text(encoding="utf-8"))

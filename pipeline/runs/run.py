@@ -346,6 +346,11 @@ class Run:
         """Metrics of all test images."""
         return self.evaluation.slices.get(()) if self.evaluation else None
 
+    def kept(self, node: str, key: str) -> Artifact | None:
+        """An output whose folder is still there; a purge may have removed it since."""
+        artifact = self.outputs.get((node, key))
+        return artifact if artifact and artifact.folder.exists() else None
+
     def _answer(self, node: str, key: str, name: str) -> bool | None:
         artifact = self.outputs.get((node, key))
         return None if artifact is None else artifact.properties.get(name) == 1
