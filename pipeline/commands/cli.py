@@ -51,6 +51,37 @@ def output_root_option(help_text: str) -> Callable[[Callable[..., Any]], Callabl
     )
 
 
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags of a run, here or on a cluster: `data_root`, `output_root` and so on."""
+    options = (
+        click.option(
+            "--data-root",
+            type=click.Path(path_type=Path),
+            help="Folder of the tranches: tranch1_labels.csv, persons-posture-tranch1.zip and"
+            " so on. Without it, demo tranches are drawn.",
+        ),
+        click.option(
+            "--output-root",
+            type=click.Path(path_type=Path),
+            help="Folder for everything the run writes.  [default: output]",
+        ),
+        click.option(
+            "--base-weights",
+            metavar="imagenet|none|FILE.h5",
+            help="What training starts from.  [default: imagenet; none for the demo]",
+        ),
+        click.option(
+            "--config",
+            "settings",
+            type=click.Path(path_type=Path),
+            help="TOML file with further settings, named as in pipeline/config.py.",
+        ),
+    )
+    for option in reversed(options):  # as decorators stand, the first on top
+        command = option(command)
+    return command
+
+
 class LazyGroup(click.Group):
     """Lists `COMMANDS` without importing any of them."""
 

@@ -22,48 +22,29 @@ def cluster() -> None:
 
 
 @cluster.command()
-@click.option(
-    "--config",
-    "toml",
-    type=click.Path(path_type=Path),
-    help="TOML file with settings, including the table [cluster].",
-)
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    help="Folder of the tranches. Without it, demo tranches are drawn.",
-)
-@click.option(
-    "--output-root",
-    type=click.Path(path_type=Path),
-    help="Folder for everything the run writes; all nodes must see it.  [default: output]",
-)
-@click.option(
-    "--base-weights",
-    metavar="imagenet|none|FILE.h5",
-    help="What training starts from.  [default: imagenet; none for the demo]",
-)
+@cli.run_options
 @click.option(
     "--dry-run",
     is_flag=True,
     help="Print the script, Beam's options and the graph of components; submit nothing.",
 )
 def submit(
-    toml: Path | None,
     data_root: Path | None,
     output_root: Path | None,
     base_weights: str | None,
+    settings: Path | None,
     dry_run: bool,
 ) -> None:
-    """Submit a run and print the job's number."""
+    """Submit a run and print the job's number. All nodes must see the output folder."""
     from components.ingest import layout
-    from pipeline.cluster import batch, engines, graph, settings, shared_folder
+    from pipeline.cluster import batch, engines, graph, shared_folder
     from pipeline.cluster.flink import jars
     from pipeline.cluster.job import JobSettings
+    from pipeline.cluster.settings import load
     from pipeline.process import base_weights as weights
 
-    config, cluster = settings.load(
-        toml, data_root=data_root, output_root=output_root, base_weights=base_weights
+    config, cluster = load(
+        settings, data_root=data_root, output_root=output_root, base_weights=base_weights
     )
     shared_folder.refuse_sqlite(config)
     folder = config.output_root / _FOLDER

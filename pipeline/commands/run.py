@@ -4,30 +4,11 @@ from pathlib import Path
 
 import click
 
+from pipeline.commands.cli import run_options
+
 
 @click.command(context_settings={"max_content_width": 100})
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    help="Folder of the tranches: tranch1_labels.csv, persons-posture-tranch1.zip and so on."
-    " Without it, demo tranches are drawn.",
-)
-@click.option(
-    "--output-root",
-    type=click.Path(path_type=Path),
-    help="Folder for everything the run writes.  [default: output]",
-)
-@click.option(
-    "--base-weights",
-    metavar="imagenet|none|FILE.h5",
-    help="What training starts from.  [default: imagenet; none for the demo]",
-)
-@click.option(
-    "--config",
-    "settings",
-    type=click.Path(path_type=Path),
-    help="TOML file with further settings, named as in pipeline/config.py.",
-)
+@run_options
 @click.pass_context
 def run(
     ctx: click.Context,
