@@ -21,10 +21,10 @@ from pipeline.metadata_server import MetadataServer
 IMAGENET: Final = "imagenet"
 NO_WEIGHTS: Final = "none"
 
-# Where pydantic's words are about Python's types.
+# Plain words where pydantic's message names a Python type.
 _ALLOWED: Final = {"path_type": "a path in quotes", "model_type": "a table"}
 
-# What suits the demo, under whatever a settings file or a flag says.
+# Defaults of the demo; a settings file and flags override them.
 DEMO_SETTINGS: Final = Path(__file__).with_name("demo.toml")
 
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -74,7 +74,7 @@ class PipelineConfig(BaseModel):
     augmentation: float = Field(1.0, ge=0, le=1)  # strength of training views; 0 leaves them plain
     views: int = Field(4, ge=1, le=64)  # augmented views of a picture, where layers are frozen
     mixup: float = Field(0.3, ge=0, le=4)  # mixes training examples; 0 mixes none
-    feature_cache: bool = True  # keeps what the frozen layers make of them
+    feature_cache: bool = True  # stores the frozen layers' features
     tuning_minutes: float = Field(0, ge=0)  # searches learning rates and mixup; 0 does not
     mirrored: bool = False  # trains on all GPUs of the machine at once
     seed: int = Field(20240701, ge=0)
@@ -84,7 +84,7 @@ class PipelineConfig(BaseModel):
     accuracy_floor: float = Field(0.87, ge=0, le=1.01)  # above 1 nothing is pushed
     tranche_accuracy_floor: float = Field(0.75, ge=0, le=1.01)
     coverage_floor: float = Field(0.5, ge=0, le=1.01)  # share that the model is not unsure about
-    max_accuracy_drop: float = Field(0.01, ge=0, le=1)  # against the blessed baseline
+    max_accuracy_drop: float = Field(0.01, ge=0, le=1)  # below the model in service
     max_label_drift: float = Field(0.3, gt=0, le=1)  # L-infinity distance between tranches
 
     @property
@@ -114,7 +114,7 @@ class PipelineConfig(BaseModel):
 
     @property
     def feature_cache_dir(self) -> Path:
-        """What the frozen layers make of training pictures, for later runs."""
+        """Features of the frozen layers, for later runs."""
         return self.output_root / "features"
 
     @property
@@ -144,7 +144,7 @@ class PipelineConfig(BaseModel):
 
     @property
     def pipeline_name(self) -> str:
-        """What ML Metadata knows the folder's runs by; each has its own cache and baseline."""
+        """The pipeline name in ML Metadata; each output folder has its own cache and baseline."""
         if self.metadata is None:
             return "lookdeep_posture"
         place = hashlib.sha256(str(self.output_root).encode()).hexdigest()[:8]
@@ -152,7 +152,7 @@ class PipelineConfig(BaseModel):
 
     @property
     def seals_dir(self) -> Path:
-        """What the artifacts' folders held when they were made."""
+        """Sizes and digests of the artifacts' files when they were made."""
         return self.output_root / "seals"
 
     @property
@@ -167,7 +167,7 @@ class PipelineConfig(BaseModel):
 
     @property
     def record_path(self) -> Path:
-        """What the last run came to, for programs."""
+        """The record of the last run, for programs."""
         return self.output_root / "run.json"
 
     def log_path(self, run_id: str) -> Path:
@@ -178,8 +178,7 @@ class PipelineConfig(BaseModel):
 def load(path: Path | None, **overrides: Any) -> PipelineConfig:
     """Reads settings from a TOML file and lets non-None overrides win.
 
-    Where neither names a `data_root`, the run is the demo, and the settings in
-    `demo.toml` take the place of the defaults.
+    If neither names a `data_root`, the run is the demo, with the defaults in `demo.toml`.
 
     Args:
       path: the TOML file, or None for the defaults alone.
@@ -230,12 +229,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def problems(error: ValidationError, model: type[BaseModel], *table: str) -> str:
-    """Says in words what pydantic complains of.
+    """Words the errors that pydantic found.
 
     Args:
-      error: its complaints.
+      error: the errors.
       model: what was validated.
-      *table: names of the tables that it stands in.
+      *table: names of the enclosing tables.
     """
     return "; ".join(_problem(detail, model, table) for detail in error.errors())
 
@@ -258,7 +257,7 @@ def _problem(detail: Any, model: type[BaseModel], table: Sequence[str]) -> str:
 
 
 def _table(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
-    """The model of a table within the settings; it may be one that can be left out."""
+    """The pydantic model of a table in the settings; an optional table is unwrapped."""
     for name in place:
         kind = model.model_fields[name].annotation
         (model,) = (each for each in (kind, *get_args(kind)) if hasattr(each, "model_fields"))

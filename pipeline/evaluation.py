@@ -1,7 +1,7 @@
-"""How the Evaluator judges a model: slices, metrics, thresholds, and the size of its batches.
+"""How the Evaluator judges a model: slices, metrics, thresholds and batch size.
 
-The pipeline passes `eval_config` to the Evaluator, and this module as its
-`module_path`, so that TFX finds `custom_extractors` here.
+The pipeline passes `eval_config` to the Evaluator, and this module as its `module_path`,
+so that TFX finds `custom_extractors` here.
 """
 
 import json
@@ -20,7 +20,7 @@ from components.judging import metrics
 from pipeline.config import PipelineConfig
 from schema import features
 
-# What accuracy is looked at by; the empty tuple is the whole test split.
+# What the test split is sliced by; the empty tuple is the whole split.
 SLICES: Final[tuple[tuple[str, ...], ...]] = (
     (),
     (features.TRANCHE,),
@@ -46,10 +46,10 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
 
     A model is blessed when accuracy on the whole test split reaches
     `accuracy_floor`, accuracy in each tranche reaches `tranche_accuracy_floor`,
-    the share of the whole test split that the model is not unsure about reaches
-    `coverage_floor`, and accuracy overall is not below that of the last blessed model
-    by more than `max_accuracy_drop`. Without a blessed model the Evaluator skips the
-    last condition.
+    the share of the whole test split that the model is sure of reaches
+    `coverage_floor`, and accuracy overall is not below that of the model in service by more
+    than `max_accuracy_drop`. Without a model in service the Evaluator skips the last
+    condition.
 
     Args:
       config: the settings of the run.
@@ -83,7 +83,7 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
             config_pb2.ModelSpec(
                 signature_name="serving_examples",
                 label_key=features.LABEL,
-                # What the model says beside it is read by metrics of our own.
+                # Our own metrics read the model's other outputs.
                 prediction_key="probabilities",
                 preprocessing_function_names=["transform_features"],
             )
@@ -119,7 +119,7 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
         ],
         options=config_pb2.Options(
             include_default_metrics=BoolValue(value=False),
-            # TFMA's take images as independent, which the frames of a clip are not.
+            # TFMA's intervals treat images as independent; frames of a clip are not.
             compute_confidence_intervals=BoolValue(value=False),
         ),
     )
@@ -132,12 +132,12 @@ def custom_extractors(
 ) -> list[tfma.extractors.Extractor]:
     """Adds two extractors to TFMA's own. The Evaluator calls it by name.
 
-    The first puts a cap on the batch size. Neither the Evaluator nor `EvalConfig` has
+    The first caps the batch size. Neither the Evaluator nor `EvalConfig` has
     a setting for it (`ModelSpec.inference_batch_size` is read by another extractor only).
 
-    The second lets the candidate alone say which slices of image quality an image is
-    in. TFMA asks the baseline as well, whose cut points are those of older data: an
-    image would be both dark and not.
+    The second lets the candidate alone decide which image quality slices an image is in.
+    TFMA also asks the baseline, whose cut points come from older data: an image could be
+    dark and not dark at once.
 
     Args:
       eval_shared_model: the model, or candidate and baseline.

@@ -69,7 +69,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     )
     statistics = statistics_gen.outputs["statistics"]
 
-    # What is known of every image but its pixels, for the review; also of refused data.
+    # Everything known of each image but its pixels, for the review page.
     image_table = ImageTable(
         examples=examples, code_digest=code_digest("components.examples.image_table")
     )
@@ -171,7 +171,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             eval_config=eval_config(config),
             module_path="pipeline.evaluation",  # has custom_extractors
         )
-        # The Evaluator has no setting of its own for the cache key of its metrics' code.
+        # The Evaluator has no parameter for the digest of its metrics' code.
         evaluator.spec.exec_properties["code_digest"] = code_digest("pipeline.evaluation", "tfx")
 
         # Sends real requests to the exported model in a process of its own.
@@ -183,7 +183,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             code_digest=code_digest("components.judging.serving_check.executor"),
         )
 
-        # What the model says of each test image, for the review; also if nobody blessed it.
+        # The model's answer for each test image, for the review page; blessed or not.
         predictor = Predictor(
             examples=examples,
             model=model,
@@ -191,7 +191,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             code_digest=code_digest("components.judging.predictor"),
         )
 
-        # Pushes a model that both have blessed, as a whole or not at all.
+        # Pushes a model that both have blessed, whole or not at all.
         pusher = Pusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],
@@ -200,7 +200,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             run_id=run_id,
         )
 
-    # Shows people all of it. It stands outside the condition: refused data have a page, too.
+    # Draws the review page. It is outside the condition: refused data have a page, too.
     review_page = ReviewPage(
         output_root=str(config.output_root),
         run_id=run_id,
@@ -237,11 +237,11 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
 
 
 def trainer_settings(config: PipelineConfig) -> TrainerSettings:
-    """What of a run's settings decides its training."""
+    """The settings that decide the training."""
     names = TrainerSettings.__dataclass_fields__
     return TrainerSettings(**{name: getattr(config, name) for name in names})
 
 
 def _sha256(path: Path) -> str:
-    """The digest of a file; empty for `imagenet` and `none`, which are not files."""
+    """SHA-256 of a file; empty for `imagenet` and `none`, which are not files."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

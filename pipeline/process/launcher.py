@@ -1,4 +1,4 @@
-"""Starts the worker process, shows what it does, and ends it when the user does."""
+"""The launcher: starts the worker process, shows its progress, and ends it with the user."""
 
 import fcntl
 import json
@@ -36,15 +36,15 @@ from pipeline.runs.record import Record
 WORKER: Final = processes.python("pipeline.process.worker")
 STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
 
-# Signals that end a worker which is short of memory before it can say so, and who sends them.
+# Signals that end a worker when memory is short, before it can say so, and who sends them.
 _WITHOUT_A_WORD: Final[dict[int, str]] = {
     signal.SIGKILL: "the kernel",
     signal.SIGSEGV: "TensorFlow",
 }
 _GRACE: Final = 5.0  # seconds between asking the worker to end and ending it
 _POLL: Final = 0.5  # seconds between looks at a worker that says nothing
-_LEAST_SPACE: Final = 2**20  # bytes on the disk, less than which no step can end well
-_LOG_TAIL: Final = 64 * 1024  # bytes of the log that are searched for the last words
+_LEAST_SPACE: Final = 2**20  # bytes of free disk; with less no step can finish
+_LOG_TAIL: Final = 64 * 1024  # bytes at the end of the log that are searched for the cause
 
 
 def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | None = None) -> int:
@@ -93,7 +93,7 @@ def supervise(
 
     Returns:
       The worker's exit status; negative, the signal that ended it. None of its
-      processes is left, also if `on_event` raises or the user interrupts.
+      processes is left running, also if `on_event` raises or the user interrupts.
     """
     reader, writer = os.pipe()
     with log.open("ab") as log_file, os.fdopen(reader, "rb", buffering=0) as events:
@@ -120,10 +120,10 @@ def supervise(
 
 
 def last_words(log: Path) -> str:
-    """What a log says last: that memory was short, or its last line that is not blank.
+    """The cause at the end of a log: that memory was short, or else its last line.
 
-    That is the exception, if Python could say it; whoever ran out of memory in C++ said it
-    before a trace of all threads.
+    The last line is the exception if Python could print it. C++ code that ran out of memory
+    says so before a trace of all threads.
     """
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LOG_TAIL))
@@ -133,14 +133,14 @@ def last_words(log: Path) -> str:
 
 
 def _why_ended(status: int, log: Path) -> str:
-    """Why a worker left no record; some signals say of themselves that memory may be short."""
+    """Says why a worker left no record; some signals suggest that memory was short."""
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
     if sender := _WITHOUT_A_WORD.get(-status):
         return (
             f"The worker process ended with {how}, as {sender} ends it where memory is short; if it"
             " was, with more of it the same command goes on from the finished steps."
         )
-    if shutil.disk_usage(log.parent).free < _LEAST_SPACE:  # and the log breaks off anywhere
+    if shutil.disk_usage(log.parent).free < _LEAST_SPACE:  # then the log may break off anywhere
         return (
             f"There is no space left on the disk of {log.parent}. Make some, and the same"
             " command goes on from the finished steps."
@@ -168,9 +168,9 @@ def _announce(config: PipelineConfig, run_id: str, console: Console) -> None:
 
 @contextmanager
 def output_folder(config: PipelineConfig) -> Iterator[None]:
-    """Makes the output folder and keeps other runs out of it.
+    """Makes the output folder and locks it against other runs.
 
-    The lock ends with the process that holds it, however that ends.
+    The lock is released when the process ends, however it ends.
     """
     try:
         config.logs_dir.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def _keep_demo_apart(config: PipelineConfig) -> None:
 
 
 def _keep_runs_together(config: PipelineConfig) -> None:
-    """Refuses a file of metadata where there is a server, and a server where there is a file.
+    """Refuses to keep the runs of one folder partly in a file and partly on a server.
 
     A purge would miss the artifacts that only the other one knows.
     """
@@ -279,12 +279,12 @@ def _events(pipe: IO[bytes], pid: int) -> Iterator[dict[str, Any]]:
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
-            # Looked at before reading: what it wrote before it ended is in the pipe by then.
+            # Checked before reading, so that all it wrote before it ended is in the pipe.
             ended = _ended(pid)
             if selector.select(0 if ended else _POLL):
                 chunk = os.read(pipe.fileno(), 65536)
                 if not chunk:
-                    # Nobody is left to write; the worker is on its way out.
+                    # No writer is left; the worker is ending.
                     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
                     return
                 *lines, waiting = (waiting + chunk).split(b"\n")
@@ -300,7 +300,7 @@ def _ended(pid: int) -> bool:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ends what is left of a worker's process group; its id is safe until `wait` frees it."""
+    """Ends what is left of a worker's process group; `wait` comes last, since it frees the id."""
     if not _ended(process.pid):
         os.killpg(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE

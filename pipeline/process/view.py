@@ -33,12 +33,12 @@ _COLOURS: Final[dict[Verdict, str]] = {
     "failed": "bold red",
     "unfinished": "bold red",
 }
-_PLAIN_PROGRESS_INTERVAL: Final = 15.0  # seconds between lines where nothing can be redrawn
+_PLAIN_PROGRESS_INTERVAL: Final = 15.0  # seconds between progress lines without a terminal
 
 
 @dataclass
 class Row:
-    """One step as it is shown."""
+    """One step as it is displayed."""
 
     name: str
     state: str = "waiting"
@@ -49,15 +49,15 @@ class Row:
 
 @dataclass
 class RunView:
-    """Turns the worker's events into a live table, or into lines where there is no terminal.
+    """Shows the worker's events as a live table, or as lines where there is no terminal.
 
     Events are dicts with the key `event`:
       plan: `stages`, the names of the steps to come.
       stage: `name`, `state`, and perhaps `detail`.
       progress: `stage`, `done`, `total`.
       epoch: `phase`, `epoch`, `epochs`, `loss`, `accuracy`, `val_loss`, `val_accuracy`.
-      trial: `trial`, how many there were; `loss` of it, and the `best`.
-    Others are left to later versions of the view.
+      trial: `trial`, its number; `loss` of it, and the `best` so far.
+    Others are ignored.
     """
 
     console: Console
@@ -102,7 +102,7 @@ class RunView:
                 self._running_detail(f"trial {number}: eval loss {loss:.3f}, best {best:.3f}")
 
     def stages(self) -> list[Stage]:
-        """The steps that were begun, for a run whose worker can no longer tell."""
+        """The steps that began, for a run whose worker can no longer say."""
         return [
             Stage(
                 name=row.name,

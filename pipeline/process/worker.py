@@ -1,9 +1,8 @@
-"""The process that works: ingestion, then the pipeline, then the verdict.
+"""The worker: ingestion, then the pipeline, then the verdict.
 
-`pipeline.process.launcher` starts it as `python -m pipeline.process.worker`, with the job as one
-line of JSON on its standard input. It says how far it is through
-`components.progress`, and ends with OUT/run.json. What it and its libraries
-print is the log.
+The launcher starts it as `python -m pipeline.process.worker`, with the job as one line of
+JSON on standard input. It reports progress through `components.progress` and ends by
+writing OUT/run.json. What it and its libraries print is the log.
 """
 
 import faulthandler
@@ -40,12 +39,11 @@ MASTER: Final = "Master table"
 TFRECORDS: Final = "TFRecords"
 LOADING: Final = "TensorFlow Extended"
 
-# Where the steps' own counts come from: at most this many events a second.
-_PROGRESS_INTERVAL: Final = 0.25
+_PROGRESS_INTERVAL: Final = 0.25  # seconds between events of one step, at least
 
 
 class Job(BaseModel):
-    """What the launching process asks for.
+    """What the launcher asks for.
 
     Attributes:
       run_id: name of the run, in ML Metadata too.
@@ -59,7 +57,7 @@ class Job(BaseModel):
 
 
 class Progress:
-    """Times the steps before the pipeline and tells the watching process about them."""
+    """Times the steps before the pipeline and reports them to the launcher."""
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
@@ -67,7 +65,7 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
-        """A step that runs or fails, unless the caller says that it was `cached`."""
+        """Runs a step: `ran` or `failed`, unless the caller sets its state to `cached`."""
         progress.emit("stage", name=name, state="running")
         started = time.monotonic()
         stage = Stage(name=name, state="ran", seconds=0)
@@ -82,7 +80,7 @@ class Progress:
             progress.emit("stage", name=name, state=stage.state)
 
     def advance(self, name: str, done: int, total: int) -> None:
-        """A step within a step; most of them are left out."""
+        """Reports progress within a step; most calls come too soon and are left out."""
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + _PROGRESS_INTERVAL
@@ -90,7 +88,7 @@ class Progress:
 
 
 class ComponentEvents(logging.Handler):
-    """Hears from TFX's log which component runs.
+    """Learns from TFX's log which component runs.
 
     LocalDagRunner has no hooks. The records' templates are constants of TFX 1.16.0;
     a test fails if they change. Only the live view depends on them: the verdict is
@@ -110,7 +108,7 @@ class ComponentEvents(logging.Handler):
         self._state = "ran"
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Passes on what the record says about a component, if it says anything."""
+        """Reports what a log record says about a component, if anything."""
         if record.msg == self.RUNNING:
             self._state = "ran"
             progress.emit("stage", name=_argument(record), state="running")
@@ -197,7 +195,7 @@ def work(job: Job) -> Run:
         if config.metadata is not None:
             from pipeline.runs import lineage
 
-            lineage.open_store(config)  # before any work: it has to be there, with its tables
+            lineage.open_store(config)  # before any work: the server must be there, with its tables
         counts = ingest(config, steps, job.beam_args)
     except InputError as error:
         logging.exception("ingestion stopped")
@@ -230,8 +228,8 @@ def work(job: Job) -> Run:
 def build_pipeline(config: PipelineConfig, beam_args: list[str]) -> "tfx_pipeline.Pipeline":
     """Imports TensorFlow Extended and builds the pipeline.
 
-    Modules stay until the process ends, and the garbage collector is kept from them:
-    looking through their objects again and again takes a tenth of the time of the imports.
+    Garbage collection is off during the imports and never looks at what they leave: scanning
+    those objects again and again takes a tenth of the imports' time.
 
     Args:
       config: the settings of the run.
@@ -284,7 +282,7 @@ def run_pipeline(pipeline: "tfx_pipeline.Pipeline", run_id: str) -> str:
 
     progress.emit("plan", stages=[component.id for component in pipeline.components])
     representation = compiler.Compiler().compile(pipeline)
-    # LocalDagRunner would name the run after the time; now log, record and database agree.
+    # LocalDagRunner would name the run after the time; this way log, record and database agree.
     runtime_parameter_utils.substitute_runtime_parameter(
         representation, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
     )
@@ -307,10 +305,10 @@ def sentence(error: BaseException) -> str:
 
 @contextmanager
 def component_events() -> Iterator[None]:
-    """Tells the watching process about components, as long as it lasts."""
+    """Reports components to the launcher inside this context."""
     logger, handler = absl_logging.get_absl_logger(), ComponentEvents()
     logger.addHandler(handler)
-    # Said outright: libraries save and restore absl's own idea of it, which is WARNING.
+    # Set explicitly: libraries save and restore absl's own level, which is WARNING.
     absl_logging.set_verbosity(absl_logging.INFO)
     try:
         yield
@@ -319,7 +317,7 @@ def component_events() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Ends this process group once the launching process is gone, however it went.
+    """Ends this process group when the launcher is gone, however it ended.
 
     Its end of our standard input closes with it, even after a SIGKILL.
     """
@@ -333,12 +331,12 @@ def _end_with_parent() -> None:
 
 
 def _read_line(descriptor: int) -> bytes:
-    """Reads up to a line feed and not a byte further, unlike a buffered file."""
+    """Reads up to a line feed and no byte more, unlike a buffered file."""
     line = bytearray()
     while not line.endswith(b"\n"):
         byte = os.read(descriptor, 1)
         if not byte:
-            raise EOFError("the launching process ended before it gave the job")
+            raise EOFError("the launcher ended before it sent the job")
         line += byte
     return bytes(line)
 
@@ -368,5 +366,5 @@ if __name__ == "__main__":
         main()
     except Exception:
         logging.exception("the worker failed")
-        # At once: to free what a failure has left half started, gRPC's servers wait for ever.
+        # At once: gRPC servers that a failure left half started would be waited for, for ever.
         os._exit(1)

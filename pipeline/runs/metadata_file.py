@@ -1,6 +1,6 @@
-"""Whether the SQLite file of ML Metadata can be used, before a run relies on it.
+"""Checks that the SQLite file of ML Metadata can be used, before a run relies on it.
 
-ML Metadata itself says it in C++'s words, in the midst of the run.
+ML Metadata would fail in the middle of the run, with the words of its C++ code.
 """
 
 import sqlite3
@@ -11,29 +11,29 @@ from typing import Final
 from components.errors import InputError
 
 _SCHEMA: Final = 10  # of ml-metadata 1.16
-_PATIENCE: Final = 5.0  # seconds, for a reader that is in the midst of something
+_PATIENCE: Final = 5.0  # seconds to wait for a reader that holds the file
 
 
 def check(path: Path) -> None:
     """Refuses a database that a run could not read and write.
 
     Args:
-      path: the file; where it is missing, ML Metadata makes it.
+      path: the file; ML Metadata makes one that is missing.
 
     Raises:
       InputError: it is damaged, of another version, locked or read-only.
     """
     if not path.exists():
         return
-    aside = "move it away and run again, then everything is made anew"
+    aside = "move it away and run again; everything is then made again"
     try:
-        # Without a transaction of Python's own: BEGIN is ours.
+        # isolation_level=None: the transaction is ours, not Python's.
         database = sqlite3.connect(
             f"{path.as_uri()}?mode=rw", uri=True, timeout=_PATIENCE, isolation_level=None
         )
         with closing(database):
             database.execute("BEGIN IMMEDIATE")
-            # Only a write tells that it cannot be written.
+            # Only a write shows whether the file can be written.
             database.execute("UPDATE MLMDEnv SET schema_version = schema_version")
             (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
             versions = database.execute("SELECT schema_version FROM MLMDEnv").fetchall()

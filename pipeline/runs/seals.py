@@ -1,12 +1,12 @@
-"""What each artifact's folder held when it was made, and whether it still does.
+"""Seals: sizes and digests of each artifact's files, to notice damage before the next run.
 
-TFX takes a component's outputs from its cache because ML Metadata has them, whether or
-not their files are still there. So each artifact gets a seal, a file of sizes and
-SHA-256, when a run ends. Before the next one, an artifact that no longer is what its seal
-says is marked as deleted in ML Metadata, and TFX makes it anew when it is needed.
+TFX takes a component's outputs from its cache because ML Metadata lists them, whether or
+not their files are still there. So each artifact gets a seal when a run ends. Before the
+next run, an artifact that no longer matches its seal is marked as deleted in ML Metadata,
+and TFX makes it again when it is needed.
 
-Seals are files of their own and no properties of the artifacts: those are part of the
-cache keys of whatever reads them.
+Seals are files, not properties of artifacts: properties are part of the cache keys of
+whatever reads the artifact.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class Seals:
     def check(self) -> list[Finding]:
         """Marks artifacts that were damaged as deleted.
 
-        A file of the same size and time of change is not read again.
+        A file whose size and modification time are unchanged is not read again.
 
         Returns:
           A warning for each of them. An artifact that has no seal yet, because its run
@@ -67,8 +67,8 @@ class Seals:
             findings.append(
                 Finding(
                     severity="warning",
-                    sentence=f"Of the artifact {where}, {reason}; it is not used any more, and"
-                    " made again where it is needed.",
+                    sentence=f"Of the artifact {where}, {reason}; it is no longer used and"
+                    " will be made again when it is needed.",
                 )
             )
         return findings
@@ -101,7 +101,7 @@ class Seals:
         return self._folder / f"{artifact.id}.json"
 
     def _damage(self, artifact: mlmd.Artifact) -> str:
-        """What is wrong with an artifact, as half a sentence; empty if nothing is."""
+        """Says in half a sentence what is wrong with an artifact; empty if nothing is."""
         folder = Path(artifact.uri)
         if not folder.exists():
             return "the folder is gone"
@@ -120,7 +120,7 @@ class Seals:
                     f" {file.size:,}"
                 )
             if status.st_mtime_ns != file.modified_ns and _sha256(folder / name) != file.sha256:
-                return f"the file {json.dumps(name)} has other content than it was written with"
+                return f"the file {json.dumps(name)} was changed after it was written"
         return ""
 
 

@@ -57,7 +57,7 @@ def _cut(model: Path) -> str:
 def _change(model: Path) -> str:
     path = model / "Format-Serving/saved_model.pb"
     path.write_bytes(path.read_bytes().replace(b"model", b"Model"))
-    return "has other content than it was written with"
+    return "was changed after it was written"
 
 
 def _lose_file(model: Path) -> str:
