@@ -87,8 +87,8 @@ LABEL_VALUES: Final[dict[str, tuple[str, ...]]] = {
     EXCEPTION_CASE: ("No", "Yes", "Bad Image"),
 }
 
-# The splits. Images outside the configured selection are in a split of their own: they are counted,
-# and a model can label them later.
+# The splits. Images outside the configured selection keep a split of their own:
+# they are counted and can be labelled by the model later.
 TRAIN: Final = "train"
 EVAL: Final = "eval"
 TEST: Final = "test"
