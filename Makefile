@@ -1,7 +1,7 @@
 # make run    sets everything up and runs the whole pipeline
-# make help   says the rest
+# make help   lists the other targets
 
-# Oldest uv that is known to read uv.lock, and the one that is fetched where there is none.
+# The oldest uv known to read uv.lock, and the version to fetch if there is none.
 UV_OLDEST := 0.9.0
 UV_PINNED := 0.13.9
 
@@ -9,27 +9,27 @@ UV_PINNED := 0.13.9
 UV := $(shell v=$$(uv --version 2>/dev/null | cut -d ' ' -f 2); \
 	[ -n "$$v" ] && printf '%s\n' $(UV_OLDEST) "$$v" | sort -CV && command -v uv || echo .uv/bin/uv)
 
-# The first Python on the PATH that is a 3.11.
+# The first Python 3.11 on the PATH.
 PYTHON := $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; print(sys.executable) if sys.version_info[:2] == (3, 11) else sys.exit(1)' \
 	2>/dev/null && break; done)
 
-# The shell reads them from the environment, so that paths may hold spaces and quotes.
+# Passed through the environment, so that paths may contain spaces and quotes.
 export DATA OUT WEIGHTS CONFIG
 
 .PHONY: help run cluster-run test test-cluster test-robustness setup check clean
 
 help:
 	@echo 'make run [DATA=FOLDER] [OUT=output] [WEIGHTS=imagenet|none|FILE.h5] [CONFIG=FILE.toml]'
-	@echo '            run the whole pipeline; without DATA, on demo tranches it draws'
+	@echo '            run the whole pipeline; without DATA, on demo tranches that it draws'
 	@echo 'make cluster-run [the same]   submit it as a Slurm job; [cluster] in CONFIG says where'
 	@echo 'make test   run the tests, except those marked slow, cluster or robustness_full'
-	@echo 'make test-robustness  run all cases of what must not break it, docs/reliability.md'
-	@echo 'make test-cluster  run those on a Slurm cluster of network namespaces (root, Debian)'
-	@echo 'make check  run ruff and mypy'
-	@echo 'make setup  install the environment only; the others do it when it is due'
+	@echo 'make test-robustness  run every test of docs/reliability.md that is in tests/robustness'
+	@echo 'make test-cluster  run the tests on a Slurm cluster of network namespaces (root, Debian)'
+	@echo 'make check  run ruff, mypy and import-linter'
+	@echo 'make setup  only install the environment, as the other targets do when it is missing or old'
 	@echo 'make clean  remove the environment and caches; OUT stays'
-	@echo 'The console command is .venv/bin/lookdeep; uv run lookdeep finds it, too.'
+	@echo 'The console command is .venv/bin/lookdeep, or uv run lookdeep.'
 
 run: setup
 	@.venv/bin/python local_runner.py $${DATA:+--data-root "$$DATA"} $${OUT:+--output-root "$$OUT"} \
@@ -43,10 +43,11 @@ cluster-run: setup
 test-cluster: setup
 	.ci/cluster
 
-# Two at once: most wait for one core, or for the imports of another process. Those of a file
-# share what it has prepared.
+# Two at once: most wait for one core, or for the imports of another process. tests/conftest.py
+# says which stay together.
 test: setup
-	.venv/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not cluster and not robustness_full'
+	.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+		-m 'not slow and not cluster and not robustness_full'
 
 test-robustness: setup
 	.venv/bin/python -m pytest tests/robustness

@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,27 @@ if TYPE_CHECKING:  # most tests need neither, and they take long to import
     from tests.support.running import Command, Ended
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Says which tests stay together where pytest-xdist runs several at once.
+
+    Those that share a whole run do, and come first, as they take longest; so do those of a file.
+    """
+
+    def shares_the_run(item: pytest.Item) -> bool:
+        return "whole_run" in getattr(item, "fixturenames", ())
+
+    for item in items:
+        group = "whole_run" if shares_the_run(item) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=shares_the_run, reverse=True)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real label tables, photos, weights and odd images: `../shared/data` from the root.
 
-    They are no part of the repository. Without them the test is skipped, except
+    They are not part of the repository. Without them the test is skipped, except
     in CI (`CI` set in the environment), where their absence is a failure.
     """
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -34,7 +51,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> "Command":
 
 @pytest.fixture(scope="session")
 def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small drawn tranches."""
+    """Small tranches of drawn images."""
     from components.demo.tranches import draw_tranches
 
     folder = tmp_path_factory.mktemp("tranches")
@@ -43,12 +60,23 @@ def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def first(command: "Command", tranches: Path, tmp_path_factory: pytest.TempPathFactory) -> "Ended":
-    """A whole run on them; other tests run again on its output folder."""
+def whole_run(
+    command: "Command", tranches: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "Ended":
+    """A whole run on them; who does more than read its output folder asks for `rerunnable`."""
     from tests.support.running import SETTINGS
 
     out = tmp_path_factory.mktemp("out")
     return command.run(out, "--data-root", str(tranches), **SETTINGS)
+
+
+@pytest.fixture
+def rerunnable(whole_run: "Ended") -> Iterator["Ended"]:
+    """The same run, to run again on its output folder, which is put back after the test."""
+    from tests.support.running import put_back
+
+    with put_back(whole_run.out):
+        yield whole_run
 
 
 @pytest.fixture(scope="session")

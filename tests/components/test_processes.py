@@ -31,7 +31,6 @@ def test_a_failure_is_reported_on_a_disk_without_space_for_its_log(tmp_path: Pat
             env=processes.environment(),
             stdout=full,
             stderr=full,
-            timeout=120,
         )
     assert done.returncode == 0
     assert "division by zero" in said.read_text()
@@ -61,7 +60,6 @@ def test_libraries_do_not_speak_to_the_user() -> None:
         check=True,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
     )
     assert done.stderr == "This is heard.\n"
 

@@ -5,34 +5,32 @@ from collections.abc import Callable
 
 import pytest
 
-_TRIED: pytest.StashKey[dict[str, Counter[str]]] = pytest.StashKey()
-
 # Called with what was tried, for example "mutants rejected", and how many.
-Tried = Callable[[str, int], None]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_TRIED] = {}
+Tried = Callable[..., None]
 
 
 @pytest.fixture
 def tried(request: pytest.FixtureRequest) -> Tried:
-    """Counts cases; the sums stand at the end of what pytest prints, and in its XML."""
-    counts = request.config.stash[_TRIED].setdefault(
-        request.node.nodeid.partition("[")[0], Counter()
-    )
+    """Counts the cases of a test; pytest prints the sums at its end, and they are in its XML."""
+    counts: Counter[str] = Counter()
 
     def count(what: str, cases: int = 1) -> None:
         counts[what] += cases
-        request.node.user_properties = [(what, str(counts[what]))]
+        request.node.user_properties = list(counts.items())
 
     return count
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    tried = terminalreporter.config.stash[_TRIED]
-    if tried:
+    """Adds up what the tests' reports say, which also arrive from processes of pytest-xdist."""
+    sums: dict[str, Counter[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call" and report.user_properties:
+                test = report.nodeid.partition("[")[0].partition("@")[0]
+                sums.setdefault(test, Counter()).update(dict(report.user_properties))
+    if sums:
         terminalreporter.section("cases tried")
-        for test, counts in tried.items():
-            words = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        for test, counts in sums.items():
+            words = ", ".join(f"{cases:,} {what}" for what, cases in counts.items())
             terminalreporter.write_line(f"{test.rpartition('/')[2]}: {words}")

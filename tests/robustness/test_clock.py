@@ -1,7 +1,6 @@
 """The clock is set back between runs: nothing is lost or mixed up, and the newest model serves."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.runs import snapshot
 from pipeline.runs.lineage import Lineage
+from tests.robustness.conftest import Tried
 from tests.support.missing import missing
 from tests.support.running import ANEW, SETTINGS, Command, Ended
 
@@ -19,10 +19,11 @@ SET_BACK = "@2026-01-02 03:04:05"
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_clock_that_was_set_back_changes_nothing_but_times(
-    first: Ended, tranches: Path, tmp_path: Path, tried: Callable[[str, int], None]
+    rerunnable: Ended, tranches: Path, tmp_path: Path, tried: Tried
 ) -> None:
     if shutil.which("faketime") is None:
         missing("there is no faketime to set a process's clock (Debian: apt install faketime)")
+    first = rerunnable
     assert first.status == 0, first.text
     early = Command(tmp_path, "env", "NO_FAKE_STAT=1", "faketime", "-f", SET_BACK)
     more = SETTINGS | {"scratch_epochs": 3, "max_accuracy_drop": 1.0}

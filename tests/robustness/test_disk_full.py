@@ -4,11 +4,12 @@ import errno
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.robustness.conftest import Tried
 from tests.support.running import SETTINGS, Command
 
 # At the begin of which step, and how many bytes are left. The Pusher comes after two steps that
@@ -45,7 +46,7 @@ def _fill(folder: Path, left: int) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_full_disk_is_named_and_costs_no_finished_step(
-    disk: Path, command: Command, tranches: Path, tried: Callable[[str, int], None]
+    disk: Path, command: Command, tranches: Path, tried: Tried
 ) -> None:
     out = disk / "out"
     arguments = command.arguments(out, "--data-root", str(tranches), **SETTINGS)
@@ -65,7 +66,7 @@ def test_a_full_disk_is_named_and_costs_no_finished_step(
         assert re.search("No space left on device|There is no space left", text), text
         assert "Traceback" not in text, text
         assert not list((out / "serving/posture").glob("[0-9]*"))
-        tried("disks filled", 1)
+        tried("disks filled")
     ended = command.run(out, "--data-root", str(tranches), **SETTINGS)
     assert ended.status == 0, ended.text
     before = ("TrancheExampleGen", "StatisticsGen", "Transform", "Trainer", "Evaluator")

@@ -3,11 +3,11 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.robustness.conftest import Tried
 from tests.support.missing import missing
 from tests.support.running import ANEW, SETTINGS, Command, Ended
 
@@ -44,10 +44,10 @@ def nobody() -> list[str]:
 def test_a_run_depends_on_nothing_around_it(
     turkish: list[str],
     nobody: list[str],
-    first: Ended,
+    whole_run: Ended,
     tranches: Path,
     tmp_path: Path,
-    tried: Callable[[str, int], None],
+    tried: Tried,
 ) -> None:
     place = tmp_path / ODD
     data = shutil.copytree(tranches, place / "data")
@@ -63,8 +63,8 @@ def test_a_run_depends_on_nothing_around_it(
         )
     ]
     for run in ended:
-        run.assert_as_good_as(first)
-        tried("runs", 1)
+        run.assert_as_good_as(whole_run)
+        tried("runs")
     assert ended[1].ran == ended[2].ran == ANEW, "the environment counts as a change"
     for path in (place / "out").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, f"others can read {path}"

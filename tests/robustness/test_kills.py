@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,9 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.runs.lineage import sqlite
+from tests.robustness.conftest import Tried
 from tests.support.running import ANEW, SETTINGS, Command, Ended, children
+from tests.support.waiting import wait_for
 
 # In the order of a run. The first ones come before the pipeline.
 STEPS = (
@@ -23,7 +24,6 @@ STEPS = (
     *("ServingCheck", "Predictor", "Pusher", "ReviewPage"),
 )
 SOME_STEPS = ("TFRecords", "Transform", "Trainer", "Evaluator", "Pusher")
-LONGEST = 400.0  # seconds that a step may let wait for it
 
 
 class Killed:
@@ -45,10 +45,12 @@ class Killed:
         Returns:
           Whether it was still running.
         """
-        deadline = time.monotonic() + LONGEST
-        while f"{step}: running" not in self._text.read_text() and self._process.poll() is None:
-            assert time.monotonic() < deadline, f"{step} never began"
-            time.sleep(0.01)
+        begun = f"{step}: running"
+        wait_for(
+            lambda: begun in self._text.read_text() or self._process.poll() is not None,
+            f"the begin of {step}",
+            seconds=600,
+        )
         time.sleep(delay)
         running = self._process.poll() is None
         workers = children(self._process.pid) if running else []
@@ -57,10 +59,10 @@ class Killed:
                 os.killpg(pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
-        deadline = time.monotonic() + 20
-        while any(Path(f"/proc/{pid}").exists() for pid in workers):
-            assert time.monotonic() < deadline, "the worker outlived its launcher"
-            time.sleep(0.05)
+        wait_for(
+            lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers),
+            "the end of a worker whose launcher is gone",
+        )
         return running
 
 
@@ -92,20 +94,20 @@ def _finished(out: Path) -> Counter[str]:
 )
 def test_a_run_that_is_killed_goes_on(
     steps: tuple[str, ...],
-    first: Ended,
+    whole_run: Ended,
     command: Command,
     tranches: Path,
     tmp_path: Path,
-    tried: Callable[[str, int], None],
+    tried: Tried,
 ) -> None:
     draws, out = random.Random(11), tmp_path / "out"  # noqa: S311 (drawn moments, no secret)
     arguments = command.arguments(out, "--data-root", str(tranches), **SETTINGS)
     for number, step in enumerate(steps):
         run = Killed(command, arguments, tmp_path / "text")
         if run.in_step(step, draws.uniform(0, 2), power=number % 2 == 0):
-            tried("runs killed", 1)
+            tried("runs killed")
     ended = command.run(out, "--data-root", str(tranches), **SETTINGS)
-    ended.assert_as_good_as(first)
+    ended.assert_as_good_as(whole_run)
     again = {node: count for node, count in _finished(out).items() if count > 1}
     # A push is done once more if it is killed between deed and record.
     assert set(again) <= ANEW | {"Pusher"}, "a finished component ran again"
@@ -125,7 +127,7 @@ def test_ctrl_c_ends_all_of_it_and_says_so_in_a_line(tranches: Path, tmp_path: P
     workers = children(process.pid)
     assert workers
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate()
     assert process.returncode == 130
     assert error.count("Stopped. Finished steps are kept") == 1 and "Traceback" not in error
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)

@@ -1,11 +1,13 @@
-"""Runs the main job as a user does, in a process of its own."""
+"""Runs the pipeline as a user does, in a process of its own."""
 
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-# What every run does anew, whatever is in the cache.
+# What every run does again, whatever is in the cache.
 ANEW = {"Master table", "LatestBlessedModel", "ReviewPage"}
 
 
@@ -60,21 +62,35 @@ class Ended:
 
     @property
     def splits(self) -> dict[str, list[str]]:
-        """The names of each split's images; examples themselves have no one order of bytes."""
+        """The sorted names of each split's images; Beam writes examples in any order."""
+        return {
+            split: sorted(text_of(example, features.FILE_NAME) for example in examples)
+            for split, examples in self.examples.items()
+            if split != features.UNSELECTED
+        }
+
+    @property
+    def examples(self) -> dict[str, list[tf.train.Example]]:
+        """The examples of each split."""
+        folder = self.artifact("TrancheExampleGen", "examples")
+        return {
+            split.name.removeprefix("Split-"): list(
+                map(
+                    tf.train.Example.FromString,
+                    tf.data.TFRecordDataset(
+                        [str(path) for path in split.iterdir()], "GZIP"
+                    ).as_numpy_iterator(),
+                )
+            )
+            for split in folder.glob("Split-*")
+        }
+
+    def artifact(self, node: str, key: str) -> Path:
+        """The folder of an artifact of this run."""
         lineage = Lineage(PipelineConfig(output_root=self.out))
         run = lineage.run(self.record["run_id"])
         assert run is not None
-        folder = lineage.outputs(run)["TrancheExampleGen", "examples"].folder
-        names = {}
-        for split in (features.TRAIN, features.EVAL, features.TEST):
-            files = [str(path) for path in (folder / f"Split-{split}").iterdir()]
-            records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
-            examples = map(tf.train.Example.FromString, records)
-            names[split] = sorted(
-                example.features.feature[features.FILE_NAME].bytes_list.value[0].decode()
-                for example in examples
-            )
-        return names
+        return lineage.outputs(run)[node, key].folder
 
     def assert_as_good_as(self, other: "Ended") -> None:
         """Checks that both were pushed with the same result, and that this one left all whole."""
@@ -135,6 +151,25 @@ class Command:
 
     def _line(self, arguments: Iterable[object]) -> list[str]:
         return [*self._within, sys.executable, *map(str, arguments)]
+
+
+def text_of(example: tf.train.Example, name: str) -> str:
+    """A text of an example."""
+    return example.features.feature[name].bytes_list.value[0].decode()
+
+
+@contextmanager
+def put_back(folder: Path) -> Iterator[None]:
+    """Undoes in the end whatever was done to a folder; its path is the same all the time.
+
+    ML Metadata names artifacts by absolute paths, so that a copy elsewhere could not be used.
+    """
+    kept = Path(shutil.copytree(folder, folder.with_name(f"{folder.name} kept"), symlinks=True))
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
 
 
 def children(pid: int) -> list[int]:

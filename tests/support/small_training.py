@@ -1,4 +1,4 @@
-"""A made-up split, small enough to train on in a test, and the settings for it."""
+"""A synthetic split, small enough to train on in a test, and the settings for it."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +9,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.training.trainer import TrainerSettings
 from schema import features
+from tests.support import examples
+from tests.support.examples import Row
 
 SETTINGS = TrainerSettings(
     base_weights="none",
@@ -38,20 +40,16 @@ SETTINGS = TrainerSettings(
 LABELS = [0] * 12 + [1] * 6 + [2] * 2
 
 
-def write(path: Path, labels: list[int]) -> str:
+def write(path: Path, labels: list[int]) -> Path:
     """Writes one-coloured pictures, as Transform does; the colour tells the label."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for index, label in enumerate(labels):
-            pixels = np.full((32, 32, 3), 40 + 80 * label, np.uint8)
-            pixels[0, 0] = index  # tells the pictures apart
-            example = tf.train.Example()
-            png = tf.io.encode_png(pixels).numpy()
-            example.features.feature[features.IMAGE].bytes_list.value.append(png)
-            example.features.feature[features.LABEL].int64_list.value.append(label)
-            example.features.feature[features.CLIP].bytes_list.value.append(b"%d" % (index // 2))
-            writer.write(example.SerializeToString())
-    return str(path)
+
+    def row(index: int, label: int) -> Row:
+        pixels = np.full((32, 32, 3), 40 + 80 * label, np.uint8)
+        pixels[0, 0] = index  # tells the pictures apart
+        png = tf.io.encode_png(pixels).numpy()
+        return {features.IMAGE: png, features.LABEL: label, features.CLIP: str(index // 2)}
+
+    return examples.write(path, [row(index, label) for index, label in enumerate(labels)])
 
 
 def fn_args(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-import tensorflow as tf
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,21 +13,20 @@ from hypothesis import strategies as st
 from components.examples.example_gen import partition, split_of_clip
 from components.ingest.master import build_master
 from schema import features
+from tests.support.examples import serialized
 
 SHARES = (70, 15, 15)
 
 
 def _example(clip: str, posture: str, how_many: str = "One", occluded: str = "No") -> bytes:
-    values = {
-        features.CLIP: clip,
-        features.POSTURE: posture,
-        features.HOW_MANY: how_many,
-        features.OCCLUDED: occluded,
-    }
-    example = tf.train.Example()
-    for name, value in values.items():
-        example.features.feature[name].bytes_list.value.append(value.encode())
-    return example.SerializeToString()
+    return serialized(
+        {
+            features.CLIP: clip,
+            features.POSTURE: posture,
+            features.HOW_MANY: how_many,
+            features.OCCLUDED: occluded,
+        }
+    )
 
 
 def _side(example: bytes, selection: str) -> int:

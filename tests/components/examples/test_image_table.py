@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow as tf
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -15,6 +14,7 @@ from components.examples import image_table, parquet
 from components.examples.image_table import ImageTable
 from pipeline.beam import local_args
 from schema import features
+from tests.support.examples import Row, serialized, write_split
 
 SPLITS = {features.TRAIN: 7, features.EVAL: 2, features.TEST: 3, features.UNSELECTED: 1}
 NUMBERS = {
@@ -27,8 +27,8 @@ NUMBERS = {
 }
 
 
-def record(name: str, **changed: Any) -> bytes:
-    """A serialized example with every column; a change to None leaves a column out."""
+def row(name: str, **changed: Any) -> Row:
+    """An example with every column; a change to None leaves a column out."""
     values: dict[str, Any] = {
         features.IMAGE: b"\xff\xd8" + bytes(50_000),
         **dict.fromkeys(features.EXAMPLE_COLUMNS, features.BLANK),
@@ -38,19 +38,7 @@ def record(name: str, **changed: Any) -> bytes:
         **NUMBERS,
         **changed,
     }
-    example = tf.train.Example()
-    for column, value in values.items():
-        feature = example.features.feature[column]
-        match value:
-            case str():
-                feature.bytes_list.value.append(value.encode())
-            case bytes():
-                feature.bytes_list.value.append(value)
-            case int():
-                feature.int64_list.value.append(value)
-            case float():
-                feature.float_list.value.append(value)
-    return example.SerializeToString()
+    return {column: value for column, value in values.items() if value is not None}
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +46,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the component wrote in a pipeline of its own."""
     folder = tmp_path_factory.mktemp("image_table")
     for split, count in SPLITS.items():
-        path = folder / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
-        path.parent.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-            for number in range(count):
-                writer.write(record(f"<{split} {number}>.jpg"))
+        rows = [row(f"<{split} {number}>.jpg") for number in range(count)]
+        write_split(folder / "examples", split, rows)
     examples = Importer(
         source_uri=str(folder / "examples"),
         artifact_type=standard_artifacts.Examples,
@@ -110,7 +95,8 @@ def test_no_pixels_are_in_it(table: Path) -> None:
 
 
 def test_a_record_that_breaks_the_contract_is_a_row_with_gaps() -> None:
-    row = image_table.row(record("x.jpg", primary_posture=None, width=None, clip=b"\xff"), "test")
-    assert (row[features.POSTURE], row[features.WIDTH]) == (None, None)
-    assert row[features.CLIP] == "\ufffd"
-    assert row[features.HEIGHT] == 480
+    gaps = row("x.jpg", primary_posture=None, width=None, clip=b"\xff")
+    found = image_table.row(serialized(gaps), "test")
+    assert (found[features.POSTURE], found[features.WIDTH]) == (None, None)
+    assert found[features.CLIP] == "\ufffd"
+    assert found[features.HEIGHT] == 480

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration import metadata, pipeline
@@ -15,6 +14,7 @@ from tfx.types import standard_artifacts
 from components.examples.statistics_gen import BATCH_SIZE, StatisticsGen
 from pipeline.beam import local_args
 from schema import features
+from tests.support.examples import Row, write_split
 
 BRIGHTNESS = {
     features.TRAIN: np.arange(2 * BATCH_SIZE + 9, dtype=np.float64),
@@ -24,13 +24,12 @@ BRIGHTNESS = {
 TRANCHES = ("1", "2", "3")
 
 
-def _record(number: int, brightness: float) -> bytes:
-    example = tf.train.Example()
-    feature = example.features.feature
-    feature[features.IMAGE].bytes_list.value.append(b"\xff\xd8%d" % number)
-    feature[features.TRANCHE].bytes_list.value.append(TRANCHES[number % 3].encode())
-    feature[features.BRIGHTNESS].float_list.value.append(brightness)
-    return example.SerializeToString()
+def _row(number: int, brightness: float) -> Row:
+    return {
+        features.IMAGE: b"\xff\xd8%d" % number,
+        features.TRANCHE: TRANCHES[number % 3],
+        features.BRIGHTNESS: brightness,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +37,8 @@ def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the component wrote in a pipeline of its own."""
     folder = tmp_path_factory.mktemp("statistics")
     for split, values in BRIGHTNESS.items():
-        path = folder / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
-        path.parent.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-            for number, value in enumerate(values):
-                writer.write(_record(number, value))
+        rows = [_row(number, value) for number, value in enumerate(values.tolist())]
+        write_split(folder / "examples", split, rows)
     examples = Importer(
         source_uri=str(folder / "examples"),
         artifact_type=standard_artifacts.Examples,

@@ -24,6 +24,7 @@ from components.training.training_data import (
     training_data,
 )
 from schema import features
+from tests.support.examples import Row, write
 
 SIZE = 32
 LABELS = [0] * 12 + [1] * 6 + [2] * 2
@@ -32,16 +33,13 @@ LABELS = [0] * 12 + [1] * 6 + [2] * 2
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A transformed split; the grey of a picture tells which it is."""
-    path = str(tmp_path_factory.mktemp("split") / "part-0.gz")
-    with tf.io.TFRecordWriter(path, "GZIP") as writer:
-        for index, label in enumerate(LABELS):
-            example = tf.train.Example()
-            png = tf.io.encode_png(np.full((SIZE, SIZE, 3), 10 * index, np.uint8)).numpy()
-            example.features.feature[features.IMAGE].bytes_list.value.append(png)
-            example.features.feature[features.LABEL].int64_list.value.append(label)
-            example.features.feature[features.CLIP].bytes_list.value.append(b"%d" % (index // 2))
-            writer.write(example.SerializeToString())
-    return [path]
+
+    def row(index: int, label: int) -> Row:
+        png = tf.io.encode_png(np.full((SIZE, SIZE, 3), 10 * index, np.uint8)).numpy()
+        return {features.IMAGE: png, features.LABEL: label, features.CLIP: str(index // 2)}
+
+    path = tmp_path_factory.mktemp("split") / "part-0.gz"
+    return [str(write(path, [row(index, label) for index, label in enumerate(LABELS)]))]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -14,6 +13,7 @@ import pytest
 from components.crossval.trials import RECIPES
 from components.demo.tranches import draw_tranches
 from tests.support.running import children
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = """
@@ -119,9 +119,10 @@ def _ended_in_the_middle(
     done = len(list(folder.glob("*.npy"))) + 2
     command = [sys.executable, "-W", "ignore", "-m", "pipeline.commands.cli", "crossval", *flags]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:  # noqa: S603 (a command of ours)
-        deadline = time.monotonic() + 300
-        while len(list(folder.glob("*.npy"))) < done and time.monotonic() < deadline:
-            time.sleep(0.2)
+        wait_for(
+            lambda: len(list(folder.glob("*.npy"))) >= done or running.poll() is not None,
+            "the end of two trainings",
+        )
         (training,) = [
             child
             for child in children(running.pid)

