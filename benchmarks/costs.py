@@ -1,4 +1,4 @@
-"""What a piece of work costs: wall-clock time, CPU time and memory, in a process of its own."""
+"""Measures wall-clock time, CPU time and memory of work in a process of its own."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Cost:
-    """What a piece of work took.
+    """The cost of a piece of work.
 
     Attributes:
       seconds: wall clock.
-      cpu: CPU seconds, user and system, of all threads and of processes that it started.
-      peak: the most memory that its process had, bytes; not that of processes it started.
+      cpu: CPU seconds, user and system, of all threads and of child processes.
+      peak: peak memory of the process, bytes, without child processes.
     """
 
     seconds: float
@@ -27,22 +27,22 @@ class Cost:
 
 
 def of(work: Callable[[], object]) -> Cost:
-    """Does a piece of work in this process and says what it took."""
+    """Does a piece of work in this process and returns its cost."""
     seconds, cpu = time.monotonic(), _cpu_seconds()
     work()
     return Cost(time.monotonic() - seconds, _cpu_seconds() - cpu, peak_memory())
 
 
 def told(cost: Cost) -> None:
-    """Prints a cost as `in_process` reads it."""
+    """Prints a cost for `in_process` to read."""
     print(json.dumps(asdict(cost)))
 
 
 def in_process(module: str, *arguments: str | Path) -> Cost:
-    """Runs a module that ends with `told`, and says what it told.
+    """Runs a module that ends with `told`, and returns the cost it prints.
 
     Raises:
-      subprocess.CalledProcessError: the module failed; what it said went to our stderr.
+      subprocess.CalledProcessError: the module failed; its stderr is on ours.
     """
     command = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
     run = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 (a command of ours)
@@ -53,9 +53,9 @@ def in_process(module: str, *arguments: str | Path) -> Cost:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has had, bytes.
+    """The peak memory of this process, bytes.
 
-    Not getrusage: it counts what the parent had before this process was its own.
+    Not from getrusage, which includes the parent's memory from before exec.
     """
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert peak  # noqa: S101 (for the type checker)

@@ -1,9 +1,9 @@
-"""How well the default recipe does on clips and tranches never seen, beside two simpler ones.
+"""Compares the default recipe with two simpler ones, on clips and tranches held out.
 
     python -m benchmarks.crossval [--data ../shared/data] [--seeds 5] [--folder output] [--json F]
 
-Runs `lookdeep crossval`, which prints the table. Finished trainings stay in the folder: the
-same command goes on from there.
+Runs `lookdeep crossval`, which prints the table. Finished trainings stay in the folder, and the
+same command continues after them.
 """
 
 import argparse
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, default=Path("output"), help="keeps the trainings")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("output"), help="for finished trainings"
+    )
     parser.add_argument("--json", type=Path, help="file for the goals")
     given = parser.parse_args(arguments)
     data = given.data.resolve()
