@@ -1,12 +1,10 @@
-"""The exported model's ways in.
+"""The signatures of the exported model.
 
-`serving_default` takes what a camera sends, `serving_examples` what the
-TFRecords hold; both say whether the model is unsure. `transform_features` gives
-the Evaluator labels and slices.
+`serving_default` takes encoded pictures, `serving_examples` takes examples as in the TFRecords;
+both say whether the model is unsure. `transform_features` gives the Evaluator labels and slices.
 
-Cameras, and whoever else reaches the server, send anything: a picture that
-cannot be read costs its own answer and no other, and a batch of any length takes
-no more memory than `CHUNK` pictures do.
+Input may be anything: a picture that cannot be read is refused without harm to the others in its
+batch, and a batch of any length needs no more memory than `CHUNK` pictures.
 """
 
 import math
@@ -21,22 +19,22 @@ from components.examples import preprocessing
 from components.training.network import for_answers
 from schema import features
 
-# Pictures of a request that are in memory at once, and how many of them are decoded at once:
-# each may be as large as `features.MAX_PIXELS`.
+# Pictures of a request in memory at once, and pictures decoded at once; each may be as large
+# as `features.MAX_PIXELS`.
 CHUNK: Final = 32
 DECODED_AT_ONCE: Final = 4
 
 
 class ServingModule(tf.Module):
-    """What is saved: the model's and Transform's graphs, as the signatures call them.
+    """What is saved: the graphs of the model and of Transform, and the signatures.
 
     Args:
       model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, 3].
       transform: output of the Transform component.
-      ingest_size: side of the square that ingested pictures fit, pixels.
+      ingest_size: side of the square that ingested pictures fit into, pixels.
       image_size: side of the model's input, pixels.
-      fit: how pictures are brought to that side (`preprocessing.fit_image`).
-      threshold: least confidence of a sure answer; None if no answer is sure.
+      fit: how pictures are resized to it (`preprocessing.fit_image`).
+      threshold: lowest confidence of a sure answer; None if no answer is sure.
     """
 
     def __init__(
@@ -51,14 +49,14 @@ class ServingModule(tf.Module):
         super().__init__()
         self._answer = for_answers(model)
         layer = transform.transform_features_layer()
-        # Not as an attribute, as which Keras would trace it once more: there are no variables and
-        # no tables in its graph that had to be saved apart (TensorFlow refuses if there are).
+        # Wrapped, because Keras would trace an attribute again. Its graph has no variables or
+        # tables that need to be tracked; TensorFlow would refuse to save those.
         self._transform: Callable[[dict[str, tf.Tensor]], Any] = lambda columns: layer(columns)
         self._raw_spec = transform.raw_feature_spec()
         self._ingest_size = ingest_size
         self._image_size = image_size
         self._fit = fit
-        # A variable, so that the exported model can be asked for it.
+        # A variable, so that it can be read from the exported model.
         self.threshold = tf.Variable(
             math.inf if threshold is None else threshold, trainable=False, dtype=tf.float32
         )
@@ -67,7 +65,7 @@ class ServingModule(tf.Module):
         return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
 
     def _stored(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Does to one stored picture what Transform did."""
+        """Processes a stored picture as Transform does."""
         image = preprocessing.decode_image(encoded)
         return preprocessing.fit_image(image, self._image_size, self._fit)
 
@@ -79,16 +77,16 @@ class ServingModule(tf.Module):
         return tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8)
 
     def _fitted(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Does to one served picture what ingestion and Transform did to the stored ones."""
+        """Processes a served picture as ingestion and Transform do together."""
         image = preprocessing.decode_image(preprocessing.bounded(encoded))
         image = preprocessing.scale_down(image, self._ingest_size)
         return preprocessing.fit_image(image, self._image_size, self._fit)
 
     def _chunk(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Answers a few pictures: probabilities, and which are refused.
+        """Probabilities of up to `CHUNK` pictures, and which of them are refused.
 
-        A dataset is the only place in a graph where an error can be caught: pictures that
-        cannot be read are missing from it, and black ones are answered in their places.
+        Only a dataset can catch an error within a graph: it drops pictures that cannot be
+        read, and black ones take their places.
         """
         count = tf.size(encoded)
         read = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded)).map(
