@@ -1,9 +1,9 @@
-"""How well the default recipe does on clips and tranches never seen, beside two simpler ones.
+"""Compares the default recipe with two simpler ones, on clips and tranches held out.
 
     python -m benchmarks.crossval [--data ../shared/data] [--seeds 5] [--folder output] [--record]
 
-Runs `lookdeep crossval`, which prints the table. Finished trainings stay in the folder: the
-same command goes on from there.
+Runs `lookdeep crossval`, which prints the table. Finished trainings stay in the folder, and the
+same command continues after them.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The cost of each stage of a run, each in a process of its own.
 
-A stage's process imports what the worker imports and runs the pipeline up to its
-component, those before it being cached. Training is one epoch a phase on two views of
-each picture, and the gates are open, so that all stages run whatever the pictures.
+A stage's process imports what the worker imports and runs the pipeline up to its component; earlier
+components are cached. Training is one epoch per phase on two views of each picture, and the gates
+are open, so that all stages run on any pictures.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def measure(data: Path, count: int) -> dict[str, Cost]:
 
 
 def linked_tranches(data: Path, folder: Path, count: int) -> Path:
-    """Makes a data root of as many of the photos as are asked for.
+    """Makes a data root with a number of the photos.
 
     Args:
       data: folder with `tranches/`.
@@ -80,7 +80,7 @@ def weights(data: Path) -> Path:
 
 
 def open_gates(data_root: Path, output_root: Path, base_weights: Path) -> PipelineConfig:
-    """Settings with which every stage runs, whatever the pictures, and training is short."""
+    """Settings with which every stage runs on any pictures, and training is short."""
     return load(
         None,
         data_root=data_root,
@@ -128,16 +128,16 @@ def run(stage: str, config: PipelineConfig) -> None:
         nodes = [node.id for node in pipeline.components if node.id != stage]
         snapshot.write(Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
         failure = worker.run_pipeline(pipeline, RUN)
-        assert not failure, failure  # noqa: S101 (a figure of what did not run is none)
-        assert snapshot.page_path(config.output_root, RUN).exists()  # noqa: S101 (a figure of what did not run is none)
+        assert not failure, failure  # noqa: S101 (a skipped stage has no cost)
+        assert snapshot.page_path(config.output_root, RUN).exists()  # noqa: S101 (a skipped stage has no cost)
         return
     LocalDagRunner().run(pipeline, run_options=RunOptions(to_nodes=[stage]))
-    # A stage that a gate has skipped costs nothing, and must not be taken for a cheap one.
-    assert any((config.pipeline_root / stage).glob("*/*")), f"{stage} has not run"  # noqa: S101 (a figure of what did not run is none)
+    # A stage skipped by a gate must not be taken for a cheap one.
+    assert any((config.pipeline_root / stage).glob("*/*")), f"{stage} has not run"  # noqa: S101 (a skipped stage has no cost)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one stage and tells its cost."""
+    """Runs one stage and prints its cost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("data_root", type=Path)

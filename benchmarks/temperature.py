@@ -1,13 +1,13 @@
-"""What a temperature fitted on few images is worth on new ones.
+"""How well a temperature fitted on few eval images holds on new ones.
 
     python -m benchmarks.temperature [--draws 300]
 
 Draws logits of three classes and labels that are right with the probability that a true
-temperature gives them. Half of the eval images are of clips of one frame, half of clips of 12,
-one image drawn 12 times, the hardest case. The temperature is fitted on so many eval images as
-a row says, with each spread of the prior; and, as the baseline, as if each frame were a clip of its
-own. Two figures tell what it is worth on new images: the log loss above that of the true
-temperature, and the expected calibration error.
+temperature gives them. Half of the eval images are from clips of one frame, half from clips of 12
+identical frames, the hardest case. The temperature is fitted on as many eval images as a row says,
+with each spread of the prior, with clips known and, as the baseline, ignored. Each cell has two
+figures on new images: the log loss above that of the true temperature, and the expected calibration
+error.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def judge(logits: np.ndarray, labels: np.ndarray, temperature: float) -> tuple[f
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="What a fitted temperature is worth.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--draws", type=int, default=300, help="eval splits drawn for a row")
     draws = parser.parse_args().draws
     table = Table("True", "Eval", "Clips", title="Log loss above the least, and calibration error")

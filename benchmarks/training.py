@@ -1,4 +1,4 @@
-"""Training as the original's loop does it, against ours, on the same pictures.
+"""Compares our training with the original's loop, on the same pictures.
 
     python -m benchmarks.training [--data ../shared/data] [--images 597] [--record]
 
@@ -6,9 +6,9 @@ Each row is a process of its own. The original's loop (components/training/origi
 holds all pictures, of 224 pixels, in memory as float64 and trains everything from layer
 100 on for ten epochs. Ours trains ten epochs on the same pictures, six of the head and
 four of the open layers, and its default number of epochs on pictures of 224 pixels and
-of the default size; each once with nothing stored and once with the frozen layers' output
-there from the first run. Images a second count each picture once an epoch, the computing
-of the frozen layers included.
+of the default size; each once with nothing stored, and once with the frozen layers' output
+from the first run. Images a second count each picture once per epoch; the time includes the
+frozen layers.
 """
 
 import argparse
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Ours(NamedTuple):
-    """A training of ours.
+    """One of our trainings.
 
     Attributes:
       size: side of the pictures, pixels.
@@ -140,7 +140,7 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
     posture_model = network.build_model(size, 1.0, str(weights))
     ends = sorted(phases.frozen_ends(posture_model, settings))
     views = settings.views_from(network.POOL)
-    # The second training of the same kind finds what the first has stored.
+    # The second training with these settings finds the features that the first has stored.
     cache = folder / f"features for {size} pixels, {fine_tune_epochs} epochs"
     started, cpu = time.monotonic(), time.process_time()
     found = FeatureCache(cache, posture_model, ends, views, settings.augmentation).features(
@@ -151,7 +151,7 @@ def ours(folder: Path, weights: Path, training: Ours) -> dict[str, float]:
 
     def examples(end: str | None) -> tuple[Examples, Examples]:
         assert end  # noqa: S101 (for the type checker)
-        # One picture is enough to choose by: what is timed is training.
+        # One eval picture is enough: only the training is timed.
         return Part(found[end], members), Part(found[end], members[:1])
 
     keras.utils.set_random_seed(settings.seed)

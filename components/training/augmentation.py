@@ -1,7 +1,7 @@
-"""Training pictures as other rooms, cameras and lights would show them, labels kept.
+"""Augmentation: pictures as other rooms, cameras and lights might show them.
 
-Stateless ops on single pictures: the result depends on the seed alone, not on how many
-threads read the data. A strength below 1 scales all ranges and shares.
+Stateless ops on single pictures: the result depends on the seed alone, not on the number of
+threads. A strength below 1 scales all ranges and probabilities.
 """
 
 import math
@@ -10,34 +10,34 @@ from typing import Final
 import numpy as np
 import tensorflow as tf
 
-# Where the camera stands.
+# Camera.
 ROTATION: Final = 0.14  # either way, radians
-ZOOM: Final = (0.65, 1.1)  # side of what is seen, share of the picture's
+ZOOM: Final = (0.65, 1.1)  # side of the visible part, share of the picture's
 STRETCH: Final = 0.15  # either way, natural logarithm of the ratio of width to height
-SLACK: Final = 0.08  # least total room for a shift, share of the picture's side
-# The light, and what the sensor makes of it.
+SLACK: Final = 0.08  # minimum total range of shifts, share of the picture's side
+# Light and sensor.
 BRIGHTNESS: Final = 0.2  # either way, share of full scale
 CONTRAST: Final = 0.4  # either way from 1
 SATURATION: Final = 0.65  # either way from 1
 HUE: Final = 0.08  # either way, turns of the colour circle
-CURVE: Final = 0.55  # either way, how far tones bend: the middle one by a quarter of it
+CURVE: Final = 0.55  # either way, strength of the tone curve; mid-grey moves by a quarter of it
 NOISE: Final = 0.04  # standard deviation, share of full scale
-# Share of the views.
+# Probabilities.
 GRAYSCALE_SHARE: Final = 0.15  # near-infrared cameras see no colour
 BLUR_SHARE: Final = 0.15
 NOISE_SHARE: Final = 0.3
-BOX_SHARE: Final = 0.15  # staff, curtains and tables stand before the person
+BOX_SHARE: Final = 0.15  # staff, curtains and tables may hide the person
 BOX: Final = (0.1, 0.35)  # side of the box, share of the picture's
 
-# Grey of a colour, and the rest of it as two numbers; and back. ITU-R BT.601, as YIQ.
+# From RGB to luma and two chroma values, and back: YIQ with the luma of ITU-R BT.601.
 _GRAY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _TO_CHROMA: Final = np.array([[0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)
 _FROM_CHROMA: Final = np.linalg.inv(np.vstack([_GRAY, _TO_CHROMA]))[:, 1:]
-_BLURS: Final = 3  # times a binomial filter of 3 x 3: about 2.4 pixels wide
+_BLURS: Final = 3  # passes of a 3 x 3 binomial filter: a standard deviation of 1.2 pixels
 
 
 def augment(image: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:
-    """Changes one picture.
+    """Augments one picture.
 
     Args:
       image: uint8 [size, size, 3].
@@ -73,7 +73,7 @@ def _move_camera(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Ten
     mirror = tf.where(flip < 0.5, -1.0, 1.0)
     columns = tf.stack([mirror * width * tf.cos(angle), -height * tf.sin(angle)])
     rows = tf.stack([mirror * width * tf.sin(angle), height * tf.cos(angle)])
-    # Maps places of the result to places of the picture, about both centres.
+    # Maps coordinates of the result to coordinates of the picture, about their centres.
     middle = (size - 1) / 2
     transform = tf.concat(
         [
@@ -91,20 +91,20 @@ def _move_camera(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Ten
         output_shape=[size, size],
         fill_value=0.0,
         interpolation="BILINEAR",
-        fill_mode="REFLECT",  # a shift brings in room, not black
+        fill_mode="REFLECT",  # so that a shift does not bring in black
     )
     return tf.ensure_shape(moved[0], [size, size, 3])
 
 
 def _relight(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
-    """Changes colours and tones: one matrix for all of the colours, one curve for the tones."""
+    """Changes colours by one matrix, then tones by one curve."""
     draws = tf.random.stateless_uniform([6], seed)
     light, contrast, saturation, hue, curve = tf.unstack(_either_way(draws[:5], strength))
     saturation = 1 + saturation * SATURATION
     saturation = tf.where(draws[5] < GRAYSCALE_SHARE * strength, 0.0, saturation)
     angle = 2 * math.pi * HUE * hue
     turn = saturation * tf.stack([[tf.cos(angle), -tf.sin(angle)], [tf.sin(angle), tf.cos(angle)]])
-    # Each row gives one channel: the grey of a colour, and its share of the rest.
+    # Each row makes one output channel, from luma and rotated chroma.
     colours = _GRAY + tf.constant(_FROM_CHROMA) @ turn @ tf.constant(_TO_CHROMA)
     contrast = 1 + contrast * CONTRAST
     mean = tf.reduce_mean(picture, axis=(0, 1))
@@ -137,7 +137,7 @@ def _blurred(picture: tf.Tensor) -> tf.Tensor:
 
 
 def _occlude(picture: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
-    """Hides a box behind one colour (random erasing, Zhong et al. 2020)."""
+    """Fills a box with one colour (random erasing, Zhong et al. 2020)."""
     size = picture.shape[0]
     draws = tf.random.stateless_uniform([8], seed)
     sides = (BOX[0] + (BOX[1] - BOX[0]) * draws[:2]) * size

@@ -1,8 +1,8 @@
-"""What the frozen layers make of each picture, kept on disk between epochs and between runs.
+"""Stores the frozen layers' output for each picture, on disk, between epochs and runs.
 
 Two files in a folder: `keys`, the SHA-256 of each picture in order, and `rows`, one
-row of float16 for each view of it. Both only grow. A row counts once its key is
-written, which happens last: what a killed run has left half written is overwritten.
+row of float16 for each view of it. Both only grow. Keys are written last, so that rows
+without a key, left by a killed run, are overwritten.
 """
 
 import os
@@ -19,12 +19,12 @@ _KEY_BYTES: Final = 32
 
 
 class FeatureStore:
-    """Rows of one shape, found by picture and view.
+    """Rows of one shape, by picture and view.
 
-    Reading copies single rows out of the file, so that memory does not grow with it.
+    Rows are read one at a time, so that memory does not grow with the file.
 
     Args:
-      folder: is made where it is missing.
+      folder: is created if missing.
       views: rows for each picture.
       shape: of a row.
     """
@@ -39,26 +39,26 @@ class FeatureStore:
         self._index = {known[i * _KEY_BYTES : (i + 1) * _KEY_BYTES]: i for i in range(count)}
 
     def __contains__(self, key: bytes) -> bool:
-        """Whether the rows of a picture are there."""
+        """Whether the rows of a picture are stored."""
         return key in self._index
 
     def append(self, keys: Sequence[bytes], rows: np.ndarray) -> None:
         """Adds pictures.
 
         Args:
-          keys: SHA-256 of each picture, none of them known yet.
+          keys: SHA-256 of each picture, none of them stored yet.
           rows: float [pictures, views, *shape]; rounded to float16.
         """
         start = len(self._index)
         content = np.ascontiguousarray(rows, DTYPE)
-        assert content.shape == (len(keys), self._views, *self._shape)  # noqa: S101 (a caller's bug, no input)
+        assert content.shape == (len(keys), self._views, *self._shape)  # noqa: S101 (a caller's bug, not bad input)
         _write(self._rows_file.fileno(), content.tobytes(), start * self._views * self._row_bytes)
         os.fsync(self._rows_file.fileno())
         _write(self._keys_file.fileno(), b"".join(keys), start * _KEY_BYTES)
         self._index |= {key: start + offset for offset, key in enumerate(keys)}
 
     def positions(self, keys: Sequence[bytes]) -> np.ndarray:
-        """Where pictures are.
+        """The positions of pictures.
 
         Args:
           keys: SHA-256 of each picture.
@@ -67,7 +67,7 @@ class FeatureStore:
           int64 [pictures], for `read`.
 
         Raises:
-          KeyError: one of them is not there.
+          KeyError: one of them is not stored.
         """
         return np.array([self._index[key] for key in keys], np.int64)
 
@@ -95,7 +95,7 @@ def _open(path: Path) -> FileIO:
 
 
 def _write(descriptor: int, content: bytes, offset: int) -> None:
-    """Writes all of it; a single `pwrite` may write less."""
+    """Writes all of the content; a single `pwrite` may write less."""
     view = memoryview(content)
     while view:
         written = os.pwrite(descriptor, view, offset)

@@ -1,6 +1,6 @@
-"""Computes what the frozen layers make of each view of each picture, once.
+"""Computes the frozen layers' output once for each view of each picture.
 
-The layers up to where training starts give the same output in every epoch, every
+The layers below those that are trained give the same output in every epoch, every
 run and every fold of a cross-validation. It is computed for a few views of each
 picture and stored as float16.
 """
@@ -22,19 +22,19 @@ from components.training import network
 from components.training.feature_store import FeatureStore
 from components.training.training_data import Features, Pictures, decode, read_split, view_of
 
-# Pictures that go through the frozen layers at once: about 500 MB at 320 px.
+# Pictures in one pass through the frozen layers: about 500 MB at 320 px.
 BATCH_SIZE: Final = 16
-# Folders that are kept beside one that is used: a training uses two, and so did the one before.
+# Unused caches to keep. A training uses two, and the one before it used two more.
 OTHERS_KEPT: Final = 3
 
 
 class FreshFeatures:
-    """A split whose frozen part of the model is computed each time it is read.
+    """A split as features that are computed each time it is read.
 
     Args:
       pictures: the split.
       posture_model: from `components.training.network.build_model`.
-      end: the layer whose output is wanted, from `components.training.network.frozen_end`.
+      end: the layer whose output the features are, from `components.training.network.frozen_end`.
     """
 
     def __init__(self, pictures: Pictures, posture_model: keras.Model, end: str) -> None:
@@ -51,13 +51,13 @@ class FreshFeatures:
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Where features are kept, and of what.
+    """A cache of features on disk.
 
     Attributes:
-      root: folder of all caches; those least recently used are removed.
+      root: folder of all caches; the least recently used ones are removed.
       posture_model: from `components.training.network.build_model`, not trained yet.
-      ends: the layers whose output is kept, from `components.training.network.frozen_end`.
-      views: how many views of each picture; view 0 is the picture itself.
+      ends: the layers whose output is stored, from `components.training.network.frozen_end`.
+      views: number of views of each picture; view 0 is the picture itself.
       strength: of the augmentation of the others.
     """
 
@@ -68,11 +68,11 @@ class FeatureCache:
     strength: float
 
     def __post_init__(self) -> None:
-        """Makes the folder of this cache and removes old ones."""
+        """Creates the folder of this cache and removes old ones."""
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         folder.touch()
-        # Not of all: after a clock was set back, this one would be the oldest.
+        # This one is left out of the sorting: after a clock is set back it may be the oldest.
         others = [path for path in self.root.iterdir() if path != folder]
         for abandoned in sorted(others, key=lambda path: path.stat().st_mtime)[:-OTHERS_KEPT]:
             shutil.rmtree(abandoned)
@@ -84,7 +84,7 @@ class FeatureCache:
 
     @property
     def folder(self) -> Path:
-        """One folder for each set of weights, size, number of views and way to draw them."""
+        """One folder for each combination of weights, size, views and augmentation code."""
         base = self.posture_model.get_layer(network.BASE)
         weights = hashlib.sha256()
         for variable in base.weights:
@@ -101,14 +101,14 @@ class FeatureCache:
     def features(
         self, files: Sequence[str], report: Callable[[int, int], None]
     ) -> dict[str, Features]:
-        """Computes what is missing of a split.
+        """Computes the features of a split that are not stored yet.
 
         Args:
           files: gzipped TFRecords of transformed examples.
-          report: hears how many of the missing pictures are done, and how many there are.
+          report: is told how many of the missing pictures are done, and how many there are.
 
         Returns:
-          The split as features, by the layer that they come from.
+          The split as features, by layer.
         """
         shapes = {
             end: self.posture_model.get_layer(end).output.shape[1:]

@@ -1,4 +1,4 @@
-"""The posture model: MobileNetV2 with a dense head, and what of it is trained when."""
+"""The posture model: MobileNetV2 with a dense head, and which of its layers are trained."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -15,25 +15,25 @@ POOL: Final = "pool"  # the layer between base and head
 LOGITS: Final = "logits"
 TEMPERATURE: Final = "temperature"
 PROBABILITIES: Final = "probabilities"
-# Keras gives MobileNetV2's batch norm a momentum of 0.999: made for a million
-# ImageNet steps. From scratch on a few hundred steps the moving averages would
-# still be their initial values when the model is first evaluated.
+# MobileNetV2's batch norm has a momentum of 0.999 in Keras, for a million ImageNet steps.
+# Trained from scratch for a few hundred steps, the moving averages would still be near their
+# initial values.
 SCRATCH_MOMENTUM: Final = 0.9
-# Before each dense layer, where base weights are given: the head has more weights than the
-# open layers, and learns a few hundred pictures by heart.
+# Before each dense layer, if base weights are given: the head has more weights than the open
+# layers, and overfits a few hundred pictures.
 DROPOUT: Final = 0.3
 
 
 @keras.saving.register_keras_serializable(package="lookdeep")
 class Temperature(keras.layers.Layer):
-    """Divides by one number, which no training changes; 1 until it is set.
+    """Divides by one number, which training does not change; 1 until it is set.
 
-    Temperature scaling after Guo et al. 2017. It is a part of the model, so that its
-    probabilities are calibrated wherever it goes; which class is on top does not change.
+    Temperature scaling after Guo et al. 2017. It is a part of the model, so that every
+    export is calibrated; it never changes which class has the highest probability.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the number."""
+        """Creates the temperature."""
         self.temperature = self.add_weight(
             shape=(), initializer="ones", trainable=False, name=TEMPERATURE
         )
@@ -44,7 +44,7 @@ class Temperature(keras.layers.Layer):
 
 
 def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model:
-    """Builds the model of the original project.
+    """Builds the model; its architecture is the original project's.
 
     Args:
       image_size: side of the input, pixels.
@@ -80,19 +80,19 @@ def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model
 
 
 def freeze_base(model: keras.Model) -> None:
-    """Leaves only the head to training."""
+    """Freezes all of the base, so that only the head is trained."""
     model.get_layer(BASE).trainable = False
 
 
 def open_layers(model: keras.Model, frozen_layers: int) -> None:
-    """Opens the base from layer `frozen_layers` on, batch norm excepted.
+    """Opens the base from layer `frozen_layers` on, except for batch norm.
 
     Batch norm stays frozen: its statistics come from ImageNet (or are folded into
-    the convolutions), and a few small batches would only spoil them.
+    the convolutions), and are better than those of a few small batches.
 
     Args:
       model: from `build_model`.
-      frozen_layers: number of layers at the base's input that stay as they are.
+      frozen_layers: number of layers at the base's input that stay frozen.
     """
     base = model.get_layer(BASE)
     base.trainable = True
@@ -102,22 +102,22 @@ def open_layers(model: keras.Model, frozen_layers: int) -> None:
 
 
 def frozen_end(model: keras.Model) -> str | None:
-    """Finds how far a model's frozen layers can be computed apart from the rest.
+    """Finds up to where a model's frozen layers can be computed separately.
 
     Args:
       model: from `build_model`, its layers frozen or open.
 
     Returns:
-      `POOL` if the whole base is frozen; else the name of the last layer of the base
-      such that all up to it is frozen and nothing but its output goes on; None if
-      there is none.
+      `POOL` if the whole base is frozen; else the last layer of the base such that all
+      layers up to it are frozen, and later layers read only its output; None if there is
+      none.
     """
     layers = model.get_layer(BASE).layers
     if not any(layer.trainable_variables for layer in layers):
         return POOL
     made_by = {id(layer.output): index for index, layer in enumerate(layers)}
     first_open = next(i for i, layer in enumerate(layers) if layer.trainable_variables)
-    # Where the layers from `index` on take nothing from before `end`.
+    # `end`: the earliest layer that is still read from `index` on.
     end, found = len(layers) - 1, None
     for index in range(len(layers) - 1, 0, -1):
         end = min(end, *(made_by[id(tensor)] for tensor in _inputs(layers[index])))
@@ -132,15 +132,15 @@ def _inputs(layer: keras.Layer) -> list[keras.KerasTensor]:
 
 
 def up_to(model: keras.Model, ends: list[str]) -> keras.Model:
-    """The part of a model that ends in some of its layers, in inference mode.
+    """The part of a model up to some of its layers, in inference mode.
 
     Args:
       model: from `build_model`.
-      ends: what `frozen_end` returned, once or more.
+      ends: results of `frozen_end`.
 
     Returns:
       A model from float32 [batch, size, size, 3] in 0..255 to these layers' outputs
-      by name. It shares the layers.
+      by name. It shares the model's layers.
     """
     base = model.get_layer(BASE)
     inner = [name for name in ends if name != POOL]
@@ -151,16 +151,16 @@ def up_to(model: keras.Model, ends: list[str]) -> keras.Model:
 
 
 def after(model: keras.Model, end: str | None, last: str = PROBABILITIES) -> keras.Model:
-    """The part of a model that comes after one of its layers.
+    """The part of a model after one of its layers.
 
     Args:
       model: from `build_model`.
-      end: what `frozen_end` returned; None for all of it, from pictures on.
-      last: the layer that it ends in: `PROBABILITIES` or `LOGITS`.
+      end: the result of `frozen_end`; None for the whole model.
+      last: the layer to end at: `PROBABILITIES` or `LOGITS`.
 
     Returns:
-      A model from that layer's output to float32 [batch, 3]. It shares the layers: what
-      it learns, the whole model knows.
+      A model from that layer's output to float32 [batch, 3]. It shares the layers, so
+      training it trains the whole model.
     """
     if end is None:
         return keras.Model(model.input, model.get_layer(last).output)
@@ -177,16 +177,16 @@ def after(model: keras.Model, end: str | None, last: str = PROBABILITIES) -> ker
 
 
 def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
-    """A model in inference mode as one graph, in which its weights are constants.
+    """A model in inference mode as one graph, with its current weights as constants.
 
-    Batch norm is folded into the convolutions, which takes a third of the time away. What the
-    model learns afterwards, the graph does not know.
+    Batch norm is folded into the convolutions, which saves a third of the time. Later training
+    does not change the graph.
 
     Args:
       model: whole, or from `up_to`.
 
     Returns:
-      A function of what the model takes, to what it gives.
+      A function from the model's inputs to its outputs.
     """
     folded = _folded(model)
     trainable, others = (
@@ -195,7 +195,7 @@ def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction
     )
     (given,) = model.inputs
 
-    # One graph for all callers: a second one would hold the weights again.
+    # With a signature there is one graph; a second one would hold the weights again.
     @tf.function(input_signature=[tf.TensorSpec(given.shape, given.dtype)], autograph=False)
     def answer(inputs: tf.Tensor) -> Any:
         weights = ([tf.constant(each) for each in part] for part in (trainable, others))
@@ -206,15 +206,15 @@ def for_answers(model: keras.Model) -> tf.types.experimental.PolymorphicFunction
 
 
 def _folded(model: keras.Model) -> dict[int, np.ndarray]:
-    """Variables' values where a convolution does the scaling of the batch norm after it.
+    """Folds the scale of each batch norm into the convolution before it.
 
     After Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference", section 3.2. The norm is left with adding, which
-    TensorFlow makes a part of the convolution; it folds scales itself, but not into depthwise
+    Integer-Arithmetic-Only Inference", section 3.2. The norm is left with an addition, which
+    TensorFlow fuses with the convolution. It would fold scales itself, but not into depthwise
     convolutions.
 
     Returns:
-      New values by the variable's id, of kernels and of batch norms.
+      New values of kernels and batch norms, by the variable's id.
     """
     values: dict[int, np.ndarray] = {}
     for before, norm in pairwise(model.layers):
@@ -240,10 +240,10 @@ def _only_convolves(layer: keras.Layer) -> bool:
 
 
 def set_temperature(model: keras.Model, temperature: float) -> None:
-    """Calibrates the model's probabilities; above 1 they become less certain."""
+    """Sets the temperature; above 1 it lowers the confidence of all answers."""
     model.get_layer(TEMPERATURE).temperature.assign(temperature)
 
 
 def load(path: Path) -> keras.Model:
-    """Loads a saved model, for answers only. Keras knows `Temperature` by this module."""
+    """Loads a saved model for inference. Importing this module registers `Temperature`."""
     return keras.models.load_model(path, compile=False)

@@ -1,6 +1,6 @@
-"""The students' recipe, as a baseline: what cross-validation and benchmarks compare with.
+"""The students' recipe, as a baseline for cross-validation and benchmarks.
 
-From the description of their script: MobileNetV2 with inputs in [0, 1], a head of
+As their script is described: MobileNetV2 with inputs in [0, 1], a head of
 three dense layers, everything from layer 100 on trained at once with Adam at 1e-3,
 batch norm in training mode, batches of 18, ten epochs, all pictures in memory.
 """
@@ -52,15 +52,15 @@ def train_and_predict(
     base_weights: str,
     seed: int,
 ) -> npt.NDArray[np.float32]:
-    """Trains it on pictures and answers for others.
+    """Trains the recipe on some pictures and predicts others.
 
     Args:
-      train: pictures in 0..255.
-      held_out: the same.
+      train: pictures to train on, in 0..255.
+      held_out: pictures to predict, the same.
       image_size: side of the pictures, pixels.
       alpha: MobileNetV2's width multiplier.
       base_weights: as in `components.training.network.build_model`.
-      seed: of the order.
+      seed: of the shuffling.
 
     Returns:
       Probabilities, float32 [images, 3].

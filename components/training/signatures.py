@@ -19,8 +19,8 @@ from components.examples import preprocessing
 from components.training.network import for_answers
 from schema import features
 
-# Pictures of a request that are in memory at once, and how many of them are decoded at once:
-# each may be as large as `features.MAX_PIXELS`.
+# Pictures of a request in memory at once, and pictures decoded at once; each may be as large
+# as `features.MAX_PIXELS`.
 CHUNK: Final = 32
 DECODED_AT_ONCE: Final = 4
 
@@ -33,8 +33,8 @@ class ServingModule(tf.Module):
       transform: output of the Transform component.
       ingest_size: largest side of ingested pictures, pixels.
       image_size: side of the model's input, pixels.
-      fit: how pictures are brought to that side (`preprocessing.fit_image`).
-      threshold: least confidence of a sure answer; None if no answer is sure.
+      fit: how pictures are resized to it (`preprocessing.fit_image`).
+      threshold: lowest confidence of a sure answer; None if no answer is sure.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ServingModule(tf.Module):
         self._ingest_size = ingest_size
         self._image_size = image_size
         self._fit = fit
-        # A variable, so that the exported model can be asked for it.
+        # A variable, so that it can be read from the exported model.
         self.threshold = tf.Variable(
             math.inf if threshold is None else threshold, trainable=False, dtype=tf.float32
         )
@@ -83,7 +83,7 @@ class ServingModule(tf.Module):
         return preprocessing.fit_image(image, self._image_size, self._fit)
 
     def _chunk(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Answers a few pictures: probabilities, and which are refused.
+        """Probabilities of up to `CHUNK` pictures, and which of them are refused.
 
         In a graph, only a dataset can ignore an error. Pictures that cannot be read are missing
         from it; a black one takes the place of each.

@@ -1,8 +1,8 @@
-"""The Trainer's data: splits as pictures or as features of them, in batches.
+"""Batches of a split, as pictures or as features of them.
 
-Order and views are drawn as numbers, and only then read: an epoch is mixed over
-the whole split, memory holds a few numbers an example, and pictures and stored
-features are trained on in the same order with the same views.
+Order and views are drawn as numbers before anything is read. So an epoch is shuffled over the
+whole split, memory holds only a few numbers per example, and pictures and stored features are
+trained on in the same order with the same views.
 """
 
 import math
@@ -21,12 +21,12 @@ from components.training.feature_store import FeatureStore
 from schema import features
 
 CLASSES: Final = len(features.POSTURES)
-# Views of a picture that are not stored need no end.
+# Unstored views are unlimited.
 UNLIMITED: Final = 2**31
 
 
 class Examples(Protocol):
-    """A split, or a part of it, that can be read in any order."""
+    """A split, or a part of it, with random access."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -51,7 +51,7 @@ def read_split(files: Sequence[str]) -> tf.data.Dataset:
       files: gzipped TFRecords of transformed examples.
 
     Returns:
-      PNG, string scalar, label, int64 scalar, and clip, string scalar, of each example in order.
+      (PNG, label, clip) of each example in order: string, int64 and string scalars.
     """
     spec = {
         features.IMAGE: tf.io.FixedLenFeature([], tf.string),
@@ -67,26 +67,26 @@ def read_split(files: Sequence[str]) -> tf.data.Dataset:
 
 
 def decode(png: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes a picture that Transform has stored.
+    """Decodes a picture as Transform stores it.
 
     Args:
       png: string scalar.
       size: side of the picture, pixels.
 
     Returns:
-      uint8 [size, size, 3], and the int64 scalar that its views are drawn with.
+      uint8 [size, size, 3], and the seed of its views, int64 scalar.
     """
     image = tf.ensure_shape(tf.io.decode_png(png, channels=3), [size, size, 3])
     return image, tf.strings.to_hash_bucket_fast(png, 2**62)
 
 
 def view_of(image: tf.Tensor, seed: tf.Tensor, view: tf.Tensor, strength: float) -> tf.Tensor:
-    """Draws one view of a picture: view 0 is the picture itself, any other is augmented.
+    """One view of a picture: view 0 is the picture itself, all others are augmented.
 
     Args:
       image: uint8 [size, size, 3].
       seed: int64 scalar, from `decode`.
-      view: int64 scalar; the same view of the same picture is always the same.
+      view: int64 scalar; the same number always gives the same view.
       strength: of the augmentation.
 
     Returns:
@@ -100,11 +100,11 @@ def view_of(image: tf.Tensor, seed: tf.Tensor, view: tf.Tensor, strength: float)
 
 
 class Pictures:
-    """A split whose pictures are decoded and augmented each time they are read.
+    """A split as pictures, which are decoded and augmented each time they are read.
 
     Args:
       files: gzipped TFRecords of transformed examples.
-      path: file that the PNGs are copied to, so that they can be read in any order.
+      path: file to copy the PNGs to, for random access.
       size: side of the pictures, pixels.
       strength: of the augmentation.
     """
@@ -147,14 +147,14 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Features:
-    """A split whose frozen part of the model has been computed.
+    """A split as stored features.
 
     Attributes:
-      store: holds the features of all views.
-      positions: int64 [examples], where they are in it.
+      store: the features of all views.
+      positions: int64 [examples], of the examples in the store.
       labels: int64 [examples].
       clips: bytes [examples], the clip of each.
-      end: the layer that they come from.
+      end: the layer whose output they are.
       shape: of the features of one view.
     """
 
@@ -183,11 +183,11 @@ class Features:
 
 
 class Part:
-    """Some of the examples of a split: a fold, for example.
+    """Some of the examples of a split, for example a fold.
 
     Args:
-      whole: what they are taken from.
-      members: int64 [examples], which they are.
+      whole: the split.
+      members: int64 [examples], their indices in it.
     """
 
     def __init__(self, whole: Examples, members: np.ndarray) -> None:
@@ -196,7 +196,7 @@ class Part:
         self.end = whole.end
 
     def batches(self, chosen: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-        """Batches as those of the whole."""
+        """Batches like those of the whole split."""
         members = tf.constant(self._members)
         return self._whole.batches(
             chosen.map(lambda example, view: (members[example], view)), batch_size
@@ -204,7 +204,7 @@ class Part:
 
 
 def evaluation_data(examples: Examples, batch_size: int) -> tf.data.Dataset:
-    """Streams a split as it is, in order.
+    """Streams a split in order, not augmented.
 
     Args:
       examples: the split.
@@ -228,12 +228,11 @@ class Sampling:
 
     Attributes:
       batch_size: examples in a batch; the last one may have fewer.
-      views: each picture is seen in one of so many views; 1 leaves it as it is.
+      views: number of views of each picture to draw from; 1 is the picture itself.
       oversample: whether each class is drawn equally often.
-      class_weights: weight in the loss by class, for those that there are.
-      mixup: parameter of the beta distribution that two examples are mixed by; 0 mixes
-        none.
-      seed: decides everything that is drawn.
+      class_weights: weight in the loss by class, 1 for classes that are left out.
+      mixup: parameter of the beta distribution of the shares of mixup; 0 turns it off.
+      seed: of all random draws.
     """
 
     batch_size: int
@@ -245,12 +244,11 @@ class Sampling:
 
 
 def training_data(examples: Examples, sampling: Sampling) -> tf.data.Dataset:
-    """Streams one epoch of shuffled examples, each in a view drawn at random.
+    """Streams one epoch of shuffled examples, each in a random view.
 
     Args:
-      examples: the training split, and no other: oversampling copies within it, never
-        across the split.
-      sampling: how they are drawn.
+      examples: the training split.
+      sampling: how its examples are drawn.
 
     Returns:
       Batches of (inputs, float32 [batch, classes], float32 [batch] weights), as many
@@ -281,7 +279,7 @@ def training_data(examples: Examples, sampling: Sampling) -> tf.data.Dataset:
             return whole
         return mixup(*whole, sampling.mixup, tf.stack([draw, seed]))
 
-    # Draws of its own: two iterators over the same ones would race for their seeds.
+    # Not the draws above: two iterators over one dataset would race for its seeds.
     data = tf.data.Dataset.zip((data, _draws(seed + 1))).map(
         targets, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
@@ -289,7 +287,7 @@ def training_data(examples: Examples, sampling: Sampling) -> tf.data.Dataset:
 
 
 def _draws(seed: int) -> tf.data.Dataset:
-    """Endless int64, others in each epoch."""
+    """An endless stream of int64, different in each epoch."""
     return tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
 
 
@@ -329,7 +327,7 @@ def mixup(
 
 
 def _counted(data: tf.data.Dataset, examples: Examples, batch_size: int) -> tf.data.Dataset:
-    """Says how long an epoch is, which Keras wants to know, and reads ahead."""
+    """Tells Keras the length of an epoch, and reads ahead."""
     steps = math.ceil(len(examples.labels) / batch_size)
     counted = data.apply(tf.data.experimental.assert_cardinality(steps))
     return record_reader.without_autotuner(counted.prefetch(2))

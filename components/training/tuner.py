@@ -1,8 +1,7 @@
-"""The Tuner's entry point: looks for better learning rates and mixup, for some minutes.
+"""The Tuner's entry point: searches learning rates and mixup for a given time.
 
-The first trial is the settings as they are, so that the search can only find something
-at least as good on eval. All trials share the features of the frozen layers, and the
-Trainer after them does, too.
+The first trial has the settings as they are, so that the result is never worse on eval. All
+trials, and the Trainer after them, share the stored features of the frozen layers.
 """
 
 import time
@@ -27,17 +26,18 @@ from components.training.splits import Splits
 from components.training.training_data import evaluation_data
 
 OBJECTIVE: Final = "calibrated_eval_loss"
-# Learning rates are looked for from a tenth of the setting to ten times it.
+# Learning rates are searched from a tenth of the setting to ten times it.
 DECADE: Final = 10.0
 MOST_MIXUP: Final = 1.0
-# Only the minutes end a search.
+# High enough that only the time limit ends a search.
 MAX_TRIALS: Final = 1000
 
 
 def search_space(settings: TrainerSettings) -> keras_tuner.HyperParameters:
-    """What is searched, with the settings as defaults; names are those of the settings.
+    """The search space, named as the settings and with their values as defaults.
 
-    Strength and number of the views are not: each value would need features of its own.
+    Augmentation strength and number of views are left out: each value would need features of
+    its own.
     """
     rates = {
         "head": "head_learning_rate",
@@ -53,13 +53,13 @@ def search_space(settings: TrainerSettings) -> keras_tuner.HyperParameters:
 
 
 class TimedOracle(keras_tuner.oracles.BayesianOptimizationOracle):
-    """Bayesian optimisation that begins no trial for which time is likely to run out.
+    """Bayesian optimisation that starts no trial that is likely to exceed the time limit.
 
     Args:
-      space: what is searched; its defaults are the first trial.
-      minutes: budget, from the first trial on. The first trial is always run.
-      seed: of what is drawn.
-      clock: seconds, from any start.
+      space: the search space; its defaults are the first trial.
+      minutes: time limit, from the first trial on. The first trial is always run.
+      seed: of the optimiser.
+      clock: seconds, from any origin.
     """
 
     def __init__(
@@ -107,20 +107,20 @@ class TrainingTuner(base_tuner.BaseTuner):
 
         Args:
           trial: the values.
-          settings: all that the trial leaves as it is.
+          settings: for everything that the trial does not set.
           splits: training and eval split.
-          folder: for what a training writes.
+          folder: for temporary files.
 
         Returns:
-          Cross entropy of the calibrated probabilities on eval: unlike the loss that
-          training sees, it does not favour a confidence that calibration changes anyway.
+          Cross entropy of the calibrated probabilities on eval: unlike the training loss, it
+          does not depend on a confidence that calibration will change.
         """
         tried = replace(settings, **trial.hyperparameters.values)
         try:
             with TemporaryDirectory(dir=folder) as scratch:
                 loss = _eval_loss(tried, splits, Path(scratch))
         except Exception as error:
-            # KerasTuner would take it for a bad choice of values, and go on.
+            # KerasTuner would take any other exception for a failed trial, and go on.
             raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
         scores = [each.score for each in self.oracle.trials.values() if each.score is not None]
         number = len(self.oracle.trials)
@@ -131,8 +131,8 @@ class TrainingTuner(base_tuner.BaseTuner):
         """Refuses a search without a result."""
         if not self.oracle.get_best_trials():
             raise InputError(
-                "No trial of the Tuner came to an eval loss that is a number; lower the"
-                " learning rates."
+                "The eval loss was not a number in any trial of the Tuner; lower the learning"
+                " rates."
             )
 
 
@@ -154,17 +154,17 @@ def tuner_fn(fn_args: fn_args_utils.FnArgs) -> TunerFnResult:
 
     Args:
       fn_args: paths of the transformed splits; `custom_config` holds `settings`
-        (TrainerSettings as a dict), `cache_root`, and `minutes`, the budget.
+        (TrainerSettings as a dict), `cache_root`, and `minutes`, the time limit.
 
     Returns:
-      The tuner, and what `run_trial` gets.
+      The tuner, and the arguments of `run_trial`.
     """
     settings = TrainerSettings(**fn_args.custom_config["settings"])
     folder = Path(fn_args.working_dir)
     folder.mkdir(parents=True, exist_ok=True)
     untrained = network.build_model(settings.image_size, settings.alpha, settings.base_weights)
     splits = Splits(fn_args, untrained, settings, folder / "pictures", "Tuner")
-    # Now: features that the Trainer needs anyway are not to use up the minutes.
+    # Before the clock starts: the Trainer needs these features anyway.
     for end in phases.frozen_ends(untrained, settings):
         splits(end)
     oracle = TimedOracle(search_space(settings), fn_args.custom_config["minutes"], settings.seed)

@@ -118,21 +118,16 @@ def test_a_kill_between_any_two_writes_changes_nothing(
     expected, weights = _train(tmp_path / "whole", epochs)
     ran = min(epochs, 3)
     assert (len(expected.epochs), expected.kept_epoch) == (ran, 2 if epochs == 2 else 1)
-    moments = [
-        # An epoch or the end of the phase is about to be written; or it is, and nothing more.
-        *(("files.publish", number, after) for number in range(ran + 1) for after in (False, True)),
-        # What came before is about to be removed.
-        *(("shutil.rmtree", number, False) for number in range(ran)),
-    ]
-    for what, number, after in moments:
-        folder = tmp_path / f"{what} {number} {after}"
-        module, name = what.split(".")
-        owner = getattr(checkpoint, module)
-        with monkeypatch.context() as patched:
-            patched.setattr(owner, name, _killed_at(number, after, getattr(owner, name)))
-            with pytest.raises(_KilledError):
-                _train(folder, epochs)
-        found, resumed = _train(folder, epochs)
-        assert found == expected, (what, number, after)
-        for value, same in zip(resumed, weights, strict=True):
-            np.testing.assert_array_equal(value, same, str((what, number, after)))
+    # The epochs and the end of the phase are published; a kill comes right before or after.
+    for number in range(ran + 1):
+        for after in (False, True):
+            folder = tmp_path / f"{number} {after}"
+            with monkeypatch.context() as patched:
+                killed = _killed_at(number, after, checkpoint.files.publish)
+                patched.setattr(checkpoint.files, "publish", killed)
+                with pytest.raises(_KilledError):
+                    _train(folder, epochs)
+            found, resumed = _train(folder, epochs)
+            assert found == expected, (number, after)
+            for value, same in zip(resumed, weights, strict=True):
+                np.testing.assert_array_equal(value, same, str((number, after)))
