@@ -50,8 +50,13 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
         default=Path("../shared/data"),
         help="folder with tranches/ and weights/",
     )
-    made.add_argument(RECORD, action="store_true", help="write the figures to figures.json")
+    add_record_option(made)
     return made
+
+
+def add_record_option(to: argparse.ArgumentParser) -> None:
+    """Adds `--record` to a command line."""
+    to.add_argument(RECORD, action="store_true", help="write the figures to figures.json")
 
 
 def record(name: str, figures: Figures, command: str | None = None) -> None:

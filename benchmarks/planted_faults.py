@@ -1,12 +1,12 @@
 """How many planted faults the review page of a run finds.
 
-    python -m benchmarks.planted_faults [--data-root TRANCHES --base-weights FILE.h5]
+    python -m benchmarks.planted_faults [--data-root TRANCHES --base-weights FILE.h5] [--record]
 
-In one tranche, Lying and Sitting are swapped in a tenth of the clips with one of them, and 20
-images are added under new clip names, each a slightly cropped, brighter, recompressed copy of
-another. Then the whole pipeline runs as `lookdeep run` does, without its floors, and the page's
-sections 5 and 6 are searched. Without --data-root, the demo is drawn; that takes seven minutes
-on 2 cores.
+In one tranche, the labels Lying and Sitting are swapped in a tenth of the clips that have one of
+them. 20 images are added under new clip names, each a slightly cropped, brighter, recompressed
+copy of another. Then the whole pipeline runs as `lookdeep run` does, without accuracy floors, and
+sections 5 and 6 of the page are searched for the faults. Without --data-root, the demo is drawn;
+that takes seven minutes on 2 cores.
 """
 
 import argparse
@@ -23,12 +23,13 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image, ImageEnhance
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import figures
 from components.demo.tranches import draw_tranches
 from components.examples.example_gen import split_of_clip
 from components.ingest import layout
@@ -43,7 +44,7 @@ SWAPPED: Final = {"Lying": "Sitting", "Sitting": "Lying"}
 SHARE_OF_CLIPS: Final = 0.1
 COPIES: Final = 20
 SEED: Final = 4
-TEST: Final = 2  # side of the split
+TEST: Final = 2  # position of the test split
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Planted:
 
 
 def plant(data_root: Path, folder: Path) -> Planted:
-    """Copies a data root and spoils one of its tranches."""
+    """Copies a data root and plants the faults in one of its tranches."""
     shutil.copytree(data_root, folder)
     rng = random.Random(SEED)  # noqa: S311 (drawn data, no secret)
     tranche = next(each for each in layout.discover(folder) if each.name == FAULTY_TRANCHE)
@@ -112,10 +113,11 @@ def _look_alike(encoded: bytes) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Plants, runs, looks, prints the table."""
+    """Plants the faults, runs the pipeline and prints what the page finds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--base-weights", default="none")
+    figures.add_record_option(parser)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -133,11 +135,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command += ["--output-root", str(folder / "out"), "--config", str(folder / "run.toml")]
         command += [] if given.data_root is None else ["--base-weights", given.base_weights]
         subprocess.run(command, check=True)  # noqa: S603 (a command of ours)
-        show(planted, folder / "out")
+        found = look_for(planted, folder / "out")
+    if given.record:
+        figures.record("planted_faults", found)
 
 
-def show(planted: Planted, out: Path) -> None:
-    """Prints how many of the planted faults the page of the last run names."""
+def look_for(planted: Planted, out: Path) -> dict[str, dict[str, int]]:
+    """Prints and returns how many of the planted faults the page of the last run lists."""
     shares = list(Splits().model_dump().values())
     in_test = {
         name
@@ -150,24 +154,26 @@ def show(planted: Planted, out: Path) -> None:
     shown = review.pictures.shown
     doubted = {shown[index].file_name for index in review.pictures.label_errors}
     mistakes = {shown[index].file_name for index in review.pictures.mistakes}
-    # Of two clips the page names the nearest pair of frames, which may be another one.
+    # Of two clips the page lists only the nearest pair of frames, which may be another one.
     planted_clips = {frozenset(map(clip_of, names)) for names in planted.copies}
     clips = {frozenset(pair.clips) for pair in review.data.duplicates}
-    table = Table("planted", "where they are looked for", "there", "found", "others named there")
-    for where, named in (
-        ("likely label errors of the test split", doubted),
-        ("most confident mistakes of the test split", mistakes),
-    ):
-        found = [str(len(names)) for names in (in_test, in_test & named, named - in_test)]
-        table.add_row("swapped labels", where, *found)
-    table.add_row(
-        "near-duplicates",
-        "near-duplicates: pairs of clips",
-        str(len(planted.copies)),
-        str(len(planted_clips & clips)),
-        str(len(clips - planted_clips)),
+    table = Table("planted", "searched in", "found", "planted there", "others listed there")
+    result = {}
+    kinds: tuple[tuple[str, str, set[Any], set[Any]], ...] = (
+        ("swapped labels", "likely label errors", in_test, doubted),
+        ("swapped labels", "most confident mistakes", in_test, mistakes),
+        ("look-alikes", "near-duplicates", planted_clips, clips),
     )
+    for fault, where, there, listed in kinds:
+        counts = {
+            "found": len(there & listed),
+            "planted": len(there),
+            "others": len(listed - there),
+        }
+        result[where] = counts
+        table.add_row(fault, where, *map(str, counts.values()))
     Console().print(table)
+    return result
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Size of a review page and the time that `lookdeep review` takes for it.
+"""Size of a review page, and how long `lookdeep review` takes to draw it.
 
-    python -m benchmarks.review_page [--data ../shared/data] [--images 8000]
+    python -m benchmarks.review_page [--data ../shared/data] [--images 8000] [--record]
 
-The photos are stored under as many names and clips as are asked for, seven eighths of them go
-to the test split, and a small network is trained on the rest for one epoch: what it says does
-not matter here. Beside it stands the time of a process that only imports what the command
-needs. On 2 cores the whole takes a few minutes.
+The photos are repeated under new names and clips until there are as many images as asked for.
+Seven eighths of them go to the test split, and a small network is trained on the rest for one
+epoch, because its answers do not matter here. The time of a process that only makes the command's
+imports is given for comparison. On 2 cores, all this takes a few minutes.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import figures
 from benchmarks.photos import link_photos
 from components.ingest.master import build_master
 from components.ingest.tfrecords import write_tfrecords
@@ -34,7 +34,7 @@ RUN: Final = "benchmark"
 
 
 def run(data: Path, out: Path, images: int) -> PipelineConfig:
-    """Runs the pipeline, and with it draws the page once."""
+    """Runs the pipeline, which draws the page once."""
     from pipeline.process.worker import build_pipeline, run_pipeline
 
     config = PipelineConfig(
@@ -55,7 +55,7 @@ def run(data: Path, out: Path, images: int) -> PipelineConfig:
     nodes = [node.id for node in pipeline.components if node.id != REVIEW]
     snapshot.write(Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
     failure = run_pipeline(pipeline, RUN)
-    assert not failure, failure  # noqa: S101 (a figure of what did not run is none)
+    assert not failure, failure  # noqa: S101 (without a run there is nothing to measure)
     return config
 
 
@@ -68,8 +68,7 @@ def seconds(*arguments: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = figures.parser(__doc__)
     parser.add_argument("--images", type=int, default=8000)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
@@ -89,6 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table.add_row("lookdeep review", f"{drawn:.0f} s")
         table.add_row("of which imports", f"{imports:.0f} s")
         Console().print(table)
+        if given.record:
+            figures.record(
+                "review_page",
+                {
+                    "test_images": review.overall.count,
+                    "size_mb": page.stat().st_size / 1e6,
+                    "seconds": drawn,
+                    "imports": imports,
+                },
+            )
 
 
 if __name__ == "__main__":
