@@ -2,11 +2,11 @@
 
     python -m benchmarks.planted_faults [--data-root TRANCHES --base-weights FILE.h5]
 
-In one tranche, Lying and Sitting are swapped in a tenth of the clips with one of them, and 20
-images are added under new clip names, each a slightly cropped, brighter, recompressed copy of
-another. Then the whole pipeline runs as `lookdeep run` does, without its floors, and the page's
-sections 5 and 6 are searched. Without --data-root, the demo is drawn; that takes seven minutes
-on 2 cores.
+In one tranche, the labels Lying and Sitting are swapped in a tenth of the clips that have one of
+them. 20 images are added under new clip names, each a slightly cropped, brighter, recompressed
+copy of another. Then the whole pipeline runs as `lookdeep run` does, without accuracy floors, and
+sections 5 and 6 of the page are searched for the faults. Without --data-root, the demo is drawn;
+that takes seven minutes on 2 cores.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SWAPPED: Final = {"Lying": "Sitting", "Sitting": "Lying"}
 SHARE_OF_CLIPS: Final = 0.1
 COPIES: Final = 20
 SEED: Final = 4
-TEST: Final = 2  # side of the split
+TEST: Final = 2  # position of the test split
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Planted:
 
 
 def plant(data_root: Path, folder: Path) -> Planted:
-    """Copies a data root and spoils one of its tranches."""
+    """Copies a data root and plants the faults in one of its tranches."""
     shutil.copytree(data_root, folder)
     rng = random.Random(SEED)  # noqa: S311 (drawn data, no secret)
     tranche = next(each for each in layout.discover(folder) if each.name == FAULTY_TRANCHE)
@@ -112,7 +112,7 @@ def _look_alike(encoded: bytes) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Plants, runs, looks, prints the table."""
+    """Plants the faults, runs the pipeline and prints what the page finds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--base-weights", default="none")
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def show(planted: Planted, out: Path) -> None:
-    """Prints how many of the planted faults the page of the last run names."""
+    """Prints how many of the planted faults the page of the last run lists."""
     shares = list(Splits().model_dump().values())
     in_test = {
         name
@@ -149,10 +149,10 @@ def show(planted: Planted, out: Path) -> None:
     shown = review.pictures.shown
     doubted = {shown[index].file_name for index in review.pictures.label_errors}
     mistakes = {shown[index].file_name for index in review.pictures.mistakes}
-    # Of two clips the page names the nearest pair of frames, which may be another one.
+    # Of two clips the page lists only the nearest pair of frames, which may be another one.
     planted_clips = {frozenset(map(clip_of, names)) for names in planted.copies}
-    clips = {frozenset(pair.clips) for pair in review.data.duplicates}
-    table = Table("planted", "where they are looked for", "there", "found", "others named there")
+    clips = {frozenset(image.clip for image in pair.images) for pair in review.data.duplicates}
+    table = Table("planted", "searched in", "planted there", "found", "others listed there")
     for where, named in (
         ("likely label errors of the test split", doubted),
         ("most confident mistakes of the test split", mistakes),
@@ -161,7 +161,7 @@ def show(planted: Planted, out: Path) -> None:
         table.add_row("swapped labels", where, *found)
     table.add_row(
         "near-duplicates",
-        "near-duplicates: pairs of clips",
+        "near-duplicates (pairs of clips)",
         str(len(planted.copies)),
         str(len(planted_clips & clips)),
         str(len(clips - planted_clips)),

@@ -1,11 +1,11 @@
-"""Size of a review page and the time that `lookdeep review` takes for it.
+"""Size of a review page, and how long `lookdeep review` takes to draw it.
 
     python -m benchmarks.review_page [--data ../shared/data] [--images 8000]
 
-The photos are stored under as many names and clips as are asked for, seven eighths of them go
-to the test split, and a small network is trained on the rest for one epoch: what it says does
-not matter here. Beside it stands the time of a process that only imports what the command
-needs. On 2 cores the whole takes a few minutes.
+The photos are repeated under new names and clips until there are as many images as asked for.
+Seven eighths of them go to the test split, and a small network is trained on the rest for one
+epoch, because its answers do not matter here. The time of a process that only makes the command's
+imports is given for comparison. On 2 cores, all this takes a few minutes.
 """
 
 import argparse
@@ -32,7 +32,7 @@ RUN: Final = "benchmark"
 
 
 def run(data: Path, out: Path, images: int) -> PipelineConfig:
-    """Runs the pipeline, and with it draws the page once."""
+    """Runs the pipeline, which draws the page once."""
     from pipeline.process.worker import build_pipeline, run_pipeline
     from pipeline.runs import outcome
 
@@ -54,7 +54,7 @@ def run(data: Path, out: Path, images: int) -> PipelineConfig:
     nodes = [node.id for node in pipeline.components if node.id != outcome.REVIEW]
     snapshot.write(snapshot.Snapshot(run_id=RUN, config=config, started=time.time(), nodes=nodes))
     failure = run_pipeline(pipeline, RUN)
-    assert not failure, failure  # noqa: S101 (a figure of what did not run is none)
+    assert not failure, failure  # noqa: S101 (without a run there is nothing to measure)
     return config
 
 

@@ -5,6 +5,7 @@ written to the TFRecords as `BLANK`, so that statistics, slices and charts show
 it as a value of its own instead of losing the row.
 """
 
+import re
 from typing import Final
 
 # Columns of tranch_master.csv, in this order.
@@ -135,3 +136,13 @@ def is_selected(selection: str, posture: str, how_many: str, occluded: str) -> b
     if selection == LABELLED:
         return labelled
     return labelled and how_many == "One" and occluded != UNKNOWN_OCCLUSION
+
+
+def tranche_order(name: str) -> tuple[tuple[str | int, ...], str]:
+    """The sort key for names of tranches: numbers in them compare as numbers, so 2 precedes 10.
+
+    It also sorts names with a common prefix, such as TFDV's `tranche_2`.
+    """
+    texts_and_numbers = re.split(r"([0-9]+)", name)  # by turns, starting with a text
+    parts = (int(part) if index % 2 else part for index, part in enumerate(texts_and_numbers))
+    return tuple(parts), name

@@ -11,6 +11,7 @@ from components.examples import parquet
 from pipeline.review import (
     data_checks,
     data_summary,
+    gallery,
     learning_curves,
     model_card,
     past_runs,
@@ -18,9 +19,11 @@ from pipeline.review import (
     reliability,
     slices,
     summary,
-    thumbnails,
 )
-from pipeline.review.contents import Baseline, Calibration, Pictures, Review, Slice, Training
+from pipeline.review.contents import Baseline, Review, Slice
+from pipeline.review.gallery import Gallery
+from pipeline.review.learning_curves import Training
+from pipeline.review.reliability import Reliability
 from pipeline.runs import evaluation_result, outcome, record
 from pipeline.runs.lineage import Artifact, Lineage, Outputs, has_database
 from pipeline.runs.record import Outcome
@@ -82,7 +85,10 @@ def collect(snapshot: Snapshot, against: str | None = None) -> Review:
     images = found.output("ImageTable", "images")
     data = (
         data_summary.summarise(
-            parquet.read(images.folder), snapshot.rejects, snapshot.contradictions
+            parquet.read(images.folder),
+            found.outputs["TrancheExampleGen", "examples"].folder,
+            snapshot.rejects,
+            snapshot.contradictions,
         )
         if images
         else None
@@ -196,18 +202,16 @@ def _training(found: _Run, result: Outcome) -> Training | None:
     return learning_curves.training(model_run.folder, seconds, cached)
 
 
-def _calibration(found: _Run, predictions: pd.DataFrame) -> Calibration:
-    model_run = found.output("Trainer", "model_run")
-    fitted = learning_curves.fitted(model_run.folder) if model_run else None
-    return reliability.calibrate(predictions, fitted)
+def _calibration(found: _Run, predictions: pd.DataFrame) -> Reliability:
+    model_run = found.outputs["Trainer", "model_run"]
+    return reliability.calibrate(predictions, learning_curves.fitted(model_run.folder))
 
 
-def _pictures(snapshot: Snapshot, found: _Run, predictions: pd.DataFrame) -> Pictures:
-    model_run = found.output("Trainer", "model_run")
+def _pictures(snapshot: Snapshot, found: _Run, predictions: pd.DataFrame) -> Gallery:
     examples = found.outputs["TrancheExampleGen", "examples"]
-    return thumbnails.pictures(
+    return gallery.gallery(
         predictions,
         examples.folder / f"Split-{features.TEST}",
-        model_run.folder / "model.keras" if model_run else None,
+        found.outputs["Trainer", "model_run"].folder / "model.keras",
         snapshot.config,
     )

@@ -1,4 +1,4 @@
-"""Section 11: the model card, Markdown for the page and for the folder of a pushed model.
+"""Section 11: the model card, in Markdown, for the page and for the folder of a pushed model.
 
 Its headings follow Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 """
@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import jinja2
 
+from components.files import replacing
 from pipeline.review.contents import Review
 from schema import features
 
 FILE_NAME: Final = "model_card.md"
-# The place that the SavedModel format keeps for files of others.
+# Where the SavedModel format allows additional files.
 PUSHED_FOLDER: Final = "assets.extra"
 
 
@@ -25,7 +26,7 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
     """
     slices = [review.overall] if review.overall else []
     slices += [part for group in review.groups for part in group.slices]
-    # Markdown, not HTML: the page escapes what it makes of it.
+    # No escaping: this is Markdown, and the page escapes the HTML that it renders from it.
     environment = jinja2.Environment(  # noqa: S701
         loader=jinja2.PackageLoader("pipeline.review"),
         trim_blocks=True,
@@ -33,18 +34,23 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(f"{FILE_NAME}.jinja").render(
-        review=review, settings=settings, slices=slices, postures=features.POSTURES
+        review=review,
+        settings=settings,
+        slices=slices,
+        postures=features.POSTURES,
+        posture_column=features.POSTURE,
     )
 
 
 def write(card: str, folder: Path, pushed_to: str | None) -> None:
-    """Puts the card beside the page and, once, into the folder of the pushed model.
+    """Writes the card beside the page and into the folder of the pushed model.
 
-    A later run that finds the model in the cache says nothing new about it.
+    The latter only if there is none yet: a later run that pushes nothing new leaves it.
     """
     paths = [folder / FILE_NAME]
     if pushed_to and not (Path(pushed_to) / PUSHED_FOLDER / FILE_NAME).exists():
         paths.append(Path(pushed_to) / PUSHED_FOLDER / FILE_NAME)
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(card, encoding="utf-8")
+        with replacing(path) as file:
+            file.write(card)

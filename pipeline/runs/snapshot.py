@@ -19,8 +19,8 @@ from pydantic import BaseModel, ValidationError
 from components.errors import InputError
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import MetadataServer
-from pipeline.review.contents import Contradiction, Reject
 from pipeline.runs import record
+from pipeline.runs.left_out import Contradiction, Reject, read_contradictions, read_rejects
 from pipeline.runs.record import Counts, Stage, Verdict
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -111,10 +111,9 @@ def of_data(data_dir: Path) -> dict[str, Any]:
     Args:
       data_dir: OUT/data.
     """
-    # In here, because they bring Beam and pandas along, and the process that the user
+    # In here, because it brings Beam and pandas along, and the process that the user
     # sees imports this module.
     from components.ingest.tfrecords import MANIFEST_NAME
-    from pipeline.review.data_summary import read_contradictions, read_rejects
 
     manifests = sorted((data_dir / "tfrecords").glob(f"*/{MANIFEST_NAME}"))
     return {
