@@ -76,13 +76,13 @@ class Choice:
     """Which rows of the predictions are shown.
 
     Attributes:
-      rows: the predictions by tranche and name, with `actual` and `predicted` (indices
-        into `features.POSTURES`) and `label_quality`; the positions below are into it.
+      rows: the predictions sorted by tranche and name, with `actual` and `predicted` (indices
+        into `features.POSTURES`) and `label_quality`; the positions below refer to it.
       shown: all that are shown: mistakes, label errors, then the others.
       mistakes: the most confident errors, worst first.
       label_errors: likely label errors, likeliest first.
       mistake_count: how many errors there are in all.
-      label_error_count: how many labels are doubted in all.
+      label_error_count: how many labels confident learning doubts in all.
     """
 
     rows: pd.DataFrame
@@ -94,7 +94,7 @@ class Choice:
 
 
 def choose(predictions: pd.DataFrame) -> Choice:
-    """Chooses what is shown; the same rows in any order give the same choice.
+    """Chooses what is shown, regardless of the order of the rows.
 
     Args:
       predictions: a row an image, with the columns of `components.examples.parquet.PREDICTIONS`.
@@ -135,7 +135,7 @@ def gallery(
       config: the settings of the run.
 
     Raises:
-      KeyError: the split lacks a picture that the model was asked about.
+      KeyError: the split lacks a picture that the predictions name.
     """
     choice = choose(predictions)
     explained = {*choice.mistakes, *choice.label_errors}
@@ -162,11 +162,11 @@ def _of_cells(rows: pd.DataFrame, by_confidence: Ints) -> list[int]:
     ordered = rows.loc[by_confidence, ["actual", "predicted", features.TRANCHE, features.CLIP]]
     cell = ["actual", "predicted", features.TRANCHE]
     frame = ordered.groupby([*cell, features.CLIP]).cumcount()
-    # The first frame of each clip comes before the second of any.
+    # First frames of all clips come before second frames.
     ordered = ordered.loc[frame.sort_values(kind="stable").index]
     turn = ordered.groupby(cell).cumcount()
     turn = turn[turn < MOST_OF_A_CELL]
-    # One of every cell and tranche comes before two of any.
+    # First ones of all cells and tranches come before second ones.
     return [int(row) for row in turn.sort_values(kind="stable").index]
 
 
