@@ -91,8 +91,8 @@ class Training(Section):
         if not self.epochs:
             return []
         figures = Table(
-            "Loss and accuracy by epoch",
-            ["Epoch", "Phase", "Training loss", "Eval loss", "Training accuracy", "Eval accuracy"],
+            "Loss and accuracy by epoch, on the training and the eval split",
+            ["Epoch", "Phase", "Loss (nats)", "Eval loss", "Accuracy", "Eval accuracy"],
             [
                 [
                     formats.count(epoch.number),
@@ -108,7 +108,7 @@ class Training(Section):
         )
         charts = []
         for key, title, axis in (
-            ("loss", "Loss", alt.Axis(tickCount=5)),
+            ("loss", "Loss (nats)", alt.Axis(tickCount=5)),
             ("accuracy", "Accuracy", vega.SHARE_AXIS),
         ):
             chart = _curves(self, key, title, axis)
