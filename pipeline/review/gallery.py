@@ -72,7 +72,7 @@ class Gallery(Section):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ShownRows:
     """Which rows of the predictions are shown.
 
     Attributes:
@@ -93,7 +93,7 @@ class Choice:
     label_error_count: int
 
 
-def choose(predictions: pd.DataFrame) -> Choice:
+def choose(predictions: pd.DataFrame) -> ShownRows:
     """Chooses what is shown, regardless of the order of the rows.
 
     Args:
@@ -113,7 +113,7 @@ def choose(predictions: pd.DataFrame) -> Choice:
     doubted = label_errors.suspects(actual, probabilities).tolist()
     mistakes, suspects = wrong[:MOST_MISTAKES], doubted[:MOST_LABEL_ERRORS]
     chosen = [*mistakes, *suspects, *_of_cells(rows, by_confidence)]
-    return Choice(
+    return ShownRows(
         rows,
         shown=list(dict.fromkeys(chosen))[:MOST_SHOWN],
         mistakes=mistakes,
@@ -171,7 +171,7 @@ def _of_cells(rows: pd.DataFrame, by_confidence: Ints) -> list[int]:
 
 
 def _draw(
-    choice: Choice, explained: set[int], split: Path, model_path: Path, fit: str
+    choice: ShownRows, explained: set[int], split: Path, model_path: Path, fit: str
 ) -> Iterator[tuple[int, tuple[bytes, bytes | None]]]:
     """Yields position, thumbnail and attention of what is shown, in the order of the files."""
     explain = None
