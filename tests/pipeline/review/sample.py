@@ -230,6 +230,11 @@ def with_hostile_names(whole: Review) -> Review:
         }
         for column, tranches in whole.data.labels.items()
     }
+    pair = whole.data.duplicates[0]
+    sides = [
+        replace(image, file_name=name, clip=name, posture=name)
+        for image, name in zip(pair.images, HOSTILE_NAMES, strict=False)
+    ]
     tranche = whole.groups[0]
     renamed = [
         replace(part, values=(name,), name=name)
@@ -241,7 +246,9 @@ def with_hostile_names(whole: Review) -> Review:
         groups=[replace(tranche, slices=renamed), *whole.groups[1:]],
         worst=renamed,
         pictures=replace(whole.pictures, shown=shown),
-        data=replace(whole.data, labels=labels),
+        data=replace(
+            whole.data, labels=labels, duplicates=[replace(pair, images=(sides[0], sides[1]))]
+        ),
         history=[
             replace(run, run_id=bad, by_tranche=dict.fromkeys(HOSTILE_NAMES, 0.9))
             for run in whole.history
