@@ -1,6 +1,6 @@
 """How many planted faults the review page of a run finds.
 
-    python -m benchmarks.planted_faults [--data-root TRANCHES --base-weights FILE.h5] [--record]
+    python -m benchmarks.planted_faults [--data-root TRANCHES --base-weights FILE.h5]
 
 In one tranche, the labels Lying and Sitting are swapped in a tenth of the clips that have one of
 them. 20 images are added under new clip names, each a slightly cropped, brighter, recompressed
@@ -23,13 +23,12 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from PIL import Image, ImageEnhance
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import figures
 from components.demo.tranches import draw_tranches
 from components.examples.example_gen import split_of_clip
 from components.ingest import layout
@@ -117,7 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--base-weights", default="none")
-    figures.add_record_option(parser)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -135,13 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command += ["--output-root", str(folder / "out"), "--config", str(folder / "run.toml")]
         command += [] if given.data_root is None else ["--base-weights", given.base_weights]
         subprocess.run(command, check=True)  # noqa: S603 (a command of ours)
-        found = look_for(planted, folder / "out")
-    if given.record:
-        figures.record("planted_faults", found)
+        show(planted, folder / "out")
 
 
-def look_for(planted: Planted, out: Path) -> dict[str, dict[str, int]]:
-    """Prints and returns how many of the planted faults the page of the last run lists."""
+def show(planted: Planted, out: Path) -> None:
+    """Prints how many of the planted faults the page of the last run lists."""
     shares = list(Splits().model_dump().values())
     in_test = {
         name
@@ -156,24 +152,22 @@ def look_for(planted: Planted, out: Path) -> dict[str, dict[str, int]]:
     mistakes = {shown[index].file_name for index in review.pictures.mistakes}
     # Of two clips the page lists only the nearest pair of frames, which may be another one.
     planted_clips = {frozenset(map(clip_of, names)) for names in planted.copies}
-    clips = {frozenset(pair.clips) for pair in review.data.duplicates}
-    table = Table("planted", "searched in", "found", "planted there", "others listed there")
-    result = {}
-    kinds: tuple[tuple[str, str, set[Any], set[Any]], ...] = (
-        ("swapped labels", "likely label errors", in_test, doubted),
-        ("swapped labels", "most confident mistakes", in_test, mistakes),
-        ("look-alikes", "near-duplicates", planted_clips, clips),
+    clips = {frozenset(image.clip for image in pair.images) for pair in review.data.duplicates}
+    table = Table("planted", "searched in", "planted there", "found", "others listed there")
+    for where, named in (
+        ("likely label errors of the test split", doubted),
+        ("most confident mistakes of the test split", mistakes),
+    ):
+        found = [str(len(names)) for names in (in_test, in_test & named, named - in_test)]
+        table.add_row("swapped labels", where, *found)
+    table.add_row(
+        "near-duplicates",
+        "near-duplicates (pairs of clips)",
+        str(len(planted.copies)),
+        str(len(planted_clips & clips)),
+        str(len(clips - planted_clips)),
     )
-    for fault, where, there, listed in kinds:
-        counts = {
-            "found": len(there & listed),
-            "planted": len(there),
-            "others": len(listed - there),
-        }
-        result[where] = counts
-        table.add_row(fault, where, *map(str, counts.values()))
     Console().print(table)
-    return result
 
 
 if __name__ == "__main__":

@@ -10,19 +10,22 @@ from components.examples import parquet
 from pipeline.review import (
     data_checks,
     data_summary,
+    gallery,
     learning_curves,
     model_card,
     provenance,
     reliability,
     slices,
     summary,
-    thumbnails,
 )
-from pipeline.review.contents import Baseline, Calibration, Pictures, Review, Slice, Training
+from pipeline.review.contents import Baseline, Review, Slice
+from pipeline.review.gallery import Gallery
+from pipeline.review.learning_curves import Training
+from pipeline.review.reliability import Reliability
 from pipeline.runs import verdict
 from pipeline.runs.reader import Runs
 from pipeline.runs.record import record
-from pipeline.runs.run import Artifact, Run
+from pipeline.runs.run import Run
 from schema import features
 
 # Slices below this many images are hidden at first: 1 image is 5 percentage points.
@@ -43,11 +46,11 @@ def collect(run: Run, against: str | None = None) -> Review:
       InputError: the other run cannot be compared with.
     """
     runs = Runs(run.config.output_root)
-    parts = slices.all_slices(run)
+    parts = _slices(run)
     in_service = compared = _baseline(run, parts)
     if against is not None:
         other = runs.read(against)
-        theirs = slices.all_slices(other)
+        theirs = _slices(other)
         if not theirs or other.model is None:
             raise InputError(
                 f"Run {against} has judged no model, so there is nothing to compare with;"
@@ -73,11 +76,14 @@ def collect(run: Run, against: str | None = None) -> Review:
         calibration=None if predictions is None else _calibration(run, predictions),
         pictures=None if predictions is None else _pictures(run, predictions),
         data=data_summary.summarise(
-            parquet.read(images.folder), run.snapshot.rejects, run.snapshot.contradictions
+            parquet.read(images.folder),
+            run.outputs["TrancheExampleGen", "examples"].folder,
+            run.snapshot.rejects,
+            run.snapshot.contradictions,
         )
         if images
         else None,
-        validation=data_checks.validation(run.outputs, verdict.findings(run)),
+        validation=data_checks.validation(run),
         training=_training(run),
         history=[this if each.id == run.id else record(each) for each in runs],
         lineage=provenance.provenance(run),
@@ -111,6 +117,10 @@ def _missing(run: Run) -> dict[str, str]:
     }
 
 
+def _slices(run: Run) -> list[Slice]:
+    return slices.all_slices(run.evaluation.slices) if run.evaluation else []
+
+
 def _baseline(run: Run, parts: list[Slice]) -> Baseline | None:
     model = run.inputs.get(("Evaluator", "baseline_model"))
     return _compared(parts, model.id, model.made_by) if model else None
@@ -132,28 +142,22 @@ def _compared(parts: list[Slice], model_id: int, run_id: str) -> Baseline | None
 
 
 def _training(run: Run) -> Training | None:
-    model_run = _model_run(run)
+    model_run = run.kept("Trainer", "model_run")
     if model_run is None:
         return None
     cached = any(stage.name == "Trainer" and stage.state == "cached" for stage in run.components)
     return learning_curves.training(model_run.folder, model_run.seconds, cached)
 
 
-def _calibration(run: Run, predictions: pd.DataFrame) -> Calibration:
-    model_run = _model_run(run)
-    fitted = learning_curves.fitted(model_run.folder) if model_run else None
-    return reliability.calibrate(predictions, fitted)
+def _calibration(run: Run, predictions: pd.DataFrame) -> Reliability:
+    model_run = run.outputs["Trainer", "model_run"]
+    return reliability.calibrate(predictions, learning_curves.fitted(model_run.folder))
 
 
-def _pictures(run: Run, predictions: pd.DataFrame) -> Pictures:
-    model_run = _model_run(run)
-    return thumbnails.pictures(
+def _pictures(run: Run, predictions: pd.DataFrame) -> Gallery:
+    return gallery.gallery(
         predictions,
         run.outputs["TrancheExampleGen", "examples"].folder / f"Split-{features.TEST}",
-        model_run.folder / "model.keras" if model_run else None,
+        run.outputs["Trainer", "model_run"].folder / "model.keras",
         run.config,
     )
-
-
-def _model_run(run: Run) -> Artifact | None:
-    return run.kept("Trainer", "model_run")

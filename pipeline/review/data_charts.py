@@ -1,46 +1,46 @@
-"""The charts of the data: labels, clips, and what was measured on the images."""
+"""The charts of the data section: counts of labels and clips, and quantiles of measures."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import altair as alt
 
 from pipeline.review import formats, vega
-from pipeline.review.contents import Data, MeasureSummary
-from pipeline.review.text_tables import NOT_TOLD, Table, column_title
+from pipeline.review.section import Chart, Table
 from schema import features
 
 _BARS: Final = 40  # of a histogram
 
 
-def draw(data: Data) -> list[vega.Chart]:
-    """The original project's four charts of the labels, and what was measured on the images."""
-    charts = []
-    for column, tallies in data.labels.items():
-        tranches = {f"Tranche {tranche}": tally for tranche, tally in tallies.items()}
-        charts.append(_stacked(f"labels-{column}", "Tranche", column, tranches))
-    for column, tallies in data.by_posture.items():
-        postures = {value: tallies[value] for value in _ordered(column, tallies)}
-        charts.append(
-            _stacked(f"postures-{column}", column_title(column), features.POSTURE, postures)
-        )
-    if data.images_per_clip:
-        charts.append(_images_per_clip(data.images_per_clip))
-    measures = dict.fromkeys(summary.measure for summary in data.measures)
-    return charts + [_measure(data, measure) for measure in measures]
+@dataclass(frozen=True)
+class Quantiles:
+    """How one measure of the images of one tranche is distributed."""
+
+    measure: str  # a name of `features.MEASURES`, `width` or `height`
+    tranche: str
+    low: float  # 5 %
+    lower: float  # 25 %
+    median: float
+    upper: float  # 75 %
+    high: float  # 95 %
 
 
-def _stacked(
-    key: str, rows_are: str, column: str, tallies: dict[str, dict[str, int]]
-) -> vega.Chart:
-    """A bar for each row of `tallies`, in pieces by the values of `column`.
+def stacked(key: str, rows_are: str, column: str, tallies: dict[str, dict[str, int]]) -> Chart:
+    """A bar for each row, stacked by the values of a column.
 
-    The page shows it in counts or, after `stack` is set to `normalize`, in shares.
+    The page can set `stack` to `normalize`, to show shares instead of counts.
+
+    Args:
+      key: of the chart.
+      rows_are: what the rows are, for example `Tranche`.
+      column: a label column.
+      tallies: images by row and value.
     """
-    values = _ordered(column, (value for tally in tallies.values() for value in tally))
-    title = f"{column_title(column)} by {rows_are.lower()}"
+    values = ordered(column, (value for tally in tallies.values() for value in tally))
+    title = f"{formats.column(column)} by {rows_are.lower()}"
     rows: vega.Rows = []
     for name, tally in tallies.items():
         whole = sum(tally.values())
@@ -72,8 +72,10 @@ def _stacked(
             tooltip="tip:N",
         )
     )
-    summary = f"Images by {rows_are.lower()}, each bar in pieces by {column_title(column).lower()}."
-    return vega.Chart(
+    summary = (
+        f"Images by {rows_are.lower()}; each bar is stacked by {formats.column(column).lower()}."
+    )
+    return Chart(
         key,
         title,
         summary,
@@ -98,8 +100,12 @@ def _tally(name: str, tally: dict[str, int], values: Sequence[str]) -> list[str]
     ]
 
 
-def _images_per_clip(clips: dict[int, int]) -> vega.Chart:
-    """A histogram of at most `_BARS` bars, each for the same number of counts."""
+def images_per_clip(clips: dict[int, int]) -> Chart:
+    """A histogram of at most `_BARS` bars of equal width.
+
+    Args:
+      clips: number of clips by their number of images; not empty.
+    """
     width = math.ceil(max(clips) / _BARS)
     bars: Counter[int] = Counter()
     for images, number in clips.items():
@@ -133,7 +139,7 @@ def _images_per_clip(clips: dict[int, int]) -> vega.Chart:
         f"How many images a clip has: from {formats.count(min(clips))} to"
         f" {formats.count(max(clips))}."
     )
-    return vega.Chart(
+    return Chart(
         "images-per-clip",
         "Images per clip",
         summary,
@@ -147,9 +153,13 @@ def _images_per_clip(clips: dict[int, int]) -> vega.Chart:
     )
 
 
-def _measure(data: Data, measure: str) -> vega.Chart:
-    """Quantiles of one measure by tranche: 5 to 95 % a line, 25 to 75 % a box, and the median."""
-    summaries = [summary for summary in data.measures if summary.measure == measure]
+def measure(summaries: Sequence[Quantiles]) -> Chart:
+    """Quantiles by tranche: a line from 5 to 95 %, a box from 25 to 75 %, a tick at the median.
+
+    Args:
+      summaries: of one measure, one for each tranche.
+    """
+    name = summaries[0].measure
     rows = [
         {
             "name": f"Tranche {part.tranche}",
@@ -163,7 +173,7 @@ def _measure(data: Data, measure: str) -> vega.Chart:
         }
         for part in summaries
     ]
-    title = column_title(measure)
+    title = formats.column(name)
     base = vega.chart(rows).encode(y=alt.Y("name:N", title=None, sort=None), tooltip="tip:N")
 
     def x(field: str) -> alt.X:
@@ -174,9 +184,9 @@ def _measure(data: Data, measure: str) -> vega.Chart:
         base.mark_bar(height={"band": 0.45}, opacity=0.6).encode(x=x("lower"), x2="upper:Q"),
         base.mark_tick(color="var(--ink)", thickness=2, bandSize=14).encode(x=x("median")),
     )
-    summary = "Lines hold 90 % of the images, boxes 50 %; ticks are medians."
-    return vega.Chart(
-        f"measure-{measure}",
+    summary = "Lines span the middle 90 % of the images, boxes the middle 50 %; ticks are medians."
+    return Chart(
+        f"measure-{name}",
         title,
         summary,
         vega.spec(chart, f"{title} by tranche. {summary}"),
@@ -189,13 +199,18 @@ def _measure(data: Data, measure: str) -> vega.Chart:
     )
 
 
-def _quantiles(part: MeasureSummary) -> tuple[float, ...]:
+def _quantiles(part: Quantiles) -> tuple[float, ...]:
     return part.low, part.lower, part.median, part.upper, part.high
 
 
-def _ordered(column: str, found: Iterable[str]) -> list[str]:
-    """Values of a column: in the schema's order, then what it does not know, then what is blank."""
-    values = set(found)
-    known = [*features.LABEL_VALUES.get(column, ()), *sorted(values)]
-    ordered = [value for value in dict.fromkeys(known) if value in values]
-    return sorted(ordered, key=NOT_TOLD.__contains__)
+def ordered(column: str, values: Iterable[str]) -> list[str]:
+    """Values in the order of the schema, then others, then unknown and blank; each once."""
+    known: Sequence[str] = features.LABEL_VALUES.get(column, ())
+    return sorted(
+        set(values),
+        key=lambda value: (
+            value in formats.NOT_TOLD,
+            known.index(value) if value in known else len(known),
+            features.tranche_order(value),
+        ),
+    )

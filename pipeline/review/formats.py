@@ -1,13 +1,34 @@
-"""How the page writes numbers and times: one decimal for percentages, thin spaces in thousands."""
+"""How the page writes numbers, times and names.
+
+Percentages have one decimal, thousands are separated by thin spaces.
+"""
 
 import math
 from datetime import UTC, datetime
 from typing import Final
 
+from schema import features
+
 ABSENT: Final = "\N{EN DASH}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
 _MINUS: Final = "\N{MINUS SIGN}"
 _POINTS: Final = f"{_THIN}points"
+
+# Label values that say nothing.
+NOT_TOLD: Final = (features.UNKNOWN_POSTURE, features.UNKNOWN_OCCLUSION, features.BLANK)
+
+# What was measured on the images, with units.
+_MEASURES: Final = {
+    features.WIDTH: "Width (pixels)",
+    features.HEIGHT: "Height (pixels)",
+    features.BRIGHTNESS: "Brightness (mean luma, 0 to 255)",
+    features.CONTRAST: "Contrast (standard deviation of luma)",
+    features.SHARPNESS: "Sharpness (variance of the Laplacian)",
+    features.SATURATION: "Saturation (mean, 0 to 255)",
+}
+# Characters of a name that is not shortened, and those that are left at its ends.
+_LONGEST_NAME: Final = 30
+_START, _END = 8, 18
 
 
 def percent(share: float | None) -> str:
@@ -73,6 +94,23 @@ def moment(iso: str) -> str:
 def stamp(iso: str) -> str:
     """An ISO 8601 time for an axis or a table column: `2026-11-23 14:05:07`, UTC."""
     return f"{_utc(iso):%Y-%m-%d %H:%M:%S}"
+
+
+def column(name: str) -> str:
+    """A heading for a column or a measure; the column's own name if there is none."""
+    if name in features.COLUMN_TITLES:
+        return features.COLUMN_TITLES[name].capitalize()
+    return _MEASURES.get(name, name)
+
+
+def short(name: str) -> str:
+    """A file name that fits under a thumbnail: `3f9a04c1…8d_cat-1_003.jpeg`."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_START]}…{name[-_END:]}"
+
+
+def yes(value: bool | None) -> str:
+    """An answer that does not depend on colour; a dash if there is none."""
+    return ABSENT if value is None else "✓ Yes" if value else "✗ No"
 
 
 def _utc(iso: str) -> datetime:

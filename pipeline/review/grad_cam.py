@@ -1,4 +1,4 @@
-"""Where the model looked: Grad-CAM maps and how they are laid over a picture.
+"""Where the model looked: Grad-CAM maps, and pictures with a map laid over them.
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", ICCV 2017, section 3.
@@ -16,7 +16,7 @@ from PIL import Image
 from components.examples import preprocessing
 
 POOL: Final = "pool"
-# Evenly brighter towards one end, and told apart by colour-blind readers.
+# Perceptually uniform, and safe for colour-blind readers.
 COLOURS: Final = "viridis"
 STRENGTH: Final = 0.5
 
@@ -24,7 +24,7 @@ Map = npt.NDArray[np.float32]
 
 
 class GradCam:
-    """Says which parts of a picture speak for the posture that the model takes it for.
+    """Computes which regions of a picture raise the score of the posture that the model names.
 
     Args:
       model: from `components.training.network.build_model`, trained.
@@ -48,8 +48,8 @@ class GradCam:
           fit: how it becomes the model's square; see `preprocessing.fit_image`.
 
         Returns:
-          Over the model's square, coarser than it: 0 to 1; all 0 where nothing speaks
-          for the posture.
+          [rows, columns] of the last convolution, float32, over the model's square: 0 to 1;
+          all 0 if no region raises the score.
         """
         image = preprocessing.decode_image(tf.constant(jpeg))
         square = preprocessing.fit_image(image, self._size, fit)
@@ -64,8 +64,8 @@ class GradCam:
             x = maps
             for layer in self._head:
                 x = layer(x)
-            # Before the softmax, as in the paper: where the model is sure, as in the most
-            # confident mistakes, the gradient after it vanishes.
+            # Before the softmax, as in the paper: after it, the gradient vanishes where the model
+            # is confident.
             scores = tf.matmul(x, self._last.kernel) + self._last.bias
             highest = tf.reduce_max(scores)
         weights = tf.reduce_mean(tape.gradient(highest, maps), axis=(1, 2), keepdims=True)
@@ -73,7 +73,7 @@ class GradCam:
 
 
 def overlay(picture: Image.Image, heat: Map, fit: str) -> Image.Image:
-    """Lays a map over its picture, which turns gray so that all colour is the map's.
+    """Lays a map over its picture in grey, so that all colour comes from the map.
 
     Args:
       picture: RGB, of any size.
@@ -81,7 +81,7 @@ def overlay(picture: Image.Image, heat: Map, fit: str) -> Image.Image:
       fit: how the picture became the square.
 
     Returns:
-      RGB of the picture's size, bright yellow where the map is 1 and dark violet at 0.
+      RGB of the picture's size: bright yellow where the map is 1, dark violet where it is 0.
     """
     width, height = picture.size
     spread = Image.fromarray(heat)

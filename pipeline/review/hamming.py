@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 BITS: Final = 64
-# Pairs that are made at once: few enough to stay in a processor's cache.
+# Pairs that are compared at once: few enough to stay in a processor's cache.
 CHUNK: Final = 2**18
 
 Ints = npt.NDArray[np.int64]
@@ -22,7 +22,7 @@ def close_pairs(hashes: Hashes, most: int) -> Iterator[tuple[Ints, Ints, Ints]]:
     principle), so only hashes that share a band are compared.
 
     Args:
-      hashes: different ones.
+      hashes: [images], uint64; equal ones are pairs of distance 0.
       most: largest number of bits that differ, less than 64.
 
     Yields:
@@ -36,7 +36,7 @@ def close_pairs(hashes: Hashes, most: int) -> Iterator[tuple[Ints, Ints, Ints]]:
             differing = hashes[left] ^ hashes[right]
             distance = _bit_count(differing)
             near = distance <= most
-            # A pair that shares an earlier band has been met there.
+            # A pair that shares an earlier band was yielded there.
             for earlier in masks[:number]:
                 near[near] = (differing[near] & earlier) != 0
             yield left[near], right[near], distance[near]
@@ -52,28 +52,25 @@ def _bit_count(words: Hashes) -> Ints:
 
 
 def _sharing(band: Hashes) -> Iterator[tuple[Ints, Ints]]:
-    """Yields the pairs of positions with equal values, `CHUNK` or a few more at once."""
+    """Yields the pairs of positions with equal values, about `CHUNK` at once."""
     order = np.argsort(band, kind="stable")
     _, group = np.unique(band[order], return_inverse=True)
     ends = np.searchsorted(group, group, side="right")
     # Each position is paired with those after it in its group.
     partners = ends - np.arange(len(band)) - 1
-    for part in chunks(partners):
+    for part in _chunks(partners):
         counts = partners[part]
         left = np.repeat(np.arange(part.start, part.stop), counts)
-        yield order[left], order[left + 1 + ranks(counts)]
+        # Numbers the partners of each position from 0: counts of 2 and 3 give 0 1 0 1 2.
+        number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        yield order[left], order[left + 1 + number]
 
 
-def chunks(sizes: Ints) -> Iterator[slice]:
-    """Cuts a row of sizes into parts that add up to `CHUNK`, or are a single larger one."""
+def _chunks(sizes: Ints) -> Iterator[slice]:
+    """Cuts sizes into runs that add up to at most `CHUNK`; a larger one is a run of its own."""
     start, before = 0, np.concatenate([[0], np.cumsum(sizes)])
     while start < len(sizes):
         stop = int(np.searchsorted(before, before[start] + CHUNK, side="right")) - 1
         stop = max(start + 1, stop)
         yield slice(start, stop)
         start = stop
-
-
-def ranks(counts: Ints) -> Ints:
-    """Numbers the members of groups of these sizes from 0: [2, 3] gives 0 1 0 1 2."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,4 +1,4 @@
-"""Section 11: the model card, Markdown for the page and for the folder of a pushed model.
+"""Section 11: the model card, in Markdown, for the page and for the folder of a pushed model.
 
 Its headings follow Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 """
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jinja2
 
-from components import files
+from components.files import replacing
 from components.serving.versions import EXTRA, Version
 from pipeline.review.contents import Review
 from schema import features
@@ -25,7 +25,7 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
     """
     slices = [review.overall] if review.overall else []
     slices += [part for group in review.groups for part in group.slices]
-    # Markdown, not HTML: the page escapes what it makes of it.
+    # No escaping: this is Markdown, and the page escapes the HTML that it renders from it.
     environment = jinja2.Environment(  # noqa: S701
         loader=jinja2.PackageLoader("pipeline.review"),
         trim_blocks=True,
@@ -33,14 +33,18 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(f"{FILE_NAME}.jinja").render(
-        review=review, settings=settings, slices=slices, postures=features.POSTURES
+        review=review,
+        settings=settings,
+        slices=slices,
+        postures=features.POSTURES,
+        posture_column=features.POSTURE,
     )
 
 
 def write(card: str, folder: Path, version: Version | None) -> None:
     """Writes the card beside the page and, once, into the pushed version.
 
-    A later run that finds the model in the cache has nothing new to say about it.
+    A later run that takes the model from the cache has nothing new to say about it.
 
     Args:
       card: Markdown.
@@ -52,5 +56,5 @@ def write(card: str, folder: Path, version: Version | None) -> None:
         pushed = version.folder / EXTRA / FILE_NAME
         paths += [] if pushed.exists() else [pushed]
     for path in paths:
-        with files.replacing(path) as file:
+        with replacing(path) as file:
             file.write(card)

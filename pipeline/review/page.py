@@ -1,7 +1,7 @@
-"""Writes a review as one HTML file that needs nothing else: no network, no other file.
+"""Writes a review as one HTML file that needs no network and no other file.
 
-The page's policy lets nothing run but the two scripts that are written here, each named by
-its hash. Vega draws with its own interpreter of expressions, so that it needs no `eval`.
+Its Content-Security-Policy allows two scripts only, each named by its hash. Vega runs with
+its own expression interpreter, because the policy forbids `eval`.
 """
 
 import base64
@@ -9,8 +9,7 @@ import hashlib
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +19,12 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image, ImageFilter
 
-from pipeline.review import charts, formats, text_tables, vega
-from pipeline.review.contents import SECTIONS, Picture, Pictures, Review, Slice
+from components.files import replacing
+from pipeline.review import accuracy_charts, duplicates, formats, hamming, vega
+from pipeline.review.contents import SECTIONS, Review, Slice
+from pipeline.review.gallery import Gallery
+from pipeline.review.section import Chart, Table
+from pipeline.runs.run import REVIEW
 from schema import features
 
 _HERE: Final = Path(__file__).parent
@@ -33,13 +36,12 @@ def write(review: Review, path: Path, blur: bool) -> None:
     Args:
       review: what is on it.
       path: the HTML file; its folder is made.
-      blur: whether the pictures are blurred in the file itself, beyond recall.
+      blur: whether the pictures are blurred in the file itself, irreversibly.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    # A file name may hold bytes that are no text; they are shown as \udc80.
-    part.write_text(render(review, blur), encoding="utf-8", errors="backslashreplace")
-    part.replace(path)
+    # A file name may contain bytes that are not text; they are shown as \udc80.
+    with replacing(path, errors="backslashreplace") as file:
+        file.write(render(review, blur))
 
 
 def render(review: Review, blur: bool) -> str:
@@ -49,12 +51,10 @@ def render(review: Review, blur: bool) -> str:
       review: what is on it.
       blur: as in `write`.
     """
-    if blur and review.pictures:
-        review = replace(review, pictures=_blurred(review.pictures))
     style = (_HERE / "static" / "review.css").read_text(encoding="utf-8")
     script = (_HERE / "static" / "review.js").read_text(encoding="utf-8")
     drawing = _vega()
-    drawn = charts.draw(review)
+    charts = {chart.key: chart for chart in _charts(review)}
     return (
         _environment()
         .get_template("index.html.jinja")
@@ -63,15 +63,18 @@ def render(review: Review, blur: bool) -> str:
             blur=blur,
             sections=SECTIONS,
             postures=features.POSTURES,
-            tables=text_tables.draw(review),
-            charts=drawn,
+            posture_column=features.POSTURE,
+            bits=(duplicates.DISTANCE, hamming.BITS),
+            tables=_tables(review),
+            charts=charts,
             chart_data={
                 "config": vega.CONFIG,
                 "locale": vega.LOCALE,
-                "specs": {key: chart.spec for key, chart in drawn.items()},
+                "specs": {key: chart.spec for key, chart in charts.items()},
             },
             matrices=list(_matrices(review)),
             bars_from=_bars_from(review),
+            jpeg=partial(_jpeg, blur=blur),
             style=style,
             scripts=[drawing, script],
             policy="; ".join(
@@ -86,6 +89,36 @@ def render(review: Review, blur: bool) -> str:
             ),
         )
     )
+
+
+def _tables(review: Review) -> dict[str, Table]:
+    """The tables that have rows, by key."""
+    tables = {
+        "stages": Table(
+            "Steps of the run, how each ended, and how long it took",
+            ["Step", "State", "Time"],
+            [
+                [stage.name, stage.state, formats.duration(stage.seconds)]
+                for stage in review.run.components
+                if stage.name != REVIEW
+            ],
+            [2],
+        ),
+        "history": accuracy_charts.history_table(review.history, review.run.run_id),
+    }
+    for section in review.sections:
+        tables |= section.tables()
+    return {key: table for key, table in tables.items() if table.rows}
+
+
+def _charts(review: Review) -> Iterator[Chart]:
+    if review.overall:
+        for number, group in enumerate(review.groups, start=1):
+            yield accuracy_charts.slices(f"slices-{number}", group, review.overall)
+    for section in review.sections:
+        yield from section.charts()
+    if any(run.accuracy is not None for run in review.history):
+        yield accuracy_charts.history(review.history, review.run.run_id)
 
 
 @cache
@@ -107,9 +140,9 @@ def _environment() -> Environment:
         duration=formats.duration,
         moment=formats.moment,
         markdown=_markdown,
-        jpeg=_jpeg,
         sortable=_sortable,
-        column_title=text_tables.column_title,
+        short=formats.short,
+        column_title=formats.column,
     )
     return environment
 
@@ -121,17 +154,17 @@ def _vega() -> str:
 
 
 def _digest(text: str) -> str:
-    """A source of a Content-Security-Policy that allows exactly this text."""
+    """The source expression of a Content-Security-Policy that allows exactly this text."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _bars_from(review: Review) -> float:
-    """Where the bars of accuracies start, a tenth: 0.7 if no shown slice reaches below it."""
+    """Where the axis of the accuracy bars starts: a tenth below all slices that are shown."""
     slices = [part for group in review.groups for part in group.slices]
     shown = [part for part in slices if part.count >= review.least]
     bounds = [part.accuracy if part.low is None else part.low for part in shown]
-    # The bars need a length, even where every slice is perfect.
+    # The axis needs a length, even if every slice is perfect.
     return min(0.9, math.floor(10 * min(bounds, default=0.0)) / 10)
 
 
@@ -139,9 +172,9 @@ def _matrices(review: Review) -> Iterator[dict[str, Any]]:
     """The confusion matrix of each slice, all test images first, with the pictures of its cells.
 
     Yields:
-      The `name` of the slice and its number of `images`; `counts` and `rates` as text, `shares`
-      of a row as numbers, and `pictures` as indices into `Pictures.shown`, all of them as
-      [actual][predicted].
+      The `name` of the slice and its number of `images`; then, as [actual][predicted], `counts`
+      and `rates` as text, `shares` of a row as numbers, and `pictures` as indices into
+      `Gallery.shown`.
     """
     if not review.overall:
         return
@@ -162,31 +195,25 @@ def _matrices(review: Review) -> Iterator[dict[str, Any]]:
         }
 
 
-def _kept(pictures: Pictures | None, part: Slice, cell: tuple[str, str]) -> list[int]:
-    if pictures is None:
+def _kept(gallery: Gallery | None, part: Slice, cell: tuple[str, str]) -> list[int]:
+    if gallery is None:
         return []
     wanted = list(zip(part.columns, part.values, strict=True))
     return [
         index
-        for index in pictures.cells.get(cell, [])
-        if all(pictures.shown[index].labels.get(column) == value for column, value in wanted)
+        for index in gallery.cells.get(cell, [])
+        if all(gallery.shown[index].labels.get(column) == value for column, value in wanted)
     ]
 
 
-def _blurred(pictures: Pictures) -> Pictures:
-    return replace(pictures, shown=[_blur(picture) for picture in pictures.shown])
+def _jpeg(picture: bytes, blur: bool) -> str:
+    """A picture as a data URL."""
+    picture = _blurred(picture) if blur else picture
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
 
 
-def _blur(picture: Picture) -> Picture:
-    return replace(
-        picture,
-        thumbnail=_blur_jpeg(picture.thumbnail),
-        attention=_blur_jpeg(picture.attention) if picture.attention else None,
-    )
-
-
-def _blur_jpeg(jpeg: bytes) -> bytes:
-    """A picture of the same size in which no face and no writing is left."""
+def _blurred(jpeg: bytes) -> bytes:
+    """A picture of the same size in which neither faces nor writing can be recognised."""
     stream = io.BytesIO()
     with Image.open(io.BytesIO(jpeg)) as picture:
         radius = max(picture.size) / 16
@@ -194,20 +221,15 @@ def _blur_jpeg(jpeg: bytes) -> bytes:
     return stream.getvalue()
 
 
-def _jpeg(picture: bytes) -> str:
-    """A picture as the address of itself."""
-    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
-
-
 def _sortable(value: float | None) -> str:
-    """A figure as rows are sorted by it; what is not known sorts last either way."""
+    """A figure as a sort key; unknown ones sort last in either direction."""
     return "" if value is None or not math.isfinite(value) else repr(float(value))
 
 
 def _markdown(text: str) -> Markup:
-    """Markdown as HTML inside a section: its own title is left out, headings are one deeper.
+    """Markdown as HTML inside a section, without its title and with headings one level deeper.
 
-    HTML in the text is shown, not obeyed, and links with a script in them are no links.
+    HTML in the text is escaped, and links that contain a script are not links.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
@@ -216,7 +238,7 @@ def _markdown(text: str) -> Markup:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
-        # A column's side is told in a style, which the policy forbids.
+        # Alignment is set by a style attribute, which the policy forbids.
         if token.attrs.pop("style", "") == "text-align:right":
             token.attrs["class"] = "number"
     return Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704

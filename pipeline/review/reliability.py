@@ -1,13 +1,16 @@
-"""How far the model's confidence can be believed, from its answers image by image."""
+"""Section 4: how well the model's confidence matches its accuracy, from its answers."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
+import altair as alt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from components.training import calibration
-from pipeline.review.contents import Calibration, CalibrationBin, CoveragePoint
+from pipeline.review import formats, vega
+from pipeline.review.section import Chart, Section, Table
 from schema import features
 
 MOST_POINTS: Final = 100
@@ -15,7 +18,156 @@ MOST_POINTS: Final = 100
 Array = npt.NDArray[np.float64]
 
 
-def calibrate(predictions: pd.DataFrame, fitted: calibration.Calibration | None) -> Calibration:
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Test images whose top probability lies in (low, high]."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float  # mean top probability
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class CoveragePoint:
+    """What happens if answers below a confidence are left to a person."""
+
+    threshold: float  # lowest confidence that is accepted
+    coverage: float  # share of the test images that is left to the model
+    accuracy: float  # on those
+
+
+@dataclass(frozen=True)
+class Reliability(Section):
+    """How well the model's confidence matches its accuracy on the test images.
+
+    Attributes:
+      bins: from the lowest confidence up; bins without images are left out.
+      error: expected calibration error, 0 (best) to 1; NaN without images.
+      coverage: at most `MOST_POINTS` points from full coverage down, both ends included.
+      sure: share of the images that the model does not call unsure, 0 to 1.
+      sure_accuracy: accuracy on those; None if there are none.
+      fitted: temperature and threshold, as fitted on the eval split.
+    """
+
+    bins: list[CalibrationBin]
+    error: float
+    coverage: list[CoveragePoint]
+    sure: float
+    sure_accuracy: float | None
+    fitted: calibration.Calibration
+
+    def charts(self) -> list[Chart]:
+        """A reliability diagram and a risk-coverage curve."""
+        return [self._reliability(), self._risk_coverage()]
+
+    def _reliability(self) -> Chart:
+        """Accuracy against confidence by bin, as in DeGroot and Fienberg (1983)."""
+        rows = [
+            {
+                "confidence": vega.finite(part.confidence),
+                "accuracy": vega.finite(part.accuracy),
+                "count": part.count,
+                "tip": f"Mean confidence {formats.percent(part.confidence)}, accuracy"
+                f" {formats.percent(part.accuracy)}, {formats.count(part.count)} images",
+            }
+            for part in self.bins
+        ]
+        ideal = vega.chart([{"at": 0.0}, {"at": 1.0}]).mark_line(
+            color="var(--muted)", strokeDash=[4, 4], strokeWidth=1
+        )
+        base = vega.chart(rows).encode(
+            x=alt.X("confidence:Q", title="Confidence of the model", axis=vega.SHARE_AXIS),
+            y=alt.Y("accuracy:Q", title="Accuracy", axis=vega.SHARE_AXIS),
+        )
+        size = alt.Size("count:Q", legend=None, scale=alt.Scale(range=[30, 400]))
+        chart = alt.layer(
+            ideal.encode(x="at:Q", y="at:Q"),
+            base.mark_line(),
+            base.mark_point(filled=True, opacity=1).encode(size=size, tooltip="tip:N"),
+        )
+        summary = (
+            "Accuracy at each level of confidence. On the dashed line both are equal; below it the"
+            " model is overconfident. Larger dots stand for more images."
+        )
+        return Chart(
+            "reliability",
+            "Does confidence match accuracy?",
+            summary,
+            vega.spec(chart, summary),
+            Table(
+                "Mean confidence and accuracy on the test images, by confidence",
+                ["Confidence above", "Up to", "Images", "Mean confidence", "Accuracy"],
+                [
+                    [
+                        formats.percent(part.low),
+                        formats.percent(part.high),
+                        formats.count(part.count),
+                        formats.percent(part.confidence),
+                        formats.percent(part.accuracy),
+                    ]
+                    for part in self.bins
+                ],
+                range(1, 5),
+            ),
+        )
+
+    def _risk_coverage(self) -> Chart:
+        """Accuracy against coverage: a risk-coverage curve, El-Yaniv and Wiener (2010)."""
+        rows = [
+            {
+                "coverage": vega.finite(point.coverage),
+                "accuracy": vega.finite(point.accuracy),
+                "tip": f"Answers from {formats.percent(point.threshold)} confidence:"
+                f" {formats.percent(point.coverage)} of the images, accuracy"
+                f" {formats.percent(point.accuracy)}",
+            }
+            for point in self.coverage
+        ]
+        base = vega.chart(rows).encode(
+            x=alt.X("coverage:Q", title="Coverage: decided by the model", axis=vega.SHARE_AXIS),
+            y=alt.Y(
+                "accuracy:Q",
+                title="Accuracy on those",
+                axis=vega.SHARE_AXIS,
+                scale=alt.Scale(zero=False),
+            ),
+            tooltip="tip:N",
+        )
+        summary = (
+            "Accuracy if answers below some confidence are left to a person. Further to the left,"
+            " the person decides more images."
+        )
+        layers = [base.mark_line(), base.mark_point(filled=True, size=24, opacity=1)]
+        if self.sure_accuracy is not None:
+            here = [{"coverage": self.sure, "accuracy": self.sure_accuracy}]
+            chosen = vega.chart(here).encode(x="coverage:Q", y="accuracy:Q")
+            layers.append(chosen.mark_point(size=130, strokeWidth=2, opacity=1))
+            summary += " The ring marks the model's own threshold."
+        chart = alt.layer(*layers)
+        return Chart(
+            "coverage",
+            "What if unsure answers are left to a person?",
+            summary,
+            vega.spec(chart, summary),
+            Table(
+                "Coverage and accuracy by the lowest confidence that is accepted",
+                ["Lowest confidence", "Coverage", "Accuracy"],
+                [
+                    [
+                        formats.percent(point.threshold),
+                        formats.percent(point.coverage),
+                        formats.percent(point.accuracy),
+                    ]
+                    for point in self.coverage
+                ],
+                [1, 2],
+            ),
+        )
+
+
+def calibrate(predictions: pd.DataFrame, fitted: calibration.Calibration) -> Reliability:
     """Compares confidence with accuracy.
 
     The coverage curve is the risk-coverage curve of El-Yaniv and Wiener, JMLR 2010,
@@ -24,22 +176,20 @@ def calibrate(predictions: pd.DataFrame, fitted: calibration.Calibration | None)
     Args:
       predictions: a row an image, with the columns of `components.examples.parquet.PREDICTIONS`.
       fitted: what the Trainer fitted.
-
-    Returns:
-      Bins from the least confidence up, those without images left out; the error, NaN
-      if there is no image; at most `MOST_POINTS` points of the curve from full coverage
-      down, its ends among them.
     """
     probabilities = np.nan_to_num(predictions[list(features.POSTURES)].to_numpy(np.float64))
     predicted = np.array(features.POSTURES, object)[probabilities.argmax(axis=1)]
     confidence = probabilities.max(axis=1)
     right = predictions[features.POSTURE].to_numpy() == predicted
+    sure = ~predictions[features.UNSURE].to_numpy(np.bool_)
     error = calibration.expected_calibration_error(confidence, right)
-    return Calibration(
-        _bins(confidence, right),
-        float("nan") if error is None else error,
-        _coverage(confidence, right),
-        fitted,
+    return Reliability(
+        bins=_bins(confidence, right),
+        error=float("nan") if error is None else error,
+        coverage=_coverage(confidence, right),
+        sure=float(sure.mean()) if len(sure) else 0.0,
+        sure_accuracy=float(right[sure].mean()) if sure.any() else None,
+        fitted=fitted,
     )
 
 

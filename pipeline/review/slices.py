@@ -1,11 +1,12 @@
 """Section 2: the slices of the test split, as TFMA computed them, named for people."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from pipeline.review.contents import Slice, SliceGroup
-from pipeline.runs.run import Run, SliceKey, SliceMetrics
+from pipeline.runs.run import SliceKey, SliceMetrics
 from schema import features
 
 # What the test split is cut by: title and note.
@@ -37,11 +38,9 @@ _NAMES: Final = {
 }
 
 
-def all_slices(run: Run) -> list[Slice]:
-    """The slices of a run's test images, all of them first; none if it judged no model."""
-    if run.evaluation is None:
-        return []
-    return [_slice(key, metrics) for key, metrics in run.evaluation.slices.items()]
+def all_slices(metrics: Mapping[SliceKey, SliceMetrics]) -> list[Slice]:
+    """Names the slices of an evaluation for people; their order stays."""
+    return [_slice(key, values) for key, values in metrics.items()]
 
 
 def groups(slices: list[Slice]) -> list[SliceGroup]:

@@ -1,23 +1,22 @@
-"""What the charts of a review page have in common: how they look, and how they are written.
+"""What all charts of the page share: their style, and how they are written as Vega-Lite.
 
-Colours are CSS variables of the page (`static/review.css`): a chart turns dark with the
-page, and light on paper, without being drawn again.
+Colours are CSS variables of the page (`static/review.css`), so that a chart follows the reader's
+colour scheme, and is light on paper, without being drawn again.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import altair as alt
 
-from pipeline.review.text_tables import NOT_TOLD, Table
+from pipeline.review.formats import NOT_TOLD
 from schema import features
 
 Rows = list[dict[str, Any]]
 Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 
-# What Vega-Lite draws by default, for all charts.
+# Defaults of all charts.
 CONFIG: Final[dict[str, Any]] = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -36,7 +35,7 @@ CONFIG: Final[dict[str, Any]] = {
         "titleFontWeight": "normal",
     },
     "axisX": {"labelFlush": False},
-    # Long names must leave the marks some room, and legends wrap, on a phone.
+    # On a phone, long names must leave room for the marks, and legends must wrap.
     "axisY": {"labelLimit": {"expr": "containerSize()[0] * 0.35"}},
     "legend": {
         "orient": "top",
@@ -60,25 +59,7 @@ LOCALE: Final[dict[str, Any]] = {
 }
 
 SHARE_AXIS: Final = alt.Axis(format="~%", tickCount=5)
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart and its text alternative.
-
-    Attributes:
-      key: its name on the page.
-      title: its heading.
-      summary: what it shows, in one or two sentences.
-      spec: Vega-Lite, without config.
-      figures: the same in numbers; None where a table beside the chart has them.
-    """
-
-    key: str
-    title: str
-    summary: str
-    spec: dict[str, Any]
-    figures: Table | None = None
+LINES: Final = alt.Legend(symbolType="stroke")
 
 
 def chart(rows: Rows) -> alt.Chart:
@@ -87,19 +68,19 @@ def chart(rows: Rows) -> alt.Chart:
 
 
 def spec(chart: Drawn, description: str) -> dict[str, Any]:
-    """Vega-Lite JSON that fills the width of its place; `description` is read out."""
+    """Vega-Lite JSON as wide as its container; screen readers read `description`."""
     spec = chart.properties(width="container", description=description).to_dict()
     del spec["config"]
     return spec
 
 
 def finite(value: float | None) -> float | None:
-    """JSON has no NaN, which a training that diverged ends in."""
+    """None instead of NaN and infinity, which JSON lacks and a diverged training has."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def colours(values: Sequence[str]) -> list[str]:
-    """A colour for each value, greys for what is not known; posture keeps its own everywhere."""
+    """A colour for each value: the same for a posture everywhere, grey for what is unknown."""
     told = [value for value in values if value not in NOT_TOLD]
     greys = [value for value in values if value in NOT_TOLD]
     if set(told) <= set(features.POSTURES):

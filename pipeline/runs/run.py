@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components.serving.versions import Version
 from pipeline.config import PipelineConfig
+from pipeline.runs.left_out import Contradiction, Reject
 
 REVIEW: Final = "ReviewPage"  # the node that decides nothing
 
@@ -60,27 +61,6 @@ class Stage(BaseModel):
     name: str
     state: State
     seconds: float
-
-
-class Reject(BaseModel):
-    """Rows or files that are not in the data, by reason."""
-
-    model_config = _FROZEN
-
-    tranche: str
-    reason: str
-    count: int
-    example: str  # one of the names
-
-
-class Contradiction(BaseModel):
-    """Rows whose labels contradict each other."""
-
-    model_config = _FROZEN
-
-    kind: str
-    count: int
-    examples: list[str]  # a few file names
 
 
 class Snapshot(BaseModel):

@@ -3,13 +3,10 @@
 With it, a run can be read after later runs have put other tables into OUT/data.
 """
 
-import csv
 import json
 import platform
 import re
 import secrets
-from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -20,13 +17,10 @@ from pydantic import ValidationError
 from components import files
 from components.errors import InputError
 from pipeline.config import PipelineConfig
-from pipeline.runs.run import Contradiction, Reject, Snapshot
-from schema import features
+from pipeline.runs.left_out import read_contradictions, read_rejects
+from pipeline.runs.run import Snapshot
 
 FILE_NAME: Final = "run.json"
-MOST_EXAMPLES: Final = 5  # file names that stand for all of a kind
-# Rejected rows that differ in a name alone have the same reason.
-_NEAR_NAME: Final = re.compile(r"; but .* differs in case only$", re.DOTALL)
 _TIME_FORMAT: Final = "%Y%m%dT%H%M%SZ"
 _TIME: Final = re.compile(r"\d{8}T\d{6}Z")
 PACKAGES: Final = (
@@ -106,62 +100,6 @@ def of_data(data_dir: Path) -> dict[str, Any]:
             for path in manifests
         },
     }
-
-
-def read_rejects(data_dir: Path) -> list[Reject]:
-    """Reads what ingestion left out, at the join and at the pictures.
-
-    A name that a spreadsheet would run keeps the single quote that
-    `components.ingest.spreadsheet` put before it.
-
-    Args:
-      data_dir: OUT/data.
-
-    Returns:
-      By tranche, the most frequent reason first; none for tables that are not there.
-    """
-    from components.ingest import master, tfrecords
-
-    paths = [
-        data_dir / master.REJECTS_NAME,
-        *sorted((data_dir / "tfrecords").glob(f"*/{tfrecords.REJECTS_NAME}")),
-    ]
-    counts: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], str] = {}
-    for row in (row for path in paths for row in _rows(path)):
-        reason = _NEAR_NAME.sub("; but one differs in case only", row["reason"])
-        key = row["tranche"], reason
-        counts[key] += 1
-        examples.setdefault(key, row["file_name"])
-    found = [
-        Reject(tranche=tranche, reason=reason, count=count, example=examples[tranche, reason])
-        for (tranche, reason), count in counts.items()
-    ]
-    return sorted(found, key=lambda reject: (features.tranche_order(reject.tranche), -reject.count))
-
-
-def read_contradictions(data_dir: Path) -> list[Contradiction]:
-    """Reads which rows contradict themselves: an entry for each kind, with some file names.
-
-    Args:
-      data_dir: OUT/data.
-    """
-    from components.ingest import master
-
-    names: dict[str, list[str]] = {}
-    for row in _rows(data_dir / master.CONTRADICTIONS_NAME):
-        names.setdefault(row["reason"], []).append(row["file_name"])
-    return [
-        Contradiction(kind=kind, count=len(found), examples=found[:MOST_EXAMPLES])
-        for kind, found in names.items()
-    ]
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file, restval="")
 
 
 def write(snapshot: Snapshot) -> None:

@@ -1,5 +1,5 @@
 "use strict";
-// What the reader can do with the page. Text from the data only ever becomes text here.
+// Interaction. Text from the data is only ever inserted as text, never as HTML.
 
 const byId = (id) => document.getElementById(id);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -31,7 +31,7 @@ async function drawChart(place) {
   views.get(key)?.finalize();
   const result = await vegaEmbed(place, charts.specs[key], {
     actions: false,
-    ast: true, // Vega's interpreter instead of code made from strings, which the policy forbids
+    ast: true, // Vega's expression interpreter, because the policy forbids eval
     config: charts.config,
     defaultStyle: false,
     formatLocale: charts.locale,
@@ -52,7 +52,7 @@ for (const choice of all("input[name=stack]")) {
     for (const place of all("[data-chart^=labels-], [data-chart^=postures-]")) {
       const { x } = charts.specs[place.dataset.chart].encoding;
       x.stack = choice.value;
-      x.title = choice.value === "zero" ? "Images" : "Share of images";
+      x.title = choice.value === "zero" ? "Images" : "Share of the images";
       x.axis.format = choice.value === "zero" ? ",d" : "~%";
       drawChart(place);
     }
@@ -61,7 +61,7 @@ for (const choice of all("input[name=stack]")) {
 
 // --- tables ---------------------------------------------------------------------------
 
-/** Sorts by numbers where all cells have one, else by text; what is empty comes last. */
+/** Sorts numerically if all cells are numbers, else by text; empty cells come last. */
 function sortTable(table, column, descending) {
   const key = (row) => row.cells[column].dataset.sort;
   const rows = all("tbody tr", table);
@@ -91,7 +91,7 @@ for (const table of all("table.sortable")) {
   });
 }
 
-/** Hides the slices that the reader does not ask for, in the tables and their charts. */
+/** Hides filtered-out slices in the tables and their charts. */
 function filterSlices() {
   if (!byId("slice-filter")) return;
   const wanted = byId("slice-filter").value.trim().toLowerCase();
@@ -108,7 +108,7 @@ function filterSlices() {
     table.closest(".group").hidden = shown.length === 0;
     views.get(table.dataset.filters)?.view.signal("shown", shown).runAsync();
   }
-  dispatchEvent(new Event("resize")); // a chart that was hidden takes its width
+  dispatchEvent(new Event("resize")); // so that a chart that was hidden gets its width
   let note = `${hidden} slices are hidden.`;
   if (hidden === 0) note = "All slices are shown.";
   else if (hidden === 1) note = "1 slice is hidden.";
@@ -118,7 +118,7 @@ function filterSlices() {
 byId("slice-filter")?.addEventListener("input", filterSlices);
 byId("slice-least")?.addEventListener("input", filterSlices);
 
-/** Lets the keyboard scroll what is wider than the page. */
+/** Lets the keyboard scroll whatever is wider than the page. */
 const scrolling = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
@@ -152,15 +152,15 @@ function showCell() {
   const count = matrix.counts[actual][predicted];
   const kept = matrix.pictures[actual][predicted];
   byId("cell-title").textContent = `${name}: ${matrix.name}`;
-  let note = "There is no such test image.";
+  let note = "There are no such test images.";
   if (kept.length) note = `${kept.length} of ${count} test images.`;
-  else if (count !== "0") note = `${count} test images; this page keeps no picture of them.`;
+  else if (count !== "0") note = `${count} test images; none of them is stored in this page.`;
   byId("cell-note").textContent = note;
   byId("cell-title").hidden = byId("cell-note").hidden = false;
   byId("cell-pictures").replaceChildren(...kept.map(copyOfPicture));
 }
 
-/** Each picture is in the file once: on the page, or in the template of the others. */
+/** Each picture is in the file once: on the page, or in the template with the others. */
 function copyOfPicture(index) {
   const selector = `[data-picture="${index}"]`;
   const others = byId("more-pictures").content;
@@ -197,7 +197,7 @@ byId("blur-print")?.addEventListener("change", (event) => {
 
 const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
 
-/** Puts the picture, or the picture with what the model looked at, in front. */
+/** Shows the picture with or without the map of where the model looked. */
 function look(button, attention) {
   button.setAttribute("aria-pressed", attention);
   for (const image of all("img", button.closest(".picture"))) {
@@ -205,7 +205,7 @@ function look(button, attention) {
   }
 }
 
-// One listener for all, as pictures of a cell come and go.
+// One listener for all, because the pictures of a cell come and go.
 document.addEventListener("click", ({ target }) => {
   if (target.matches(".look")) look(target, !isPressed(target));
 });

@@ -7,39 +7,23 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import sqrt
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
 from components.training import calibration
-from pipeline.review.contents import (
-    Baseline,
-    Calibration,
-    CalibrationBin,
-    Contradiction,
-    CoveragePoint,
-    Data,
-    Drift,
-    Epoch,
-    Gate,
-    Lineage,
-    LineageRow,
-    MeasureSummary,
-    NearDuplicate,
-    PastRun,
-    Phase,
-    Picture,
-    Pictures,
-    Reject,
-    Review,
-    RunFacts,
-    SchemaRow,
-    Slice,
-    SliceGroup,
-    Training,
-    Validation,
-)
-from pipeline.runs.record import Finding, Stage
+from pipeline.review.contents import Baseline, GateRow, Review, Slice, SliceGroup
+from pipeline.review.data_charts import Quantiles
+from pipeline.review.data_checks import SchemaRow, TrancheDistance, Validation
+from pipeline.review.data_summary import Data
+from pipeline.review.duplicates import NearDuplicate, PairedImage
+from pipeline.review.gallery import Gallery, Picture
+from pipeline.review.learning_curves import Epoch, PhaseSummary, Training
+from pipeline.review.provenance import MadeArtifact, Provenance
+from pipeline.review.reliability import CalibrationBin, CoveragePoint, Reliability
+from pipeline.runs.left_out import Contradiction, Reject
+from pipeline.runs.record import Record
+from pipeline.runs.run import Counts, Finding, SliceMetrics, Stage
 from schema import features
 
 HOSTILE_NAMES: Final = (
@@ -49,6 +33,7 @@ HOSTILE_NAMES: Final = (
     "long " + "name_" * 40 + ".png",
 )
 IMAGES: Final = 476
+RUN: Final = "2026-11-23T140507-4f1c"
 THRESHOLD: Final = 0.655
 TRANCHES: Final = ("1", "2", "3")
 COLOURS: Final = {"Sitting": "#7d4f9e", "Standing": "#2f7d6b", "Lying": "#b5651d"}
@@ -66,8 +51,8 @@ def review() -> Review:
     groups = [
         _group("Tranche", ("tranche",), test),
         _group("Occlusion", (features.OCCLUDED,), test),
-        _group("People in the picture", (features.HOW_MANY,), test),
-        _group("Person", (features.PERSON_TYPE,), test),
+        _group("Number of persons", (features.HOW_MANY,), test),
+        _group("Kind of person", (features.PERSON_TYPE,), test),
         _group("Posture", (features.POSTURE,), test),
         _group("Posture by tranche", ("tranche", features.POSTURE), test),
         _group(
@@ -79,8 +64,8 @@ def review() -> Review:
     ]
     every = [part for group in groups for part in group.slices if part.count >= 20]
     gates = [
-        Gate("The data", None, None, True, "The data keeps the contract; one warning."),
-        Gate(
+        GateRow("The data", None, None, True, "The data keeps the contract; one warning."),
+        GateRow(
             "Accuracy",
             overall.accuracy,
             0.87,
@@ -88,7 +73,7 @@ def review() -> Review:
             "Over all test images, at least 87 in 100 must be right.",
         ),
         *(
-            Gate(
+            GateRow(
                 f"Accuracy in tranche {part.values[0]}",
                 part.accuracy,
                 0.75,
@@ -97,37 +82,33 @@ def review() -> Review:
             )
             for part in groups[0].slices
         ),
-        Gate(
+        GateRow(
             "Not worse than the baseline",
             overall.accuracy,
             overall.accuracy - 0.013,
             True,
             "The model in service is matched.",
         ),
-        Gate("Serving", None, None, True, "The exported model answered every request."),
+        GateRow("Serving", None, None, True, "The exported model answered every request."),
     ]
     return Review(
-        run=RunFacts(
-            run_id="2026-11-23T140507-4f1c",
+        run=_record(
+            overall,
+            groups[0].slices,
+            run_id=RUN,
             started="2026-11-23T14:05:07+00:00",
-            verdict="pushed",
             demo=True,
-            sentence="The model passed every gate and is now in service.",
-            reasons=[],
-            accuracy=overall.accuracy,
-            low=overall.low,
-            high=overall.high,
-            test_images=IMAGES,
             seconds=826.4,
-            stages=[
+            components=[
                 Stage(name="Ingestion", state="ran", seconds=41.2),
                 Stage(name="Transform", state="cached", seconds=0.4),
                 Stage(name="Trainer", state="ran", seconds=512.9),
                 Stage(name="Evaluator", state="ran", seconds=98.0),
                 Stage(name="Pusher", state="ran", seconds=1.1),
             ],
-            pushed_to="output/serving/posture/1763906707",
+            paths={"pushed": "output/serving/posture/1763906707"},
         ),
+        sentence="The model passed every gate and is now in service.",
         gates=gates,
         baseline=Baseline(
             41, "2026-08-30T091500-c2d0", overall.accuracy - 0.013, 0.013, -0.008, 0.034
@@ -158,15 +139,11 @@ def not_blessed() -> Review:
         else gate
         for gate in whole.gates
     ]
-    run = replace(
-        whole.run,
-        verdict="not_blessed",
-        demo=False,
-        sentence="The model was not pushed: it is not good enough in one tranche.",
-        reasons=[reason],
-        pushed_to=None,
+    run = whole.run.model_copy(
+        update={"verdict": "not_blessed", "demo": False, "reasons": [reason], "paths": {}}
     )
-    return replace(whole, run=run, gates=gates)
+    sentence = "The model was not pushed: it is not good enough in one tranche."
+    return replace(whole, run=run, sentence=sentence, gates=gates)
 
 
 def refused() -> Review:
@@ -178,22 +155,21 @@ def refused() -> Review:
     ]
     ended = "The run ended before a model was trained, because the data was refused."
     return Review(
-        run=replace(
-            whole.run,
-            verdict="invalid_data",
-            demo=False,
-            sentence="The data was refused, so no model was trained.",
-            reasons=reasons,
-            accuracy=None,
-            low=None,
-            high=None,
-            test_images=0,
-            pushed_to=None,
+        run=whole.run.model_copy(
+            update={
+                "verdict": "invalid_data",
+                "demo": False,
+                "reasons": reasons,
+                "accuracy": None,
+                "metrics": {},
+                "paths": {},
+            }
         ),
+        sentence="The data was refused, so no model was trained.",
         gates=[
-            Gate("The data", None, None, False, "The data breaks the contract in two points."),
-            Gate("Accuracy", None, 0.87, None, "The run ended before."),
-            Gate("Serving", None, None, None, "The run ended before."),
+            GateRow("The data", None, None, False, "The data breaks the contract in two points."),
+            GateRow("Accuracy", None, 0.87, None, "The run ended before."),
+            GateRow("Serving", None, None, None, "The run ended before."),
         ],
         data=whole.data,
         validation=Validation(
@@ -226,7 +202,7 @@ def first_run() -> Review:
             replace(group, slices=[alone(part) for part in group.slices]) for group in whole.groups
         ],
         worst=[alone(part) for part in whole.worst],
-        history=[run for run in whole.history if run.this],
+        history=[run for run in whole.history if run.run_id == RUN],
     )
 
 
@@ -247,6 +223,11 @@ def with_hostile_names(whole: Review) -> Review:
         }
         for column, tranches in whole.data.labels.items()
     }
+    pair = whole.data.duplicates[0]
+    sides = [
+        replace(image, file_name=name, clip=name, posture=name)
+        for image, name in zip(pair.images, HOSTILE_NAMES, strict=False)
+    ]
     tranche = whole.groups[0]
     renamed = [
         replace(part, values=(name,), name=name)
@@ -254,13 +235,23 @@ def with_hostile_names(whole: Review) -> Review:
     ]
     return replace(
         whole,
-        run=replace(whole.run, run_id=bad, reasons=[bad]),
+        run=whole.run.model_copy(update={"run_id": bad, "reasons": [bad]}),
         groups=[replace(tranche, slices=renamed), *whole.groups[1:]],
         worst=renamed,
         pictures=replace(whole.pictures, shown=shown),
-        data=replace(whole.data, labels=labels),
+        data=replace(
+            whole.data, labels=labels, duplicates=[replace(pair, images=(sides[0], sides[1]))]
+        ),
         history=[
-            replace(run, run_id=bad, by_tranche=dict.fromkeys(HOSTILE_NAMES, 0.9))
+            run.model_copy(
+                update={
+                    "run_id": bad,
+                    "metrics": {
+                        name: SliceMetrics(example_count=1, accuracy=0.9)
+                        for name in ("overall", *(f"tranche={bad}" for bad in HOSTILE_NAMES))
+                    },
+                }
+            )
             for run in whole.history
         ],
         card=f"# Model card\n\n{bad}\n\n[click](javascript:alert(1))\n",
@@ -315,7 +306,7 @@ def _slice(
         accuracy=right / count,
         low=low if count >= 10 else None,
         high=high if count >= 10 else None,
-        macro_f1=right / count - 0.004,
+        macro_f1=right / count - 0.004 if count >= 30 else None,
         recall=recall,
         precision=precision,
         calibration_error=0.031 + 1 / (count + 20),
@@ -364,7 +355,7 @@ def _wilson(right: int, count: int) -> tuple[float, float]:
     return (middle - spread) / scale, (middle + spread) / scale
 
 
-def _calibration(images: list[dict[str, str]]) -> Calibration:
+def _calibration(images: list[dict[str, str]]) -> Reliability:
     ranked = sorted(images, key=lambda image: -float(image["confidence"]))
     bins, coverage = [], []
     for number in range(15):
@@ -389,14 +380,15 @@ def _calibration(images: list[dict[str, str]]) -> Calibration:
         images=514,
         clips=121,
     )
-    return Calibration(bins, 0.042, coverage, fitted)
+    sure = [image for image in images if float(image["confidence"]) >= THRESHOLD]
+    return Reliability(bins, 0.042, coverage, len(sure) / IMAGES, _accuracy(sure), fitted)
 
 
 def _accuracy(images: list[dict[str, str]]) -> float:
     return sum(image["predicted"] == image[features.POSTURE] for image in images) / len(images)
 
 
-def _pictures(images: list[dict[str, str]]) -> Pictures:
+def _pictures(images: list[dict[str, str]]) -> Gallery:
     wrong = [image for image in images if image["predicted"] != image[features.POSTURE]]
     wrong.sort(key=lambda image: -float(image["confidence"]))
     kept = {image[features.FILE_NAME]: image for image in wrong[:30]}
@@ -413,7 +405,7 @@ def _pictures(images: list[dict[str, str]]) -> Pictures:
     by_cell: dict[tuple[str, str], list[int]] = {}
     for index, picture in enumerate(shown):
         by_cell.setdefault((picture.actual, picture.predicted), []).append(index)
-    return Pictures(
+    return Gallery(
         shown=shown,
         mistakes=list(range(12)),
         label_errors=[4, 9, *range(12, 18)],
@@ -491,7 +483,7 @@ def _data(images: list[dict[str, str]]) -> Data:
         for tranche in TRANCHES:
             median = middle * dice.uniform(0.8, 1.2)
             low, lower, upper, high = (median * factor for factor in (0.5, 0.8, 1.3, 1.7))
-            measures.append(MeasureSummary(measure, tranche, low, lower, median, upper, high))
+            measures.append(Quantiles(measure, tranche, low, lower, median, upper, high))
     return Data(
         images=4080,
         clips=512,
@@ -501,25 +493,7 @@ def _data(images: list[dict[str, str]]) -> Data:
         by_posture=by_posture,
         images_per_clip={number: dice.randint(2, 40) for number in range(1, 19)},
         measures=measures,
-        duplicates=[
-            NearDuplicate(
-                ("frame_0007.png", "frame_0911.png"),
-                ("clip_000", "clip_113"),
-                ("1", "2"),
-                ("train", "test"),
-                0,
-            ),
-            NearDuplicate(
-                ("frame_0310.png", "frame_0402.png"),
-                ("clip_038", "clip_050"),
-                ("3", "3"),
-                ("train", "train"),
-                3,
-            ),
-        ],
-        duplicate_count=2,
-        duplicates_across_splits=1,
-        duplicate_distance=4,
+        duplicates=[_duplicate(number) for number in range(14)],
         rejects=[
             Reject("1", "The file is not in the archive.", 12, "frame_2001.png"),
             Reject("3", "The file cannot be opened as an image.", 2, "frame_3100.png"),
@@ -534,6 +508,23 @@ def _data(images: list[dict[str, str]]) -> Data:
     )
 
 
+def _duplicate(number: int) -> NearDuplicate:
+    """Two images whose names are as long as in real data; the first four pairs cross splits."""
+    sides = [("1", "train", "Lying"), ("2", "test" if number < 4 else "train", "Sitting")]
+    one, other = (
+        PairedImage(
+            file_name=f"{number + 1:x}{tranche}" * 32 + f"_cat-1_{number:03d}.jpeg",
+            clip=f"{number + 1:x}{tranche}" * 32,
+            tranche=tranche,
+            split=split,
+            posture=posture,
+            thumbnail=_draw(posture, dark=False),
+        )
+        for tranche, split, posture in sides
+    )
+    return NearDuplicate((one, other), number % 4)
+
+
 def _tally(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
@@ -545,11 +536,11 @@ def _validation() -> Validation:
             Finding(severity="warning", sentence="31 rows have a posture but no person in them.")
         ],
         schema=[
-            SchemaRow("primary_posture", "string: Sitting, Standing, …", "string", True),
-            SchemaRow("clip", "string", "string", False),
-            SchemaRow("camera", "", "string", True),
+            SchemaRow("primary_posture", "string: Sitting, Standing, …", "string"),
+            SchemaRow("clip", "string", "string"),
+            SchemaRow("camera", "", "string"),
         ],
-        drift=[Drift(("1", "2"), 0.061, 0.3), Drift(("2", "3"), 0.352, 0.3)],
+        drift=[TrancheDistance(("1", "2"), 0.061, 0.3), TrancheDistance(("2", "3"), 0.352, 0.3)],
     )
 
 
@@ -563,48 +554,68 @@ def _training() -> Training:
             Epoch(phase, number, loss, 1 - loss / 3, loss + 0.1 + wobble, 0.95 - loss / 3)
         )
     return Training(
-        phases=[Phase("Head", 6, 10, 1e-3, 6), Phase("Open layers", 8, 20, 1e-5, 12)],
+        phases=[
+            PhaseSummary("Head", 6, 10, 1e-3, 6),
+            PhaseSummary("Open layers", 8, 20, 1e-5, 12),
+        ],
         epochs=epochs,
         class_weights={"Sitting": 0.81, "Standing": 1.12, "Lying": 1.14},
         images=2862,
-        seen=14 * 2862,
         seconds=512.9,
         cached=False,
     )
 
 
-def _history(overall: Slice, tranches: list[Slice]) -> list[PastRun]:
+def _record(overall: Slice, tranches: list[Slice], **fields: Any) -> Record:
+    def metrics(part: Slice) -> SliceMetrics:
+        return SliceMetrics(example_count=part.count, accuracy=part.accuracy)
+
+    slices = {"overall": metrics(overall)} | {
+        f"tranche={part.values[0]}": metrics(part) for part in tranches
+    }
+    defaults: dict[str, Any] = {
+        "verdict": "pushed",
+        "demo": False,
+        "reasons": [],
+        "gates": [],
+        "findings": [],
+        "model": 51,
+        "accuracy": overall.accuracy,
+        "metrics": slices,
+        "counts": Counts(),
+        "components": [],
+        "seconds": 1.0,
+        "paths": {},
+    }
+    return Record(**defaults | fields)
+
+
+def _history(overall: Slice, tranches: list[Slice]) -> list[Record]:
     runs = []
     for number in range(6):
         started = datetime(2026, 6, 1, 9, 30) + timedelta(days=31 * number)
         last = number == 5
         lower = 0.02 * (5 - number)
         runs.append(
-            PastRun(
-                run_id="2026-11-23T140507-4f1c"
-                if last
-                else f"{started:%Y-%m-%dT%H%M%S}-00{number}",
+            _record(
+                replace(overall, accuracy=overall.accuracy - lower),
+                [replace(part, accuracy=part.accuracy - lower) for part in tranches],
+                run_id=RUN if last else f"{started:%Y-%m-%dT%H%M%S}-00{number}",
                 started="2026-11-23T14:05:07+00:00" if last else f"{started.isoformat()}+00:00",
-                verdict="pushed" if number in (1, 3, 5) else "not_blessed",
-                accuracy=overall.accuracy - lower,
-                by_tranche={part.values[0]: part.accuracy - lower for part in tranches},
-                test_images=IMAGES,
-                model_id=10 * number + 1,
-                blessed=number in (1, 3, 5),
-                pushed=number in (1, 3, 5),
-                this=last,
+                verdict={1: "superseded", 3: "superseded", 5: "pushed"}.get(number, "not_blessed"),
+                model=10 * number + 1,
             )
         )
-    runs[2] = replace(
-        runs[2], verdict="invalid_data", accuracy=None, by_tranche={}, model_id=None, blessed=None
+    runs[2] = runs[2].model_copy(
+        update={"verdict": "invalid_data", "accuracy": None, "metrics": {}, "model": None}
     )
     return runs
 
 
-def _lineage() -> Lineage:
-    return Lineage(
+def _lineage() -> Provenance:
+    return Provenance(
         artifacts=[
-            LineageRow(
+            MadeArtifact(
                 "TrancheExampleGen",
                 "cached",
                 "examples",
@@ -612,7 +623,7 @@ def _lineage() -> Lineage:
                 3,
                 "artifacts/TrancheExampleGen/examples/3",
             ),
-            LineageRow("Trainer", "ran", "model", "Model", 51, "artifacts/Trainer/model/51"),
+            MadeArtifact("Trainer", "ran", "model", "Model", 51, "artifacts/Trainer/model/51"),
         ],
         digests={"TFRecords of tranche 1": "9f" * 32, "code of the Trainer": "c4" * 32},
         versions={"Python": "3.11.9", "tensorflow": "2.16.2", "tfx": "1.16.0"},

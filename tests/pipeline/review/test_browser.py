@@ -88,23 +88,6 @@ def test_all_charts_are_drawn_without_an_error(visit: Visit, name: str) -> None:
     assert places.count() > 10
 
 
-def test_the_page_says_what_the_review_says(visit: Visit) -> None:
-    review = sample.review()
-    opened = visit("whole")
-    assert review.run.accuracy is not None
-    assert formats.percent(review.run.accuracy) in opened.locator("header").inner_text()
-    for group in review.groups:
-        table = opened.get_by_role("table", name=f"Test images by {group.title.lower()}")
-        for part in group.slices:
-            if part.count >= review.least:
-                heading = opened.locator("th").get_by_text(part.name, exact=True)
-                row = table.locator("tbody tr").filter(has=heading)
-                cells = row.inner_text().split("\t")
-                assert cells[1].strip() == formats.count(part.count)
-                assert cells[2].startswith(formats.percent(part.accuracy))
-                assert formats.between(part.low, part.high) in cells[2]
-
-
 @pytest.mark.parametrize("name", ["refused", "not_blessed"])
 def test_the_first_screen_says_why(visit: Visit, name: str) -> None:
     opened = visit(name, viewport={"width": 1280, "height": 720})
@@ -139,11 +122,11 @@ def test_a_heading_sorts_its_table_both_ways(visit: Visit) -> None:
 
 def test_what_is_not_known_sorts_last_either_way(visit: Visit) -> None:
     opened = visit("whole")
-    table = opened.get_by_role("table", name="Test images by posture by tranche")
-    button = table.get_by_role("columnheader", name="Recall Lying").get_by_role("button")
+    table = opened.get_by_role("table", name="Test images by occlusion")
+    button = table.get_by_role("columnheader", name="Macro F1").get_by_role("button")
     for _ in range(2):
         button.click()
-        cells = table.locator("tbody tr td:nth-child(7)")
+        cells = table.locator("tbody tr td:nth-child(4)")
         known = [cell.get_attribute("data-sort") != "" for cell in cells.all()]
         assert known == sorted(known, reverse=True)
         assert set(known) == {True, False}
@@ -204,7 +187,7 @@ def test_a_cell_shows_its_pictures(visit: Visit) -> None:
     names = shown.locator("h4").all_text_contents()
     assert names == [review.pictures.shown[index].file_name for index in expected]
     heading = opened.locator("#cell-title").text_content()
-    assert heading == "Labelled Lying, taken for Sitting: All test images"
+    assert heading == "Labelled Lying, answer Sitting: All test images"
     assert all(
         image.evaluate("image => image.complete && image.naturalWidth === 160")
         for image in shown.locator("img:visible").all()
@@ -222,16 +205,16 @@ def test_a_chosen_slice_has_its_own_matrix_and_pictures(visit: Visit) -> None:
     cells = opened.locator("#matrix button")
     assert cells.all_text_contents() == [str(n) for row in part.confusion for n in row]
     assert cells.nth(4).get_attribute("aria-label") == (
-        f"Labelled Standing, taken for Standing: {part.confusion[1][1]}"
+        f"Labelled Standing, answer Standing: {part.confusion[1][1]}"
     )
     # In tranche 3 the sample keeps no picture of what is right.
     assert opened.locator("#cell-pictures .picture").count() == 0
     note = opened.locator("#cell-note").text_content()
-    assert note == f"{part.confusion[1][1]} test images; this page keeps no picture of them."
+    assert note == f"{part.confusion[1][1]} test images; none of them is stored in this page."
     opened.locator("#matrix button[data-actual='0'][data-predicted='1']").click()
-    assert opened.locator("#cell-note").text_content() == "There is no such test image."
+    assert opened.locator("#cell-note").text_content() == "There are no such test images."
 
-    opened.get_by_label("Rates").check()
+    opened.get_by_label("Share of the row").check()
     whole = sum(part.confusion[1])
     assert cells.nth(4).text_content() == formats.percent(part.confusion[1][1] / whole)
     assert cells.nth(0).text_content() == formats.ABSENT
@@ -240,12 +223,12 @@ def test_a_chosen_slice_has_its_own_matrix_and_pictures(visit: Visit) -> None:
 def test_bars_show_counts_or_shares(visit: Visit) -> None:
     opened = visit("whole")
     chart = opened.locator("[data-chart=labels-primary_posture] svg")
-    assert chart.get_by_text("Share of images").count() == 0
-    opened.get_by_label("Shares").check()
-    chart.get_by_text("Share of images").wait_for()
+    assert chart.get_by_text("Share of the images").count() == 0
+    opened.get_by_label("Shares", exact=True).check()
+    chart.get_by_text("Share of the images").wait_for()
     assert "100\u202f%" in chart.all_text_contents()[0]
-    opened.get_by_label("Counts").nth(1).check()
-    chart.get_by_text("Share of images").wait_for(state="detached")
+    opened.locator("input[name=stack][value=zero]").check()
+    chart.get_by_text("Share of the images").wait_for(state="detached")
 
 
 def test_a_mark_tells_its_figures_to_the_pointer(visit: Visit) -> None:
@@ -266,23 +249,23 @@ def test_pictures_can_be_blurred_on_screen_and_on_paper(visit: Visit) -> None:
         return image.evaluate("image => getComputedStyle(image).filter") != "none"
 
     assert not blurred()
-    opened.get_by_label("Blur pictures", exact=True).check()
+    opened.get_by_label("Blur images", exact=True).check()
     assert blurred()
-    opened.get_by_label("Blur pictures", exact=True).uncheck()
+    opened.get_by_label("Blur images", exact=True).uncheck()
     opened.emulate_media(media="print")
     assert blurred()
     opened.emulate_media(media="screen")
-    opened.get_by_label("Blur pictures in print").uncheck()
+    opened.get_by_label("Blur images in print").uncheck()
     opened.emulate_media(media="print")
     assert not blurred()
 
 
 def test_a_file_with_blurred_pictures_has_no_switch_to_undo_it(visit: Visit) -> None:
     opened = visit("blurred")
-    switch = opened.get_by_label("Blur pictures", exact=True)
+    switch = opened.get_by_label("Blur images", exact=True)
     assert switch.is_checked()
     assert switch.is_disabled()
-    assert opened.get_by_text("blurred in this file itself").is_visible()
+    assert opened.get_by_text("blurred in the file itself").is_visible()
 
 
 def test_the_model_s_attention_is_shown_for_one_or_all(visit: Visit) -> None:
@@ -295,7 +278,7 @@ def test_the_model_s_attention_is_shown_for_one_or_all(visit: Visit) -> None:
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
     assert shown.count() == 0
-    opened.get_by_role("button", name="Show where the model looked on all").click()
+    opened.get_by_role("button", name="Show where the model looked in all").click()
     assert shown.count() == opened.locator("#pictures .attention").count() > 10
 
 
@@ -402,6 +385,32 @@ def test_colours_follow_the_reader_s_scheme_and_paper_is_white(visit: Visit) -> 
     assert colours() == light
     assert dark[0] != light[0] == "rgb(255, 255, 255)"
     assert dark[1] != light[1]
+
+
+def test_near_duplicates_are_seen_in_full_by_keyboard_phone_and_print(visit: Visit) -> None:
+    review = sample.review()
+    assert review.data is not None
+    first, *_ = pairs = review.data.duplicates
+    opened = visit("whole", viewport={"width": 360, "height": 740})
+    cards = opened.locator("#data .duplicate")
+    shown = opened.locator("#data .duplicate:visible")
+    assert cards.count() == len(pairs) > shown.count() == 12
+    left, right = (image.bounding_box() for image in cards.first.locator("img").all())
+    assert left is not None
+    assert right is not None
+    assert left["y"] == right["y"], "side by side"
+    name = cards.first.locator("dd").get_by_text(first.images[0].file_name, exact=True)
+    assert not name.is_visible()
+    cards.first.locator("summary").focus()
+    opened.keyboard.press("Enter")
+    assert name.is_visible()
+    opened.get_by_text("2 more pairs").focus()
+    opened.keyboard.press("Enter")
+    assert shown.count() == len(pairs)
+    opened.get_by_text("2 more pairs").click()
+    opened.emulate_media(media="print")
+    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown.count() == len(pairs)
 
 
 @pytest.mark.parametrize("name", ["whole", "refused"])

@@ -68,3 +68,14 @@ def test_moments_are_in_utc(iso: str) -> None:
 def test_every_number_can_be_written(value: float) -> None:
     for write in (formats.percent, formats.points, formats.decimal, formats.measure):
         assert (write(value) == formats.ABSENT) == (not math.isfinite(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("frame_0007.png", "frame_0007.png"),
+        ("0123456789abcdef" * 4 + "_cat-1_003.jpeg", "01234567…def_cat-1_003.jpeg"),
+    ],
+)
+def test_a_long_name_keeps_both_ends(name: str, text: str) -> None:
+    assert formats.short(name) == text

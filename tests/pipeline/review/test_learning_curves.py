@@ -1,39 +1,29 @@
 import json
-
-import pytest
+from pathlib import Path
 
 from pipeline.review import learning_curves
 
 
-def written(folder, most, eval_losses):
-    rows = [
-        {"epoch": number, "loss": 0.1, "accuracy": 0.9, "val_loss": loss, "val_accuracy": 0.8}
-        for number, loss in enumerate(eval_losses)
-    ]
+def test_epochs_are_counted_through_all_phases(tmp_path: Path) -> None:
+    row = {"loss": 0.1, "accuracy": 0.9, "val_loss": 0.3, "val_accuracy": 0.8}
     history = {
-        "phases": {"head": {"epochs": rows[:1]}, "fine_tune": {"epochs": rows}},
-        "settings": {
-            "head_epochs": 1,
-            "head_learning_rate": 3e-4,
-            "fine_tune_epochs": most,
-            "fine_tune_learning_rate": 1e-4,
+        "phases": {
+            "head": {"epochs": [row] * 2, "kept_epoch": 1, "most_epochs": 2, "learning_rate": 3e-4},
+            "fine_tune": {
+                "epochs": [row] * 5,
+                "kept_epoch": 3,
+                "most_epochs": 8,
+                "learning_rate": 1e-4,
+            },
         },
-        "class_weights": None,
+        "class_weights": {"0": 1.5, "2": 0.5},
         "examples": 10,
     }
-    (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("most", "kept"),
-    [
-        pytest.param(3, 4, id="ran to its end: the last one"),
-        pytest.param(8, 3, id="stopped early: the lowest eval loss"),
-    ],
-)
-def test_says_whose_weights_were_kept(tmp_path, most, kept):
-    found = learning_curves.training(written(tmp_path, most, [0.5, 0.3, 0.4]), 1.0, cached=False)
-    head, fine_tune = found.phases
-    assert head.kept_epoch == 1
-    assert fine_tune.kept_epoch == kept
+    (tmp_path / "history.json").write_text(json.dumps(history), encoding="utf-8")
+    found = learning_curves.training(tmp_path, 1.0, cached=False)
+    assert [epoch.number for epoch in found.epochs] == [1, 2, 3, 4, 5, 6, 7]
+    assert found.phases == [
+        learning_curves.PhaseSummary("head", 2, 2, 3e-4, 1),
+        learning_curves.PhaseSummary("fine_tune", 5, 8, 1e-4, 5),
+    ]
+    assert found.class_weights == {"Sitting": 1.5, "Lying": 0.5}

@@ -26,6 +26,9 @@ def test_every_slice_and_gate_is_a_row(review: Review) -> None:
     assert review.data
     tranches = len(review.data.labels["primary_posture"])
     assert html.count("<tr>") == slices + tranches + len(review.gates) + 3
+    for row in card.splitlines():
+        if row.startswith("| Lying"):
+            assert row.split(" | ")[4] == "", "macro F1 of a slice of one posture"
     assert "|" not in html, "a row that is no row"
     assert "/somewhere" not in card
     for part in review.worst:

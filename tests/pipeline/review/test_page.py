@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from pipeline.review import charts, formats, page
-from pipeline.review.contents import SECTIONS, Picture, Review, SchemaRow
+from pipeline.review import data_charts, formats, page
+from pipeline.review.contents import SECTIONS, Review
+from pipeline.review.data_checks import SchemaRow
+from pipeline.review.gallery import Picture
 from schema import features
 from tests.pipeline.review import sample
 
@@ -123,7 +125,7 @@ def test_a_perfect_model_has_a_page(whole: Review) -> None:
 
 def test_the_worst_slices_are_named(whole: Review, parsed: Parsed) -> None:
     part = whole.worst[0]
-    expected = f"{part.name} : {formats.percent(part.accuracy)} of {part.count}"
+    expected = f"{part.name} : {formats.percent(part.accuracy)} of {part.count} images"
     assert expected in re.sub(r"\s+", " ", parsed.text.replace("\u202f", "~")).replace(
         "~", "\u202f"
     )
@@ -155,7 +157,7 @@ def test_a_cell_has_the_pictures_of_its_slice_only(whole: Review, parsed: Parsed
 
 def test_every_picture_is_in_the_file(whole: Review, parsed: Parsed) -> None:
     assert whole.pictures is not None
-    indices = {attributes.get("data-picture") for attributes in parsed.all("article")}
+    indices = {attributes.get("data-picture") for attributes in parsed.all("article")} - {None}
     assert indices == {str(index) for index in range(len(whole.pictures.shown))}
 
 
@@ -171,6 +173,34 @@ def test_every_section_of_a_refused_run_says_why_it_is_not_there() -> None:
     )
 
 
+def test_each_near_duplicate_shows_both_images_and_where_they_lie(whole: Review) -> None:
+    assert whole.data is not None
+    html = page.render(Review(run=whole.run, data=whole.data), blur=False)
+    parsed = Parsed(html)
+    cards = [each.split("</article>")[0] for each in html.split('<article class="duplicate"')[1:]]
+    assert len(cards) == len(whole.data.duplicates)
+    for pair, card in zip(whole.data.duplicates, cards, strict=True):
+        assert card.count("<img") == 2
+        assert ("Not across splits" in card) != pair.crosses_splits
+        text = Parsed(card).text
+        for image in pair.images:
+            assert base64.b64encode(image.thumbnail or b"").decode() in card
+            assert formats.short(image.file_name) in Parsed(card).within("h4")
+            assert {image.file_name, image.clip} <= set(parsed.within("dd"))
+            assert f"{image.split}, tranche {image.tranche}" in text
+            assert image.posture in text
+    assert "14 pairs" in parsed.text
+    assert not [name for name in parsed.within("h4") if len(name) > 30]
+
+
+def test_macro_f1_is_not_shown_for_slices_of_one_posture(whole: Review) -> None:
+    html = page.render(whole, blur=False)
+    for group, table in zip(whole.groups, html.split('<table class="slices')[1:], strict=True):
+        assert ("Macro F1" in table.split("</table>")[0]) == (
+            features.POSTURE not in group.slices[0].columns
+        )
+
+
 def test_a_model_that_missed_a_floor_says_so_in_words() -> None:
     missed = sample.not_blessed()
     parsed = Parsed(page.render(missed, blur=False))
@@ -181,13 +211,13 @@ def test_a_model_that_missed_a_floor_says_so_in_words() -> None:
 
 def test_a_first_run_speaks_of_no_baseline() -> None:
     parsed = Parsed(page.render(sample.first_run(), blur=False))
-    assert "There was no blessed model before this one" in parsed.text
-    assert "Against the baseline" not in parsed.text
+    assert "No other model is in service" in parsed.text
+    assert "Difference" not in parsed.within("th")
 
 
 def test_a_demo_says_what_it_does_not_show(parsed: Parsed) -> None:
-    assert "It shows the machinery, not clinical accuracy." in parsed.text
-    assert "machinery" not in Parsed(page.render(sample.not_blessed(), blur=False)).text
+    assert "its figures say nothing about clinical accuracy" in parsed.text
+    assert "clinical" not in Parsed(page.render(sample.not_blessed(), blur=False)).text
 
 
 def test_names_from_the_data_stay_text(whole: Review) -> None:
@@ -195,8 +225,10 @@ def test_names_from_the_data_stay_text(whole: Review) -> None:
     assert [a.get("type") for a in parsed.all("script")] == ["application/json"] * 2 + [None] * 2
     assert all((a.get("src") or "").startswith("data:image/jpeg") for a in parsed.all("img"))
     assert not any("onload" in attributes for attributes in parsed.all("svg"))
+    titles = [attributes.get("title") for attributes in parsed.all("h4")]
     for name in sample.HOSTILE_NAMES:
-        assert name in parsed.within("h4")
+        assert name in titles
+        assert name in parsed.within("dd")
     links = [attributes.get("href") or "" for attributes in parsed.all("a")]
     assert all(link.startswith("#") for link in links)
 
@@ -210,7 +242,7 @@ def test_any_name_is_shown_as_it_is(name: str) -> None:
     html = html.encode("utf-8", "backslashreplace").decode()
     shown = name.encode("utf-8", "backslashreplace").decode()
     parsed = Parsed(html)
-    assert shown in parsed.within("h4")
+    assert shown in parsed.within("dd")
     assert parsed.data("matrix-data")[0]["name"] == name
 
 
@@ -220,7 +252,8 @@ def test_a_training_that_diverged_has_a_page(whole: Review) -> None:
         replace(epoch, loss=float("nan"), eval_loss=float("inf")) for epoch in whole.training.epochs
     ]
     html = page.render(
-        Review(run=whole.run, training=replace(whole.training, epochs=epochs)), blur=False
+        Review(run=whole.run, training=replace(whole.training, epochs=epochs)),
+        blur=False,
     )
     specs = Parsed(html).data("chart-data")["specs"]
     assert "NaN" not in json.dumps(specs)
@@ -229,9 +262,12 @@ def test_a_training_that_diverged_has_a_page(whole: Review) -> None:
 
 def test_blurred_pictures_cannot_be_had_back_from_the_file(whole: Review) -> None:
     assert whole.pictures is not None
+    assert whole.data is not None
     html = page.render(whole, blur=True)
-    for shown in whole.pictures.shown:
-        assert base64.b64encode(shown.thumbnail).decode() not in html
+    thumbnails = [picture.thumbnail for picture in whole.pictures.shown]
+    thumbnails += [image.thumbnail for pair in whole.data.duplicates for image in pair.images]  # type: ignore[misc]
+    for thumbnail in thumbnails:
+        assert base64.b64encode(thumbnail).decode() not in html
     pictures = [
         base64.b64decode((a.get("src") or "").split(",")[1]) for a in Parsed(html).all("img")
     ]
@@ -248,7 +284,7 @@ def _edges(jpeg: bytes) -> float:
 
 def test_a_schema_of_many_values_is_cut_short(whole: Review) -> None:
     assert whole.validation is not None
-    row = SchemaRow("clip", "bytes", "one of " + ", ".join(map(str, range(1000))), True)
+    row = SchemaRow("clip", "bytes", "one of " + ", ".join(map(str, range(1000))))
     validation = replace(whole.validation, schema=[row])
     parsed = Parsed(page.render(Review(run=whole.run, validation=validation), blur=False))
     assert "one of 0, 1, 2" in parsed.text
@@ -276,11 +312,8 @@ def test_every_chart_has_a_summary_and_figures(whole: Review, parsed: Parsed) ->
 
 
 @pytest.mark.parametrize("clips", [{1: 3}, {1: 5, 2: 7, 40: 1}, {3: 2, 1000: 9}])
-def test_every_clip_is_in_one_bar_of_the_histogram(whole: Review, clips: dict[int, int]) -> None:
-    assert whole.data is not None
-    review = Review(run=whole.run, data=replace(whole.data, images_per_clip=clips))
-    spec = charts.draw(review)["images-per-clip"].spec
-    (bars,) = spec["datasets"].values()
+def test_every_clip_is_in_one_bar_of_the_histogram(clips: dict[int, int]) -> None:
+    (bars,) = data_charts.images_per_clip(clips).spec["datasets"].values()
     assert sum(bar["clips"] for bar in bars) == sum(clips.values())
     for images, number in clips.items():
         (bar,) = [bar for bar in bars if bar["from"] < images < bar["to"]]
@@ -290,7 +323,7 @@ def test_every_clip_is_in_one_bar_of_the_histogram(whole: Review, clips: dict[in
 
 def test_writing_leaves_one_file(tmp_path: Path, whole: Review) -> None:
     path = tmp_path / "review" / "run" / "index.html"
-    small = Review(run=replace(whole.run, run_id="run \udc80"))
+    small = Review(run=whole.run.model_copy(update={"run_id": "run \udc80"}))
     page.write(small, path, blur=False)
     page.write(small, path, blur=False)
     assert list(path.parent.iterdir()) == [path]

@@ -15,9 +15,23 @@ CONFIDENCES = st.one_of(
 )
 
 
+FITTED = fitting.Calibration(
+    threshold=0.7,
+    coverage=0.5,
+    selective_accuracy=0.95,
+    temperature=1.0,
+    wanted_accuracy=0.95,
+    error_before=0.1,
+    error_after=0.1,
+    images=10,
+    clips=5,
+)
+
+
 def predictions(rows: list[tuple[str, list[float]]]) -> pd.DataFrame:
     frame = pd.DataFrame([p for _, p in rows], columns=features.POSTURES, dtype=np.float32)
     frame[features.POSTURE] = [posture for posture, _ in rows]
+    frame[features.UNSURE] = frame[list(features.POSTURES)].max(axis=1) < FITTED.threshold
     return frame
 
 
@@ -41,7 +55,7 @@ def test_error_and_bins_are_those_of_the_evaluators_metric(rows):
         )
         for row, posture in enumerate(frame[features.POSTURE])
     )
-    result = reliability.calibrate(frame, None)
+    result = reliability.calibrate(frame, FITTED)
     assert result.error == pytest.approx(metrics.calibration_error(totals), abs=1e-6)
     occupied = totals[:, totals[0] > 0]
     assert [part.count for part in result.bins] == occupied[0].tolist()
@@ -58,7 +72,12 @@ def test_each_point_of_the_curve_is_what_counting_gives(rows):
     frame = predictions(rows)
     probabilities = frame[list(features.POSTURES)].to_numpy(np.float64)
     right = np.array(features.POSTURES)[probabilities.argmax(axis=1)] == frame[features.POSTURE]
-    curve = reliability.calibrate(frame, None).coverage
+    result = reliability.calibrate(frame, FITTED)
+    curve = result.coverage
+    sure = ~frame[features.UNSURE]
+    assert result.sure == pytest.approx(sure.mean())
+    if sure.any():
+        assert result.sure_accuracy == pytest.approx(right[sure].mean())
     for point in curve:
         accepted = probabilities.max(axis=1) >= point.threshold
         assert point.coverage == pytest.approx(accepted.mean())
@@ -70,12 +89,12 @@ def test_each_point_of_the_curve_is_what_counting_gives(rows):
 def test_a_long_curve_is_thinned_between_its_ends():
     confidence = np.linspace(0.5, 1, 5000)
     frame = predictions([("Lying", [1 - p, 0.0, p]) for p in confidence])
-    curve = reliability.calibrate(frame, None).coverage
+    curve = reliability.calibrate(frame, FITTED).coverage
     assert len(curve) == reliability.MOST_POINTS
     assert (curve[0].coverage, curve[-1].coverage) == (1, 1 / 5000)
 
 
 def test_no_image_has_no_error_and_no_curve():
-    result = reliability.calibrate(predictions([]), None)
+    result = reliability.calibrate(predictions([]), FITTED)
     assert np.isnan(result.error)
-    assert (result.bins, result.coverage) == ([], [])
+    assert (result.bins, result.coverage, result.sure_accuracy) == ([], [], None)

@@ -48,7 +48,8 @@ def run(gates: tuple[Gate, ...] = GATES, **rest: Any) -> Run:
 
 
 def rows(found: Run, baseline: Baseline | None = BASELINE) -> list[GateRow]:
-    return summary.gates(found, slices.all_slices(found), baseline)
+    parts = slices.all_slices(found.evaluation.slices) if found.evaluation else []
+    return summary.gates(found, parts, baseline)
 
 
 def test_each_gate_has_its_margin() -> None:
@@ -106,7 +107,7 @@ def said(verdict: str) -> Record:
     ],
 )
 def test_the_headline_says_what_would_change(difference: float, words: str) -> None:
-    overall = slices.all_slices(run())[0]
+    overall = slices.all_slices(SLICES)[0]
     baseline = Baseline(7, "r1", 0.9, difference, None, None)
     sentence = summary.headline(said("pushed"), overall, baseline)
     assert words in sentence

@@ -1,6 +1,5 @@
-"""Section 5: which test images are shown, and their thumbnails."""
+"""Section 5: which test images are shown, and what they show."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 
 from pipeline.config import PipelineConfig
-from pipeline.review import label_errors
-from pipeline.review.contents import Picture, Pictures
+from pipeline.review import label_errors, stored_images
+from pipeline.review.section import Section
 from schema import features
 
 MOST_MISTAKES: Final = 24
@@ -21,24 +19,70 @@ MOST_LABEL_ERRORS: Final = 24
 MOST_OF_A_CELL: Final = 6  # in each tranche
 MOST_SHOWN: Final = 220
 
-THUMBNAIL_SIDE: Final = 160
-THUMBNAIL_QUALITY: Final = 70
-
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Choice:
+class Picture:
+    """A test image that is shown.
+
+    Attributes:
+      file_name: its name, as in the label table.
+      clip: its clip.
+      labels: label columns, `tranche` included, and values of the quality slices, by column;
+        the `columns` and `values` of a slice are compared with them.
+      actual: its label.
+      predicted: the model's answer.
+      probabilities: by posture.
+      thumbnail: JPEG bytes.
+      attention: JPEG bytes of the thumbnail under its Grad-CAM map; None if not drawn.
+      label_quality: self-confidence score of confident learning, 0 (worst) to 1.
+    """
+
+    file_name: str
+    clip: str
+    labels: dict[str, str]
+    actual: str
+    predicted: str
+    probabilities: dict[str, float]
+    thumbnail: bytes
+    attention: bytes | None
+    label_quality: float
+
+
+@dataclass(frozen=True)
+class Gallery(Section):
+    """The test images that are shown, each stored once.
+
+    Attributes:
+      shown: all of them.
+      mistakes: indices into `shown`: the most confident errors, worst first.
+      label_errors: indices into `shown`: likely label errors, likeliest first.
+      cells: (actual, predicted) to indices into `shown`: a few of each cell and slice.
+      label_error_count: how many labels of test images confident learning doubts in all.
+      mistake_count: how many test images are wrong in all.
+    """
+
+    shown: list[Picture]
+    mistakes: list[int]
+    label_errors: list[int]
+    cells: dict[tuple[str, str], list[int]]
+    label_error_count: int
+    mistake_count: int
+
+
+@dataclass(frozen=True)
+class ShownRows:
     """Which rows of the predictions are shown.
 
     Attributes:
-      rows: the predictions by tranche and name, with `actual` and `predicted` (indices
-        into `features.POSTURES`) and `label_quality`; the positions below are into it.
+      rows: the predictions sorted by tranche and name, with `actual` and `predicted` (indices
+        into `features.POSTURES`) and `label_quality`; the positions below refer to it.
       shown: all that are shown: mistakes, label errors, then the others.
       mistakes: the most confident errors, worst first.
       label_errors: likely label errors, likeliest first.
       mistake_count: how many errors there are in all.
-      label_error_count: how many labels are doubted in all.
+      label_error_count: how many labels confident learning doubts in all.
     """
 
     rows: pd.DataFrame
@@ -49,8 +93,8 @@ class Choice:
     label_error_count: int
 
 
-def choose(predictions: pd.DataFrame) -> Choice:
-    """Chooses what is shown; the same rows in any order give the same choice.
+def choose(predictions: pd.DataFrame) -> ShownRows:
+    """Chooses what is shown, regardless of the order of the rows.
 
     Args:
       predictions: a row an image, with the columns of `components.examples.parquet.PREDICTIONS`.
@@ -69,7 +113,7 @@ def choose(predictions: pd.DataFrame) -> Choice:
     doubted = label_errors.suspects(actual, probabilities).tolist()
     mistakes, suspects = wrong[:MOST_MISTAKES], doubted[:MOST_LABEL_ERRORS]
     chosen = [*mistakes, *suspects, *_of_cells(rows, by_confidence)]
-    return Choice(
+    return ShownRows(
         rows,
         shown=list(dict.fromkeys(chosen))[:MOST_SHOWN],
         mistakes=mistakes,
@@ -79,23 +123,23 @@ def choose(predictions: pd.DataFrame) -> Choice:
     )
 
 
-def pictures(
-    predictions: pd.DataFrame, split_folder: Path, model_path: Path | None, config: PipelineConfig
-) -> Pictures:
+def gallery(
+    predictions: pd.DataFrame, split: Path, model_path: Path, config: PipelineConfig
+) -> Gallery:
     """Draws the pictures of the page in one pass over the test split.
 
     Args:
       predictions: as in `choose`.
-      split_folder: TFRecords of the test split, the ExampleGen's output.
-      model_path: the trained Keras model, for Grad-CAM; None if there is none.
+      split: folder of the test split's TFRecords.
+      model_path: the trained Keras model, for Grad-CAM.
       config: the settings of the run.
 
     Raises:
-      KeyError: the split lacks a picture that the model was asked about.
+      KeyError: the split lacks a picture that the predictions name.
     """
     choice = choose(predictions)
     explained = {*choice.mistakes, *choice.label_errors}
-    drawn = dict(_draw(choice, explained, split_folder, model_path, config.fit))
+    drawn = dict(_draw(choice, explained, split, model_path, config.fit))
     place = {row: index for index, row in enumerate(choice.shown)}
     cells: dict[tuple[str, str], list[int]] = {}
     shown: list[Picture] = []
@@ -103,7 +147,7 @@ def pictures(
         picture = _picture(choice.rows.iloc[row], *drawn[row])
         cells.setdefault((picture.actual, picture.predicted), []).append(len(shown))
         shown.append(picture)
-    return Pictures(
+    return Gallery(
         shown=shown,
         mistakes=[place[row] for row in choice.mistakes],
         label_errors=[place[row] for row in choice.label_errors],
@@ -114,66 +158,37 @@ def pictures(
 
 
 def _of_cells(rows: pd.DataFrame, by_confidence: Ints) -> list[int]:
-    """Some of each cell of the confusion matrix in each tranche, few of one clip."""
+    """A few of each cell of the confusion matrix in each tranche, from many clips."""
     ordered = rows.loc[by_confidence, ["actual", "predicted", features.TRANCHE, features.CLIP]]
     cell = ["actual", "predicted", features.TRANCHE]
     frame = ordered.groupby([*cell, features.CLIP]).cumcount()
-    # The first frame of each clip comes before the second of any.
+    # First frames of all clips come before second frames.
     ordered = ordered.loc[frame.sort_values(kind="stable").index]
     turn = ordered.groupby(cell).cumcount()
     turn = turn[turn < MOST_OF_A_CELL]
-    # One of every cell and tranche comes before two of any.
+    # First ones of all cells and tranches come before second ones.
     return [int(row) for row in turn.sort_values(kind="stable").index]
 
 
 def _draw(
-    choice: Choice, explained: set[int], split_folder: Path, model_path: Path | None, fit: str
+    choice: ShownRows, explained: set[int], split: Path, model_path: Path, fit: str
 ) -> Iterator[tuple[int, tuple[bytes, bytes | None]]]:
     """Yields position, thumbnail and attention of what is shown, in the order of the files."""
-    if not choice.shown:
-        return
-    # In here: TensorFlow takes seconds to import, and `choose` does without.
-    from components.training import network
-    from pipeline.review import grad_cam
-
     explain = None
-    if model_path and explained:
+    if explained:
+        # Imported here, because TensorFlow takes seconds, and `choose` does without.
+        from components.training import network
+        from pipeline.review import grad_cam
+
         explain = grad_cam.GradCam(network.load(model_path))
-    for row, jpeg in _stored(choice, split_folder):
-        picture = Image.open(io.BytesIO(jpeg))
-        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    names = choice.rows.loc[choice.shown, [features.TRANCHE, features.FILE_NAME]]
+    positions = {(tranche, name): row for row, tranche, name in names.itertuples()}
+    for key, jpeg in stored_images.read(split, positions):
+        row, picture = positions[key], stored_images.thumbnail(jpeg)
         attention = None
         if explain and row in explained:
-            attention = _jpeg(grad_cam.overlay(picture, explain(jpeg, fit), fit))
-        yield row, (_jpeg(picture), attention)
-
-
-def _stored(choice: Choice, split_folder: Path) -> Iterator[tuple[int, bytes]]:
-    """Reads the split record by record and yields the pictures that are shown."""
-    # In here: both take seconds to import, and `choose` does without.
-    import tensorflow as tf
-
-    from components.examples import record_reader
-    from components.examples.example_gen import FILE_PREFIX
-
-    names = choice.rows.loc[choice.shown, [features.TRANCHE, features.FILE_NAME]]
-    wanted = {tuple(map(str.encode, key)): row for row, *key in names.itertuples()}
-    files = sorted(map(str, split_folder.glob(f"{FILE_PREFIX}*")))
-    for record in record_reader.read(files).as_numpy_iterator():
-        content = tf.train.Example.FromString(record).features.feature
-        tranche, name, image = (
-            content[column].bytes_list.value[0]
-            for column in (features.TRANCHE, features.FILE_NAME, features.IMAGE)
-        )
-        row = wanted.get((tranche, name))
-        if row is not None:
-            yield row, image
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=THUMBNAIL_QUALITY, optimize=True)
-    return encoded.getvalue()
+            attention = stored_images.encode(grad_cam.overlay(picture, explain(jpeg, fit), fit))
+        yield row, (stored_images.encode(picture), attention)
 
 
 def _picture(row: pd.Series, thumbnail: bytes, attention: bytes | None) -> Picture:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from components.training import network
 from pipeline.config import PipelineConfig
-from pipeline.review import thumbnails
+from pipeline.review import gallery
 from schema import features
-from tests.support.examples import Row, write
+from tests.pipeline.review import stored
 
 pytestmark = pytest.mark.filterwarnings("ignore:May not flag all label issues")
 
@@ -44,21 +44,12 @@ def predictions(count: int, seed: int = 0, accuracy: float = 0.8, tranches: int 
 
 
 def write_split(folder: Path, frame: pd.DataFrame, width: int = 256, height: int = 144) -> None:
-    """Pictures whose brightness is their position in the frame."""
-
-    def example(position: int, row: dict[str, str]) -> Row:
-        encoded = io.BytesIO()
-        Image.new("L", (width, height), position).convert("RGB").save(encoded, "JPEG")
-        columns = (features.TRANCHE, features.FILE_NAME)
-        return {features.IMAGE: encoded.getvalue(), **{name: row[name] for name in columns}}
-
-    rows = [example(position, row) for position, row in enumerate(frame.to_dict("records"))]
-    for part in range(2):
-        write(folder / f"data_tfrecord-0000{part}-of-00002.gz", rows[part::2])
+    """Images whose brightness is their position in the frame."""
+    stored.write_split(folder, frame, range(len(frame)), width, height)
 
 
 def test_mistakes_are_the_most_confident_errors():
-    choice = thumbnails.choose(predictions(400))
+    choice = gallery.choose(predictions(400))
     rows = choice.rows
     confidence = rows[list(features.POSTURES)].max(axis=1)
     wrong = rows.index[rows["actual"] != rows["predicted"]]
@@ -69,9 +60,9 @@ def test_mistakes_are_the_most_confident_errors():
 
 
 def test_every_cell_of_every_tranche_has_pictures():
-    choice = thumbnails.choose(predictions(2000, tranches=4))
+    choice = gallery.choose(predictions(2000, tranches=4))
     cell = ["actual", "predicted", features.TRANCHE]
-    assert len(choice.shown) <= thumbnails.MOST_SHOWN
+    assert len(choice.shown) <= gallery.MOST_SHOWN
     occurring = choice.rows.groupby(cell).size()
     shown = choice.rows.loc[choice.shown].groupby(cell).size()
     assert set(shown.index) == set(occurring.index)
@@ -82,9 +73,9 @@ def test_a_cell_shows_many_clips_before_two_frames_of_one():
     frame = predictions(60, accuracy=1, tranches=1)
     frame[features.POSTURE] = "Lying"
     frame[list(features.POSTURES)] = np.float32([0.02, 0.03, 0.95])
-    rows = thumbnails.choose(frame).rows
-    shown = rows.loc[thumbnails.choose(frame).shown]
-    assert len(shown) == thumbnails.MOST_OF_A_CELL
+    rows = gallery.choose(frame).rows
+    shown = rows.loc[gallery.choose(frame).shown]
+    assert len(shown) == gallery.MOST_OF_A_CELL
     assert shown[features.CLIP].is_unique
 
 
@@ -97,23 +88,32 @@ def test_a_cell_shows_many_clips_before_two_frames_of_one():
 )
 def test_the_choice_is_sound_and_does_not_depend_on_the_order(count, seed, accuracy, tranches):
     frame = predictions(count, seed, accuracy, tranches)
-    choice = thumbnails.choose(frame)
-    again = thumbnails.choose(frame.sample(frac=1, random_state=seed))
+    choice = gallery.choose(frame)
+    again = gallery.choose(frame.sample(frac=1, random_state=seed))
     assert (choice.shown, choice.mistakes, choice.label_errors) == (
         again.shown,
         again.mistakes,
         again.label_errors,
     )
-    assert len(set(choice.shown)) == len(choice.shown) <= thumbnails.MOST_SHOWN
+    assert len(set(choice.shown)) == len(choice.shown) <= gallery.MOST_SHOWN
     assert {*choice.mistakes, *choice.label_errors} <= set(choice.shown)
-    assert len(choice.mistakes) == min(choice.mistake_count, thumbnails.MOST_MISTAKES)
+    assert len(choice.mistakes) == min(choice.mistake_count, gallery.MOST_MISTAKES)
 
 
-def test_each_picture_shows_its_own_image_and_labels(tmp_path):
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    network.build_model(32, 0.35, "none").save(path)
+    return path
+
+
+CONFIG = PipelineConfig(image_size=32, fit="border")
+
+
+def test_each_picture_shows_its_own_image_and_labels(tmp_path, model):
     frame = predictions(60)
     write_split(tmp_path, frame)
-    shuffled = frame.sample(frac=1, random_state=1)
-    result = thumbnails.pictures(shuffled, tmp_path, None, PipelineConfig())
+    result = gallery.gallery(frame.sample(frac=1, random_state=1), tmp_path, model, CONFIG)
     by_name = {row[features.FILE_NAME]: (n, row) for n, row in frame.iterrows()}
     assert {picture.file_name for picture in result.shown} >= set(NAMES)
     for picture in result.shown:
@@ -126,7 +126,6 @@ def test_each_picture_shows_its_own_image_and_labels(tmp_path):
         assert picture.predicted == max(features.POSTURES, key=lambda name: row[name])
         assert picture.labels[features.TRANCHE] == row[features.TRANCHE]
         assert picture.label_quality == pytest.approx(row[row[features.POSTURE]])
-        assert picture.attention is None
     for (actual, predicted), indices in result.cells.items():
         for index in indices:
             picture = result.shown[index]
@@ -136,12 +135,10 @@ def test_each_picture_shows_its_own_image_and_labels(tmp_path):
         assert result.shown[index].actual != result.shown[index].predicted
 
 
-def test_mistakes_and_doubted_labels_are_explained_and_the_others_not(tmp_path):
+def test_mistakes_and_doubted_labels_are_explained_and_the_others_not(tmp_path, model):
     frame = predictions(40, accuracy=0.9)
-    write_split(tmp_path / "test", frame, width=90, height=120)
-    network.build_model(32, 0.35, "none").save(tmp_path / "model.keras")
-    config = PipelineConfig(image_size=32, fit="border")
-    result = thumbnails.pictures(frame, tmp_path / "test", tmp_path / "model.keras", config)
+    write_split(tmp_path, frame, width=90, height=120)
+    result = gallery.gallery(frame, tmp_path, model, CONFIG)
     explained = {*result.mistakes, *result.label_errors}
     assert explained
     for index, picture in enumerate(result.shown):
@@ -151,12 +148,12 @@ def test_mistakes_and_doubted_labels_are_explained_and_the_others_not(tmp_path):
 
 
 def test_no_predictions_are_no_pictures(tmp_path):
-    result = thumbnails.pictures(predictions(0), tmp_path, None, PipelineConfig())
+    result = gallery.gallery(predictions(0), tmp_path, tmp_path / "no-model", CONFIG)
     assert (result.shown, result.mistakes, result.label_errors, result.cells) == ([], [], [], {})
 
 
-def test_a_picture_that_the_split_lacks_is_an_error(tmp_path):
+def test_a_picture_that_the_split_lacks_is_an_error(tmp_path, model):
     frame = predictions(5)
     write_split(tmp_path, frame.iloc[1:])
     with pytest.raises(KeyError):
-        thumbnails.pictures(frame, tmp_path, None, PipelineConfig())
+        gallery.gallery(frame, tmp_path, model, CONFIG)
