@@ -1,9 +1,9 @@
-"""What is a user's to mend, in sentences; everything else is a bug and keeps its traceback."""
+"""Errors that a user can fix, one sentence each; all others are bugs and keep their traceback."""
 
 import re
 from typing import Final
 
-# What Python, C++, the dynamic linker, TensorFlow and the kernel say when memory is short.
+# How Python, C++, the dynamic linker, TensorFlow and the kernel report a lack of memory.
 _SHORT_OF_MEMORY: Final = re.compile(
     r"MemoryError|bad_alloc|Cannot allocate memory|Unable to allocate|can't start new thread"
     r"|failed to map segment|pthread_create failed|ResourceExhaustedError|OOM when allocating"
@@ -11,29 +11,29 @@ _SHORT_OF_MEMORY: Final = re.compile(
 
 
 def memory_was_short(words: str) -> str:
-    """Says in a sentence that memory was short, if that is what somebody else's words say.
+    """Explains an error message in a sentence, if it reports a lack of memory.
 
     Args:
-      words: of an exception, or a line of a log.
+      words: the text of an exception, or a line of a log.
 
     Returns:
-      The sentence, or nothing.
+      The sentence, or an empty string.
     """
     if not _SHORT_OF_MEMORY.search(words):
         return ""
     return (
-        f"Memory was short ({words}); with more of it the same command goes on from the finished"
-        " steps."
+        f"Memory was short ({words}); with more memory, the same command continues after the"
+        " finished steps."
     )
 
 
 class InputError(Exception):
     """Something the user gave cannot be used.
 
-    The message is shown alone, without a traceback: one sentence that says what
-    is wrong, where (file and row, or setting), and what to do.
+    The message is shown without a traceback: one sentence that says what is wrong, where (file
+    and row, or setting), and what to do.
     """
 
 
 class DataError(InputError):
-    """A label table or image archive breaks the contract on the data."""
+    """A label table or image archive breaks the data contract."""

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, and that only their owner can read."""
+"""Writes files and folders completely or not at all, readable by their owner only."""
 
 import os
 import shutil
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
-# No name of a finished folder; model servers look for numbers only (TensorFlow Serving's file
-# system source).
+# Never the name of a finished folder: model servers look for numbers (TensorFlow Serving's
+# file system source).
 INCOMING: Final = ".incoming"
 
 
 @contextmanager
 def owner_only() -> Iterator[None]:
-    """Makes files and folders that only their owner can read: they come from patients' images."""
+    """Creates files and folders for their owner only: they come from patients' images."""
     former = os.umask(0o077)
     try:
         yield
@@ -25,15 +25,15 @@ def owner_only() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
-    """Opens a new file that takes the place of `path` once it is written and on disk.
+    """Opens a new file that replaces `path` once it is written and on disk.
 
     A reader sees the old file or the new one, never a part. If the block raises, the old file
-    stays.
+    is kept.
 
     Args:
       path: the file; its folder exists.
       mode: `w` or `wb`.
-      **options: as `open` takes them; text is UTF-8 unless they say otherwise.
+      **options: of `open`; the default encoding is UTF-8.
 
     Yields:
       The new file.
@@ -55,10 +55,11 @@ def replacing(path: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
 
 
 def begin(parent: Path) -> Path:
-    """Makes an empty folder to write into, and removes one that an earlier writer left unfinished.
+    """Creates an empty folder to write into; removes an unfinished one of an earlier writer.
 
     Args:
-      parent: where the finished folder will be; made if it is not there. One writer at a time.
+      parent: where the finished folder will be; created if it is missing. It may have only one
+        writer at a time.
     """
     incoming = parent / INCOMING
     if incoming.exists():
@@ -68,11 +69,11 @@ def begin(parent: Path) -> Path:
 
 
 def publish(incoming: Path, place: Path) -> None:
-    """Brings a written folder to disk, then gives it its name in one step.
+    """Flushes a folder to disk, then renames it.
 
     Args:
-      incoming: from `begin`.
-      place: its name; nothing may be there.
+      incoming: the folder that `begin` created, or one inside it.
+      place: its new path, where nothing exists.
     """
     for folder, _, files in os.walk(incoming):
         for name in (*files, "."):

@@ -1,4 +1,6 @@
-"""Draws demo tranches: pictures of people who sit, stand and lie, with true labels.
+"""The demo: draws pictures of people who sit, stand and lie, with true labels.
 
-They show that the machinery works, not clinical accuracy.
+In: a number of clips and a seed. Out: a data root as real tranches have it, including their
+quirks (`tranches`). The pictures show that the software works, not its clinical accuracy.
+Tested in tests/components/demo.
 """

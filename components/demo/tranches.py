@@ -32,7 +32,7 @@ DEFAULT_CLIPS: Final = 1500
 DEFAULT_SEED: Final = 20240701
 MARKER: Final = "demo.json"
 SUPERSAMPLING: Final = 1.2  # rays along each side of a pixel
-_ZIP_TIME: Final = (2024, 7, 1, 0, 0, 0)  # of every entry, so that zips are equal byte for byte
+_ZIP_TIME: Final = (2024, 7, 1, 0, 0, 0)  # of every entry, so that zips are reproducible
 
 # What is wrong with the first frame of some clips, a few in each tranche.
 TRUNCATED_JPEG: Final = "truncated JPEG"
@@ -70,9 +70,9 @@ class DrawnTranche:
       clips: clips.
       images: files in the zip, the corrupt ones included.
       rows: rows of the label table.
-      corrupt: files that no reader can open whole.
+      corrupt: files that no reader can open completely.
       images_without_label: files that no row names.
-      labels_without_image: rows whose file is not there.
+      labels_without_image: rows whose file is missing.
       postures: rows by `primary_posture`, blank being the empty string.
     """
 
@@ -88,11 +88,11 @@ class DrawnTranche:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """Where the demo is and what it holds.
+    """Where the demo is and what it contains.
 
     Attributes:
       output: the data root, to give to `lookdeep run --data-root`.
-      drawn: False if an identical demo was there already.
+      drawn: False if an identical demo existed already.
       tranches: counts by tranche, in order.
     """
 
@@ -119,23 +119,23 @@ def draw_tranches(
     processes: int | None = None,
     advance: Advance | None = None,
 ) -> DemoReport:
-    """Draws the demo's three tranches, unless the very same ones are there.
+    """Draws the demo's three tranches, unless the same ones exist already.
 
     Memory stays flat: clips go to the zip as they are drawn.
 
     Args:
       out_dir: folder for the zips and label tables; made if missing.
       clips: clips in all, shared evenly by the tranches; two pictures each on average.
-      seed: of all chance. The files depend on clips, seed, the code and the
-        versions of the libraries that draw, not on the number of processes.
-      processes: that draw side by side; None for one a core.
-      advance: told of each clip.
+      seed: of all randomness. The files depend on clips, seed, the code and the versions of the
+        libraries that draw, not on the number of processes.
+      processes: how many draw in parallel; None for one for each core.
+      advance: is told of each clip.
 
     Returns:
       What is in the folder now.
 
     Raises:
-      InputError: fewer than 3 clips, a negative seed, or the folder can't be written.
+      InputError: fewer than 3 clips, a negative seed, or the folder cannot be written.
     """
     if clips < len(STYLES):
         raise InputError(
@@ -179,7 +179,7 @@ def _recipe(clips: int, seed: int) -> dict[str, Any]:
 
 
 def _read_marker(out_dir: Path, recipe: dict[str, Any]) -> tuple[DrawnTranche, ...] | None:
-    """What the folder holds, if it is what the recipe gives and no file has changed size."""
+    """Returns what a folder contains, if it has this recipe and no file has changed in size."""
     try:
         marker = json.loads((out_dir / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
@@ -310,7 +310,7 @@ def _entry(
     frame: Frame,
     quirk: str | None,
 ) -> Entry:
-    """Encodes a frame and fills its row, with what is to be wrong about them."""
+    """Encodes a frame and fills its row, both with the intended faults."""
     if quirk in (NOBODY, BAD_IMAGE) and frame.posture not in features.POSTURES:
         quirk = None  # no posture to contradict
     if quirk == BAD_IMAGE and not style.has_exception_case:
@@ -335,7 +335,7 @@ def _entry(
         features.EXCEPTION_CASE: exception,
     }
     image = frame.image
-    if quirk == BAD_IMAGE:  # a broken transmission: coarse, but the posture can be told
+    if quirk == BAD_IMAGE:  # a broken transmission: coarse, but the posture is visible
         small = image.resize((image.width // 4, image.height // 4), Image.Resampling.BOX)
         image = small.resize(image.size, Image.Resampling.NEAREST)
     whole = _encode(rng, image, extension, clip.light.infrared)
@@ -357,7 +357,7 @@ def _encode(rng: np.random.Generator, image: Image.Image, extension: str, infrar
         image = image.convert("L")
     out = io.BytesIO()
     if extension.lower() == "png":
-        # Noise does not repeat: looking for repetitions takes time and gains nothing.
+        # Noise does not repeat, so that a search for repetitions would only take time.
         image.save(out, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     else:
         image.save(out, "JPEG", quality=int(rng.integers(50, 93)))

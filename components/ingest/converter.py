@@ -1,11 +1,11 @@
-"""Converts pictures in processes of their own, so that a file costs at most itself.
+"""Converts pictures in separate processes, so that a bad file costs nothing but itself.
 
-Decoders are C code that reads what anybody sent. What crashes one, takes more
-memory than is allowed, or never comes back, is noticed here, tried once more in
-a fresh process, and then rejected like any other file that cannot be used.
+Decoders are C code that parses untrusted files. A file that crashes its decoder, takes more memory
+than is allowed or never finishes is tried once more in a fresh process, and then rejected like any
+other unusable file.
 
-Between the two processes go JSON and the bytes of JPEGs and PNGs, never pickles:
-what a hostile file made of the process that read it must not reach this one.
+The two processes exchange JSON and the bytes of JPEGs and PNGs, never pickles: a process that a
+hostile file has taken over must not be able to take over this one.
 """
 
 import fcntl
@@ -33,30 +33,30 @@ from components import processes
 from components.ingest import images
 from components.ingest.images import ConvertedImage, ImageRejected
 
-# The costliest picture that is allowed takes four seconds of one core.
+# The most expensive picture that is allowed takes four seconds of one core.
 MAX_SECONDS: Final = 120.0
-_START_SECONDS: Final = 120.0  # imports, on a machine that has much else to do
+_START_SECONDS: Final = 120.0  # imports, on a busy machine
 
-# Ends of the process that say nothing about the file.
+# Signals that end the process through no fault of the file.
 _STOPPED: Final = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 _HEAD: Final = struct.Struct("<II")  # bytes of the JSON, bytes of the picture
 _PNG_LEVEL: Final = 1
 
 
 class _Ended(Exception):
-    """The process ended in the midst of a file, or had to be ended; says how."""
+    """The process ended during a file, or had to be killed; the message says how."""
 
 
 class _Killed(_Ended):
-    """The kernel ended it, as it does when memory is short; no file can."""
+    """The kernel killed it, as it does when memory is short; a file cannot do that."""
 
 
 class Converter:
-    """One process that converts one file after the other.
+    """A process that converts one file after the other.
 
     Args:
-      turn: a file whose lock means that it is one's turn to decode a large picture;
-        None where there is only one process.
+      turn: a file that is locked while a large picture is decoded, so that the processes that
+        share it decode one at a time; None where there is only one process.
     """
 
     def __init__(self, turn: IO[bytes] | None = None) -> None:
@@ -64,7 +64,7 @@ class Converter:
         self._process: subprocess.Popen[bytes] | None = None
 
     def convert(self, path: Path, size: int) -> ConvertedImage:
-        """Does what `images.convert` does.
+        """Does the same as `images.convert`.
 
         Args:
           path: the file.
@@ -79,14 +79,14 @@ class Converter:
         return ConvertedImage(jpeg=jpeg, **fields)
 
     def png(self, path: Path, size: int) -> bytes:
-        """Does what `images.load_rgb` does; the picture comes as PNG. Raises the same."""
+        """Does the same as `images.load_rgb` and returns a PNG; raises the same as `convert`."""
         return self._ask("png", path, size)[1]
 
     def close(self) -> None:
         """Ends the process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()  # it holds nothing that could be lost
+            process.kill()  # it has nothing to save
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None  # noqa: S101 (for the type checker)
@@ -113,7 +113,7 @@ class Converter:
             try:
                 fields, picture = self._try(request)
             except _Killed as error:
-                # Rejected, the picture would be missing from then on, with memory enough.
+                # A rejection would be remembered, even when there is enough memory again.
                 raise MemoryError(f"a process that reads pictures {error}, twice") from None
             except _Ended as error:
                 raise ImageRejected(f"reading it {error}, twice") from None
@@ -125,7 +125,7 @@ class Converter:
         process = self._process or self._start()
         assert process.stdin is not None  # noqa: S101 (for the type checker)
         try:
-            with suppress(BrokenPipeError):  # the answer, or rather its absence, says why
+            with suppress(BrokenPipeError):  # the missing answer says why
                 process.stdin.write(request)
                 process.stdin.flush()
             return _receive(process, MAX_SECONDS)
@@ -136,7 +136,7 @@ class Converter:
                 raise RuntimeError(f"a process that reads pictures was ended by {name}") from None
             raise error
         except BaseException:
-            self.close()  # an answer that nobody read would be taken for the next one's
+            self.close()  # an unread answer would be taken for the next one
             raise
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -146,7 +146,7 @@ class Converter:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=turn,
-            # Threads of linear algebra would only take memory.
+            # Threads for linear algebra would only take memory.
             env=processes.environment() | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         self._process = process
@@ -191,7 +191,7 @@ def _receive(process: "subprocess.Popen[bytes]", seconds: float) -> tuple[dict[s
     """Reads an answer.
 
     Raises:
-      _Ended: there is none, and the process is at its end.
+      _Ended: there is none, and the process has ended.
     """
     deadline = time.monotonic() + seconds
     json_bytes, picture_bytes = _HEAD.unpack(_read(process, _HEAD.size, deadline, seconds))
@@ -224,7 +224,7 @@ def _read(process: "subprocess.Popen[bytes]", count: int, deadline: float, secon
 
 
 class _Turn:
-    """Lets one process at a time decode a large picture; a lock ends with who held it."""
+    """Lets one process at a time decode a large picture; a dead process releases its lock."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -237,13 +237,13 @@ class _Turn:
 
 
 def _bound() -> None:
-    """Keeps hostile files from taking the machine's memory, and pictures out of core dumps."""
+    """Limits the memory that a hostile file can take, and keeps pictures out of core dumps."""
     status = Path("/proc/self/status").read_text()
     used = re.search(r"VmSize:\s+(\d+) kB", status)
     assert used is not None  # noqa: S101 (for the type checker)
     most = 1024 * int(used[1]) + images.MAX_MEMORY_BYTES
     _, limit = resource.getrlimit(resource.RLIMIT_AS)
-    # With less, pictures would be rejected that are none the worse for it.
+    # With less memory, good pictures would be rejected.
     if limit != resource.RLIM_INFINITY and limit < most:
         raise MemoryError(
             f"reading pictures may take {most >> 20:,} MiB, and the limit (ulimit -v) is"
@@ -267,9 +267,9 @@ def _answer(what: str, path: Path, size: int) -> tuple[dict[str, Any], bytes]:
 
 
 def main() -> None:
-    """Answers one request after the other until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to see
-    # What a library prints must not get between the answers.
+    """Answers requests until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    # Keeps the output of libraries out of the answers.
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         if len(sys.argv) > 1:

@@ -1,7 +1,7 @@
-"""Turns any picture a tranche may hold into a small, upright RGB JPEG, or says why not.
+"""Turns any picture of a tranche into a small, upright RGB JPEG, or says why it cannot.
 
-Files come from anywhere, so nothing about them is trusted: the work and memory
-that one file can cause are bounded before it is decoded.
+Files come from anywhere, so nothing about them is trusted: the time and memory that a file can
+take are bounded before it is decoded.
 """
 
 import io
@@ -20,23 +20,23 @@ from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from schema.features import MAX_PIXELS
 
-# Pillow may try these and no others. EPS would run Ghostscript, and every further
-# parser is a further way in. MPO, which phones write under the name .jpg, opens as JPEG.
+# The only formats that Pillow may try. EPS would run Ghostscript, and every parser adds to the
+# attack surface. MPO, which phones write under the name .jpg, opens as JPEG.
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
 
 MAX_SIDE: Final = 65_535  # JPEG's own limit
 MAX_FILE_BYTES: Final = 64 * 2**20
-# Decoders write whole TIFF tiles, which may be far larger than the picture.
+# Decoders allocate whole TIFF tiles, which may be far larger than the picture.
 MAX_TIFF_TILE_PIXELS: Final = MAX_PIXELS
-# Each scan of a progressive JPEG passes over the whole picture; encoders write about ten.
+# Each scan of a progressive JPEG decodes the whole picture; encoders write about ten.
 MAX_JPEG_SCANS: Final = 100
 
-# Pictures above this are decoded one at a time, however many threads or processes there are.
+# Larger pictures are decoded one at a time by all threads of a worker.
 LARGE_PIXELS: Final = 16_000_000
-# Processes of `converter` share a lock among them instead.
+# The worker's converter processes share a file lock instead.
 large_turn: AbstractContextManager[object] = threading.Lock()
 
-# What one conversion may take at most, besides the interpreter and its libraries.
+# The most that one conversion may take, besides the interpreter and its libraries.
 # Measured at 50 megapixels: WebP with alpha 780 MiB; AVIF with alpha, float TIFF and
 # 16-bit PNG 630; RGBA PNG 570; progressive JPEG 320.
 MAX_MEMORY_BYTES: Final = 2**30
@@ -44,11 +44,11 @@ MAX_MEMORY_BYTES: Final = 2**30
 JPEG_QUALITY: Final = 95
 JPEG_SUBSAMPLING: Final = 0  # 4:4:4, full colour resolution
 
-# A JPEG at least this many times larger than needed is decoded at a half, a quarter
-# or an eighth of its size, which takes a quarter of the time.
+# A JPEG at least this many times larger than needed is decoded at a half, a quarter or an eighth
+# of its size, which takes a quarter of the time.
 _DRAFT_GAP: Final = 2
 
-# What undoes each EXIF orientation; Exif 2.32, section 4.6.5.A.
+# The transposition that undoes each EXIF orientation (Exif 2.32, section 4.6.5.A).
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,17 +62,17 @@ _QUARTER_TURNS: Final = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 
 
 class ImageRejected(Exception):
-    """A file is not used; the message is a short reason for the rejects table."""
+    """A file cannot be used; the message is a short reason for the rejects table."""
 
 
 @dataclass(frozen=True)
 class ConvertedImage:
-    """A picture as the TFRecords hold it.
+    """A picture as it is stored in the TFRecords.
 
     Attributes:
       jpeg: RGB, upright, fits the ingestion size, without metadata.
       width: of the original in pixels, after EXIF orientation.
-      height: likewise.
+      height: of the original in pixels, after EXIF orientation.
       brightness: mean luma (ITU-R BT.601), 0 to 255.
       contrast: standard deviation of the luma.
       sharpness: variance of the luma's Laplacian (4-neighbour kernel).
@@ -91,12 +91,12 @@ class ConvertedImage:
 
 
 def convert(source: bytes | Path, size: int) -> ConvertedImage:
-    """Makes a picture what training reads: one small JPEG and what was measured on it.
+    """Converts a picture to what training reads: a small JPEG, and measurements of it.
 
-    1. Open: one of `FORMATS`, the first frame of an animation. Refused before
-       anything is decoded: more than `MAX_FILE_BYTES`, `MAX_PIXELS` or `MAX_SIDE`.
-    2. Decode completely; a truncated file is refused.
-    3. Turn upright as EXIF says. Unreadable EXIF says nothing.
+    1. Open: one of `FORMATS`, the first frame of an animation. More than `MAX_FILE_BYTES`,
+       `MAX_PIXELS` or `MAX_SIDE` is rejected before anything is decoded.
+    2. Decode completely; a truncated file is rejected.
+    3. Turn upright as EXIF says. Unreadable EXIF is ignored.
     4. To RGB, see `to_rgb`.
     5. Scale down to fit a square of side `size` (Lanczos), never up.
     6. Measure.
@@ -107,7 +107,7 @@ def convert(source: bytes | Path, size: int) -> ConvertedImage:
       size: side of the square that the result fits, in pixels.
 
     Returns:
-      The JPEG, the size of the original, and the measures.
+      The JPEG, the size of the original, and the measurements.
 
     Raises:
       ImageRejected: the file cannot or must not be used.
@@ -129,9 +129,9 @@ def convert(source: bytes | Path, size: int) -> ConvertedImage:
 
 
 def _laplacian(luma: np.ndarray) -> np.ndarray:
-    """Sums the differences to the four neighbours; beyond the edge lies the pixel itself.
+    """Sums the differences to the four neighbours; an edge pixel is its own outer neighbour.
 
-    As `scipy.ndimage.laplace`, which takes a third of a second to import in every process.
+    The same as `scipy.ndimage.laplace`, which takes a third of a second to import.
     """
     padded = np.pad(luma, 1, mode="edge")
     neighbours = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
@@ -139,7 +139,7 @@ def _laplacian(luma: np.ndarray) -> np.ndarray:
 
 
 def load_rgb(source: bytes | Path, size: int) -> Image.Image:
-    """Does steps 1 to 5 of `convert`: what the model is to see of any picture.
+    """Does steps 1 to 5 of `convert`: returns what the model sees of any picture.
 
     Args:
       source: the file's content or its path.
@@ -163,11 +163,10 @@ def fitting(width: int, height: int, size: int) -> tuple[int, int]:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Converts a picture of any of Pillow's modes to RGB with 8 bits.
 
-    Alpha is dropped and the stored colours are kept, as TensorFlow's decoders do:
-    training pictures are opaque, and serving has to see the same pixels. 16-bit
-    gray is scaled from its whole range, not clipped as Pillow would. 32-bit
-    integer and float pictures have no range of their own: their lowest value
-    becomes black and their highest white. Everything else is Pillow's conversion.
+    Alpha is dropped and the stored colours are kept, as TensorFlow's decoders do: training
+    pictures are opaque, and serving has to see the same pixels. 16-bit gray is scaled from its
+    whole range; Pillow would clip it. 32-bit integer and float pictures have no fixed range: their
+    lowest value becomes black and their highest white. Pillow converts all other modes.
 
     Args:
       image: a decoded picture.
@@ -187,7 +186,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     else:
         return image.convert("RGB")
     scale = 255.0 / (high - low) if high > low else 0.0
-    # Half a unit up, because the conversion to 8 bits rounds down.
+    # Plus a half, because the conversion to 8 bits rounds down.
     gray = image.convert("F").point(lambda value: value * scale + (0.5 - low * scale))
     return gray.convert("L").convert("RGB")
 
@@ -201,8 +200,8 @@ def _load(source: bytes | Path, size: int) -> tuple[Image.Image, int, int]:
         raise ImageRejected("an empty file")
     # Pillow raises nearly anything on a hostile file: OSError, SyntaxError, ValueError,
     # EOFError, IndexError, struct.error, zlib.error, MemoryError, DecompressionBombError.
-    # All of them mean the same, that this file is no usable picture, and each becomes a
-    # reason in the rejects table.
+    # All of them mean that the file is not a usable picture, and each becomes a reason in the
+    # rejects table.
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         _refuse_costly(image, content)
@@ -218,7 +217,7 @@ def _load(source: bytes | Path, size: int) -> tuple[Image.Image, int, int]:
 
 
 def _decode(image: Image.Image, size: int) -> tuple[Image.Image, int, int]:
-    """Does steps 2 to 5 of `convert` to an opened picture; see `_load`."""
+    """Does steps 2 to 5 of `convert` on an opened picture; see `_load`."""
     original, fitted = image.size, fitting(*image.size, size)
     image.draft(None, (_DRAFT_GAP * fitted[0], _DRAFT_GAP * fitted[1]))
     image.load()
@@ -233,13 +232,13 @@ def _decode(image: Image.Image, size: int) -> tuple[Image.Image, int, int]:
 
 
 def _read(path: Path) -> bytes:
-    """Reads a file, unless it is too large or opening it might block for ever (a pipe)."""
+    """Reads a file, unless it is too large or opening it might block forever (a pipe)."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ImageRejected("not a regular file")
         with path.open("rb") as file:
-            # One byte more than allowed: enough to see that a file is too large.
+            # One byte more than allowed is enough to see that a file is too large.
             return file.read(min(status.st_size, MAX_FILE_BYTES) + 1)
     except FileNotFoundError:
         raise ImageRejected("there is no such file") from None
@@ -250,7 +249,7 @@ def _read(path: Path) -> bytes:
 
 
 def _refuse_costly(image: Image.Image, content: bytes) -> None:
-    """Refuses what would take too much memory or time to decode; reads headers only."""
+    """Rejects what would take too much memory or time to decode; reads headers only."""
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageRejected(f"{width} x {height} pixels")
@@ -267,18 +266,18 @@ def _refuse_costly(image: Image.Image, content: bytes) -> None:
 
 
 def _rotation(image: Image.Image) -> Image.Transpose | None:
-    """Returns what turns a decoded picture upright; None if nothing, or EXIF cannot be read."""
+    """Returns what turns a decoded picture upright; None if it is, or EXIF cannot be read."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:
-        # As hostile as any decoder, but here the picture itself is already decoded: broken
-        # metadata must not cost a good picture.
+        # Anything may be raised, as in decoding; but the picture is decoded already, and broken
+        # metadata is no reason to reject it.
         return None
     return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
 def _reason(error: Exception) -> str:
-    """Says in one printable line what a decoder said."""
+    """Returns a decoder's error as one printable line."""
     if isinstance(error, MemoryError):
         return "decoding it takes more memory than is allowed"
     text = "".join(c if c.isprintable() else " " for c in f"{type(error).__name__}: {error}")

@@ -1,9 +1,8 @@
-"""Reads one label table: a CSV file as published, or as a person has edited it.
+"""Reads a label table: a CSV file as published, or as edited by hand.
 
-What is taken as it comes: a byte-order mark, CRLF, quoted commas and line
-breaks, other columns and another order of columns, rows without any content
-(spreadsheets leave them at the end), and blanks around a cell, which are cut.
-What is not: anything that would change or lose a label. See `read_labels`.
+Accepted are a byte-order mark, CRLF, quoted commas and line breaks, additional columns, any order
+of columns, empty rows (spreadsheets leave them at the end), and blanks around a cell, which are
+stripped. Anything that would change or lose a label is refused, see `read_labels`.
 """
 
 import csv
@@ -18,13 +17,13 @@ from urllib.parse import unquote, urlsplit
 from components.errors import DataError
 from schema import features
 
-# The image column's names, the preferred one first: a table that has both also
-# carries the location the image was labelled at.
+# Names of the image column, the preferred one first. In a table with both, the other one is the
+# location of the image when it was labelled.
 IMAGE_COLUMNS: Final = (features.FILE_NAME, "final_url")
 LABEL_COLUMNS: Final = tuple(features.LABEL_VALUES)
 OPTIONAL_COLUMNS: Final = frozenset({features.EXCEPTION_CASE})
 
-# A table with one mistake often has hundreds of its kind: the first ones tell.
+# A table with one mistake often has hundreds like it: the first ones suffice.
 MAX_PROBLEMS: Final = 20
 
 # <clip>_cat-1_<frame>.<ext>. A clip is any text; the last `_cat-1_` ends it.
@@ -52,14 +51,14 @@ class LabelRow:
 
 
 class TableProblems:
-    """Collects what is wrong with a table; leaving its `with` block raises it all at once."""
+    """Collects the problems of a table; leaving its `with` block raises all of them at once."""
 
     def __init__(self, table: Path) -> None:
         self._table = table
         self._lines: list[str] = []
 
     def add(self, row: int, text: str) -> None:
-        """Notes a problem of a row.
+        """Adds a problem of a row.
 
         Raises:
           DataError: there are `MAX_PROBLEMS` of them; reading on would not help.
@@ -92,18 +91,17 @@ def clip_of(file_name: str) -> str | None:
 
 
 def read_labels(table: Path, problems: TableProblems) -> Iterator[LabelRow]:
-    """Reads a label table row by row; memory does not grow with it.
+    """Reads a label table row by row, in constant memory.
 
     Args:
       table: UTF-8 CSV with a header, see the module's docstring.
-      problems: takes what is wrong with single rows: an unknown label value, an
-        empty file name or one that is not `<clip>_cat-1_<frame>.<ext>`, a wrong
-        number of cells. The caller raises it by leaving its `with` block, and
-        adds duplicates, which need the names of all tables.
+      problems: collects the problems of single rows: an unknown label value, an empty file name
+        or one that is not `<clip>_cat-1_<frame>.<ext>`, a wrong number of cells. The caller adds
+        duplicates, which need the names of all tables, and leaves its `with` block.
 
     Yields:
-      The rows that are right, in the table's order. A URL or path in the image
-      column counts as its last component.
+      The valid rows, in the table's order. Of a URL or path in the image column, the last
+      component counts.
 
     Raises:
       DataError: the table as a whole cannot be read: another encoding, a missing
@@ -121,7 +119,7 @@ def read_labels(table: Path, problems: TableProblems) -> Iterator[LabelRow]:
             problems.add(
                 row,
                 f"it has {len(cells)} cells where the header has {len(header)};"
-                " put a cell that holds a comma in double quotes.",
+                " put cells that contain a comma in double quotes.",
             )
             continue
         file_name = _last_component(cells[image_column])
@@ -145,13 +143,13 @@ def read_labels(table: Path, problems: TableProblems) -> Iterator[LabelRow]:
 
 
 def _records(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields row numbers and stripped cells, checking encoding and quoting on the way."""
+    """Yields row numbers and stripped cells; checks encoding and quoting."""
     row = 0
     try:
         with table.open("rb") as file:
             if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
                 raise _wrong_encoding(table, 1)
-        # Escaped bytes instead of an exception, so that the row can be named.
+        # Escapes wrong bytes instead of raising, so that the row can be named.
         with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             for row, cells in enumerate(csv.reader(file, strict=True), start=1):
                 text = "".join(cells)
@@ -178,7 +176,7 @@ def _columns(table: Path, header: list[str]) -> tuple[int, list[int | None]]:
     """Finds the image column and the label columns (None for an absent optional one)."""
     for column in (*IMAGE_COLUMNS, *LABEL_COLUMNS):
         if header.count(column) > 1:
-            raise DataError(f"{table}, row 1: the column {column} is there twice; remove one.")
+            raise DataError(f"{table}, row 1: the column {column} appears twice; remove one.")
     image = next((column for column in IMAGE_COLUMNS if column in header), None)
     missing = [
         column
@@ -198,11 +196,11 @@ def _columns(table: Path, header: list[str]) -> tuple[int, list[int | None]]:
 
 
 def _last_component(cell: str) -> str:
-    """Cuts the folders, and a URL's query, off an image cell."""
+    """Removes folders, and the query of a URL, from an image cell."""
     if "://" in cell:
         try:
             cell = unquote(urlsplit(cell).path)
-        except ValueError:  # not a URL after all; the name pattern judges it
+        except ValueError:  # not a URL; the name pattern will refuse it
             return cell
     return cell.replace("\\", "/").rpartition("/")[2]
 

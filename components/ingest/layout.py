@@ -1,4 +1,4 @@
-"""Where a data root keeps its tranches: image zips or folders, and label tables."""
+"""Where a data root has its tranches: image zips or folders, and label tables."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from typing import Final
 
 from components.errors import InputError
 
-# The original writes `tranch`; people write `tranche`. Both are read.
+# The original deliveries write `tranch`; people write `tranche`. Both are read.
 _LABELS: Final = re.compile(r"tranche?([1-9][0-9]*)_labels\.csv")
 _ZIP: Final = re.compile(r"persons-posture-tranche?([1-9][0-9]*)\.zip")
 _FOLDER: Final = re.compile(r"tranche?([1-9][0-9]*)")
@@ -17,7 +17,7 @@ _HOME: Final = "home"  # the original's name for the image folder of tranche 1
 
 @dataclass(frozen=True)
 class Tranche:
-    """One delivery of labelled images.
+    """A delivery of labelled images.
 
     Attributes:
       name: "1", "2", ... as in the file names.
@@ -48,11 +48,11 @@ def discover(data_root: Path, *, labels_only: bool = False) -> list[Tranche]:
 
     A tranche N is a table `tranchN_labels.csv` with its images in
     `persons-posture-tranchN.zip` or, already unzipped, in the folder `tranchN`
-    (`home` for tranche 1). Where both are there, the folder is used. Other files
-    and folders are of no concern.
+    (`home` for tranche 1). If both exist, the folder is used. Other files and folders are
+    ignored.
 
     Args:
-      data_root: the folder that holds them.
+      data_root: the folder with the tranches.
       labels_only: allows tables without images.
 
     Returns:
@@ -64,23 +64,23 @@ def discover(data_root: Path, *, labels_only: bool = False) -> list[Tranche]:
     """
     if not data_root.is_dir():
         raise InputError(
-            f"There is no folder {data_root}; give the folder that holds the label tables"
+            f"There is no folder {data_root}; give the folder with the label tables"
             " (tranch1_labels.csv, ...) and the image zips."
         )
     try:
         entries = sorted(data_root.iterdir())
     except PermissionError as error:
-        raise InputError(f"The folder {data_root} may not be read: {error.strerror}.") from error
+        raise InputError(f"The folder {data_root} cannot be read: {error.strerror}.") from error
     tables = _by_tranche((path for path in entries if path.is_file()), _LABELS)
     zips = _by_tranche((path for path in entries if path.is_file()), _ZIP)
     folders = _by_tranche((path for path in entries if path.is_dir()), _FOLDER, home="1")
 
     if not tables:
-        raise InputError(f"{data_root} holds no label table; expected tranch1_labels.csv, ...")
+        raise InputError(f"{data_root} contains no label table; expected tranch1_labels.csv, ...")
     for name in sorted({*zips, *folders} - set(tables), key=int):
         images = folders.get(name) or zips[name]
         raise InputError(
-            f"{images} holds images of tranche {name}, but {data_root / labels_name(name)} is"
+            f"{images} has images of tranche {name}, but {data_root / labels_name(name)} is"
             " missing; add the table or move the images away."
         )
     if not labels_only:

@@ -265,12 +265,12 @@ def _files(folder: Path) -> Iterator[tuple[str, str, str | None]]:
                 yield (
                     archive.printable(name),
                     "",
-                    "its name or folder holds characters that no text has",
+                    "its name or folder contains control characters or bytes that are not UTF-8",
                 )
             elif name.startswith(".") or not name.lower().endswith(_EXTENSIONS):
                 yield name, path, "not an image file (png, jpg, jpeg)"
             elif not _is_regular(path):
-                yield name, path, "not a file: a broken link or a device"
+                yield name, path, "not a regular file: a broken link or a device"
             else:
                 yield name, path, None
 

@@ -68,7 +68,7 @@ class ShardedFolder:
     """The staged folder of a tranche; the element of the Beam job.
 
     Attributes:
-      folder: holds the rows of the shards and gets the tranche's new files.
+      folder: has the rows of the shards, and gets the tranche's new files.
       base: folder that relative image paths start from.
       row_count: rows of all shards.
       digest: SHA-256 of the settings, the rows and the state of their pictures.

@@ -1,10 +1,10 @@
 """The signatures of the exported model.
 
-`serving_default` takes encoded pictures, `serving_examples` tf.Examples as in the TFRecords;
+`serving_default` takes encoded pictures, `serving_examples` takes examples as in the TFRecords;
 both say whether the model is unsure. `transform_features` gives the Evaluator labels and slices.
 
-Clients may send anything. A picture that cannot be read is refused alone, and a request of any
-length takes no more memory than `CHUNK` pictures do.
+Input may be anything: a picture that cannot be read is refused without harm to the others in its
+batch, and a batch of any length needs no more memory than `CHUNK` pictures.
 """
 
 import math
@@ -26,12 +26,12 @@ DECODED_AT_ONCE: Final = 4
 
 
 class ServingModule(tf.Module):
-    """The SavedModel: the graphs of the network and of Transform, and the signatures.
+    """What is saved: the graphs of the model and of Transform, and the signatures.
 
     Args:
       model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, 3].
       transform: output of the Transform component.
-      ingest_size: largest side of ingested pictures, pixels.
+      ingest_size: side of the square that ingested pictures fit into, pixels.
       image_size: side of the model's input, pixels.
       fit: how pictures are resized to it (`preprocessing.fit_image`).
       threshold: lowest confidence of a sure answer; None if no answer is sure.
@@ -49,8 +49,8 @@ class ServingModule(tf.Module):
         super().__init__()
         self._answer = for_answers(model)
         layer = transform.transform_features_layer()
-        # In a lambda, since Keras would trace an attribute once more. Its graph has no variables or
-        # tables, which would have to be saved as attributes (TensorFlow refuses if it has).
+        # Wrapped, because Keras would trace an attribute again. Its graph has no variables or
+        # tables that need to be tracked; TensorFlow would refuse to save those.
         self._transform: Callable[[dict[str, tf.Tensor]], Any] = lambda columns: layer(columns)
         self._raw_spec = transform.raw_feature_spec()
         self._ingest_size = ingest_size
@@ -65,7 +65,7 @@ class ServingModule(tf.Module):
         return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
 
     def _stored(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Decodes and fits one stored picture as Transform does, without its PNG in between."""
+        """Processes a stored picture as Transform does."""
         image = preprocessing.decode_image(encoded)
         return preprocessing.fit_image(image, self._image_size, self._fit)
 
@@ -77,7 +77,7 @@ class ServingModule(tf.Module):
         return tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8)
 
     def _fitted(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Decodes, scales and fits a picture as ingestion and Transform did the stored ones."""
+        """Processes a served picture as ingestion and Transform do together."""
         image = preprocessing.decode_image(preprocessing.bounded(encoded))
         image = preprocessing.scale_down(image, self._ingest_size)
         return preprocessing.fit_image(image, self._image_size, self._fit)
@@ -85,8 +85,8 @@ class ServingModule(tf.Module):
     def _chunk(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Probabilities of up to `CHUNK` pictures, and which of them are refused.
 
-        In a graph, only a dataset can ignore an error. Pictures that cannot be read are missing
-        from it; a black one takes the place of each.
+        Only a dataset can catch an error within a graph: it drops pictures that cannot be
+        read, and black ones take their places.
         """
         count = tf.size(encoded)
         read = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded)).map(
@@ -175,7 +175,7 @@ class ServingModule(tf.Module):
         input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False
     )
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized tf.Examples, string [batch], to the labels and slices of the Evaluator.
+        """Serialized tf.Examples, string [batch], to what the Evaluator judges and slices by.
 
         Returns:
           `label` int64 [batch] and a string [batch] for each of
@@ -186,7 +186,7 @@ class ServingModule(tf.Module):
         return {name: transformed[name] for name in (features.LABEL, *features.QUALITIES)}
 
     def signatures(self) -> dict[str, Any]:
-        """The functions by signature name."""
+        """The functions by the name that callers use."""
         return {
             "serving_default": self.serve_images,
             "serving_examples": self.serve_examples,

@@ -13,14 +13,14 @@ from rich.progress import (
 
 
 class Bars:
-    """One progress bar for each name, added when the name is first heard of."""
+    """One progress bar for each name, added at its first report."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
     def advance(self, name: str, done: int, total: int | None) -> None:
-        """Moves the bar of that name to `done` of `total` bytes."""
+        """Sets the bar of that name to `done` of `total` bytes."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total)
         self._progress.update(self._tasks[name], completed=done, total=total)

@@ -1,9 +1,14 @@
 """The command `lookdeep demo`."""
 
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
+
+from pipeline.config import DEMO_SETTINGS
 
 
 @click.command()
@@ -14,18 +19,19 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the image zips and label tables.",
 )
-@click.option("--clips", type=int, help="Clips in all three tranches, two pictures each.")
-@click.option("--seed", type=int, help="Another seed draws other people in other rooms.")
+@click.option("--clips", type=int, help="Clips in all, with two pictures each on average.")
+@click.option("--seed", type=int, help="Seed of all randomness: other people in other rooms.")
 def demo(output: Path, clips: int | None, seed: int | None) -> None:
     """Draw three tranches of posture pictures to try the pipeline on.
 
-    People sit, stand and lie in drawn rooms; files and tables have the layout
-    and the quirks of the original tranches, some broken images included. The
-    demo shows that the machinery works. It says nothing of clinical accuracy.
-    A demo that is there already is not drawn again.
+    People sit, stand and lie in drawn rooms. Files and tables have the layout and
+    the quirks of the original tranches, including some broken images. The demo shows
+    that the software works; it says nothing about clinical accuracy. A demo that
+    exists already is not drawn again.
     """
     click.echo(
-        f"Drawing demo tranches in {output}: they show the machinery, not clinical accuracy."
+        f"Drawing demo tranches in {output}. They show that the software works, not its clinical"
+        " accuracy."
     )
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -62,5 +68,8 @@ def demo(output: Path, clips: int | None, seed: int | None) -> None:
     row("labels without image", (tranche.labels_without_image for tranche in tranches))
     console.print(table)
     if not report.drawn:
-        console.print("The same demo was there already; nothing was drawn.")
-    console.print(f"Run the pipeline on it: lookdeep run --data-root {output}")
+        click.echo("The same demo existed already; nothing was drawn.")
+    # Beside the interpreter, where a virtual environment is not active.
+    lookdeep = shutil.which("lookdeep") or Path(sys.executable).with_name("lookdeep")
+    run = [lookdeep, "run", "--data-root", output.absolute(), "--config", DEMO_SETTINGS]
+    click.echo(f"Run the pipeline on it:\n{shlex.join(map(str, run))}")

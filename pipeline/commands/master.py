@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for everything a run writes; the tables go to its subfolder data.",
 )
-@click.option(
-    "--labels-only", is_flag=True, help="Count label tables that come without their images."
-)
+@click.option("--labels-only", is_flag=True, help="Only count labels; the tables need no images.")
 def master(data_root: Path, output_root: Path, labels_only: bool) -> None:
-    """Join all tranches into one tranch_master.csv and count what is in it."""
+    """Join all tranches into one tranch_master.csv and count its contents."""
     click.echo(f"Reading the tranches in {data_root}.")
     from components.ingest.master import build_master
 
@@ -92,7 +90,7 @@ def _show(report: "MasterReport", labels_only: bool) -> None:
     if report.shared_clips:
         click.echo(
             f"Warning: {report.shared_clips:,} clips appear in more than one tranche; the splits"
-            " keep each clip together, but figures by tranche are then not independent."
+            " keep each clip together, but the metrics of these tranches are not independent."
         )
     click.echo(f"Master table: {report.master}")
     click.echo(f"What did not match: {report.rejects}")

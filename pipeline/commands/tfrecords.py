@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     "--master",
     "master_csv",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The master table, if it is not data/tranch_master.csv of the output root.",
+    help="Master table, if it is not data/tranch_master.csv in the output root.",
 )
 @click.option(
     "--size",
     default=PipelineConfig.model_fields["ingest_size"].default,
     show_default=True,
     type=click.IntRange(64, 4096),
-    help="Pictures are scaled down to fit a square of this many pixels a side.",
+    help="Side of the square that pictures are scaled down to fit, in pixels.",
 )
 def tfrecords(output_root: Path, master_csv: Path | None, size: int) -> None:
     """Write the pictures of tranch_master.csv and their labels to TFRecords.
 
-    Each picture is turned upright, scaled down and measured. What cannot be used is
-    listed with the reason in rejects.csv. A tranche that has not changed since the
-    last time is left as it is.
+    Each picture is turned upright, scaled down and measured. Unusable pictures are
+    listed with the reason in rejects.csv. Tranches that have not changed since the
+    last time are left as they are.
     """
     master_csv = master_csv or output_root / "data" / "tranch_master.csv"
     out_dir = output_root / "data" / "tfrecords"

@@ -1,4 +1,4 @@
-"""Checks, before anything heavy starts, that the base weights can be had."""
+"""Checks that the base weights are available, before anything expensive starts."""
 
 import os
 import threading
@@ -9,7 +9,7 @@ from typing import Final
 from components.errors import InputError
 from pipeline.config import IMAGENET, NO_WEIGHTS, PipelineConfig
 
-# Where Keras fetches them, and what it publishes (keras.applications.MobileNetV2).
+# Where Keras downloads them from, and what it publishes (keras.applications.MobileNetV2).
 KERAS_URL: Final = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
 ALPHAS: Final = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 SIZES: Final = (96, 128, 160, 192, 224)
@@ -27,8 +27,8 @@ def check(config: PipelineConfig, *, url: str = KERAS_URL) -> None:
       url: folder that Keras downloads from.
 
     Raises:
-      InputError: the named file is absent or no HDF5 file; there are no published
-        weights for `alpha`; or they are neither in Keras's cache nor within reach.
+      InputError: the given file does not exist or is not HDF5; there are no published weights
+        for `alpha`; or they are neither in Keras's cache nor downloadable.
     """
     if config.base_weights == NO_WEIGHTS:
         return
@@ -78,7 +78,7 @@ def _keras_home() -> Path:
 
 
 def _reachable(url: str) -> bool:
-    """Asks for the headers of a file, in a thread since a name lookup knows no timeout."""
+    """Requests the headers of a file, in a thread because name lookups have no timeout."""
     answered = threading.Event()
 
     def ask() -> None:

@@ -415,7 +415,7 @@ def test_names(converter: Converter, tmp_path: Path, tried: Tried) -> None:
     assert {name for name, reason in rejected if reason == "no row names this image"} == {
         NAMES["spaces"]
     }
-    odd = {name for name, reason in rejected if "characters that no text has" in reason}
+    odd = {name for name, reason in rejected if "bytes that are not UTF-8" in reason}
     assert odd == {"a\\nb" + STEM, "\\x1b[2J" + STEM, "\\udcff\\udcfe" + STEM}
     assert len(rejected) == 2 + 2 + len(UNTYPABLE)
     tried("names", len(NAMES) + len(UNTYPABLE))

@@ -140,7 +140,7 @@ def test_columns(tmp_path: Path, tried: Tried, rows: list[Row], data: st.DataObj
         )
         tried("refused for a missing column")
     elif doubled not in (None, left_out):
-        assert f"the column {doubled} is there twice" in refused(table)
+        assert f"the column {doubled} appears twice" in refused(table)
         tried("refused for a doubled column")
     else:
         assert [label.file_name for label in read(table)] == [row[0] for row in rows]

@@ -112,8 +112,8 @@ def interruptible() -> Iterator[None]:
         (
             MemoryError(),
             InputError(
-                "Memory was short (MemoryError); with more of it the same command goes on from"
-                " the finished steps."
+                "Memory was short (MemoryError); with more memory, the same command continues"
+                " after the finished steps."
             ),
         ),
     ],

@@ -52,7 +52,7 @@ def test_labels_only_needs_no_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "holds no label table"),
+        ([], "contains no label table"),
         (["tranch2_labels.csv"], "persons-posture-tranch2.zip or the folder tranch2/"),
         (["tranch1_labels.csv"], "or the folder home/"),
         (["tranch1_labels.csv", "home/", "tranch7/"], "tranch7_labels.csv is missing"),
@@ -60,7 +60,7 @@ def test_labels_only_needs_no_images(tmp_path: Path) -> None:
         (["tranch1_labels.csv", "home/", "tranch1/"], "both claim to be tranche 1"),
         (["tranch1_labels.csv", "tranche1_labels.csv", "home/"], "both claim to be tranche 1"),
         # A folder by the table's name is no table.
-        (["tranch1_labels.csv/", "home/"], "holds no label table"),
+        (["tranch1_labels.csv/", "home/"], "contains no label table"),
     ],
 )
 def test_says_what_is_missing(tmp_path: Path, names: list[str], message: str) -> None:

@@ -159,7 +159,7 @@ def test_what_does_not_match_is_rejected_with_its_reason(
         },
     ]
     table = "tranch2_labels.csv"
-    text = "its name or folder holds characters that no text has"
+    text = "its name or folder contains control characters or bytes that are not UTF-8"
     assert [tuple(row.values()) for row in read_csv(report.rejects)] == [
         ("2", "'+1_cat-1_000.png", "", "", "no row names this image"),
         ("2", "._a_cat-1_000.JPG", "", "", "not an image file (png, jpg, jpeg)"),
@@ -171,10 +171,10 @@ def test_what_does_not_match_is_rejected_with_its_reason(
             "no image has this name; but a_cat-1_001.PNG differs in case only",
         ),
         ("2", "b_cat-1_001.png", table, "2", "no image has this name"),
-        ("2", "gone_cat-1_000.png", "", "", "not a file: a broken link or a device"),
+        ("2", "gone_cat-1_000.png", "", "", "not a regular file: a broken link or a device"),
         ("2", "line\\rbreak_cat-1_000.png", "", "", text),
         ("2", "linked", "", "", "a link to a folder, which is not followed"),
-        ("2", "pipe_cat-1_000.png", "", "", "not a file: a broken link or a device"),
+        ("2", "pipe_cat-1_000.png", "", "", "not a regular file: a broken link or a device"),
     ]
 
 
