@@ -1,6 +1,6 @@
 """Seconds of each Beam stage on Flink with 1, 2 and 3 nodes of a Slurm cluster, one worker a node.
 
-    python -m benchmarks.cluster --data-root TRANCHES --scratch FOLDER
+    python -m benchmarks.cluster --data-root TRANCHES --scratch FOLDER [--record]
 
 Submits one run for each number of nodes, one after the other, each with its own output
 folder in FOLDER, which all nodes must see. The first stage includes the start of Flink.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks import figures
 from components.errors import InputError
 from pipeline.cluster import slurm
 from pipeline.commands import cli
@@ -44,7 +45,10 @@ memory_gb = 6
 @click.option("--scratch", required=True, type=click.Path(path_type=Path))
 @click.option("--image-size", default=224, show_default=True)
 @click.option("--most-nodes", default=3, show_default=True)
-def benchmark(data_root: Path, scratch: Path, image_size: int, most_nodes: int) -> None:
+@click.option(figures.RECORD, "recorded", is_flag=True, help="Write the figures to figures.json.")
+def benchmark(
+    data_root: Path, scratch: Path, image_size: int, most_nodes: int, recorded: bool
+) -> None:
     """Print the table."""
     seconds: dict[int, dict[str, float]] = {}
     for nodes in range(1, most_nodes + 1):
@@ -66,8 +70,14 @@ def benchmark(data_root: Path, scratch: Path, image_size: int, most_nodes: int) 
     click.echo("| stage | " + " | ".join(f"{nodes} nodes, s" for nodes in seconds) + " |")
     click.echo("|---|" + "---|" * len(seconds))
     for stage in _BEAM_STAGES:
-        figures = " | ".join(f"{found[stage]:.1f}" for found in seconds.values())
-        click.echo(f"| {stage} | {figures} |")
+        cells = " | ".join(f"{found[stage]:.1f}" for found in seconds.values())
+        click.echo(f"| {stage} | {cells} |")
+    if recorded:
+        by_stage = {
+            stage: {str(nodes): found[stage] for nodes, found in seconds.items()}
+            for stage in _BEAM_STAGES
+        }
+        figures.record("cluster", by_stage)
 
 
 if __name__ == "__main__":

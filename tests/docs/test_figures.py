@@ -9,6 +9,8 @@ from typing import Any, Final
 import pytest
 
 from benchmarks import figures
+from pipeline.runs import record
+from pipeline.runs.run import Counts, SliceMetrics
 from tests.support import documents
 
 # Comments of other kinds have a blank after the dashes.
@@ -158,3 +160,44 @@ def test_figures_can_be_given_by_hand(tmp_path: Path, monkeypatch: pytest.Monkey
     figures.FILE.write_text("{}")
     figures.main(["set", "tests", "--command", "make test", "count=1005", "seconds=452.06"])
     assert figures.read()["tests"]["figures"] == {"count": 1005, "seconds": 452.06}
+
+
+def test_figures_of_a_run_are_those_of_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FILE", tmp_path / "figures.json")
+    figures.FILE.write_text("{}")
+    slices = {
+        "overall": SliceMetrics(
+            example_count=476, accuracy=0.9, accuracy_low=0.8, accuracy_high=0.95, coverage=0.7
+        ),
+        "tranche=2": SliceMetrics(example_count=200, accuracy=0.85),
+        "tranche=10": SliceMetrics(example_count=276, accuracy=0.94),
+        "tranche=2, primary_posture=Lying": SliceMetrics(example_count=20, accuracy=0.5),
+    }
+    content = record.Record(
+        run_id="run",
+        started="2026-11-28T08:00:00+00:00",
+        verdict="pushed",
+        demo=True,
+        reasons=[],
+        gates=[],
+        findings=[],
+        model=1,
+        accuracy=0.9,
+        metrics=slices,
+        counts=Counts(),
+        components=[],
+        seconds=339.4,
+        paths={},
+    )
+    record.write(content, tmp_path / "run.json")
+    figures.main(["run", str(tmp_path), "--as", "demo"])
+    assert figures.read()["demo"]["figures"] == {
+        "accuracy": 0.9,
+        "accuracy_interval": {"low": 0.8, "high": 0.95},
+        "images": 476,
+        "accuracy_by_tranche": {"2": 0.85, "10": 0.94},
+        "coverage": 0.7,
+        "seconds": 339.4,
+    }
