@@ -109,10 +109,16 @@ def plan(config: PipelineConfig, target: Target) -> Plan:
             mine = [folder, *([marker] if marker.exists() else [])]
         made.delete += mine
     pattern = descent.pattern(*target.feature)
-    for folder in sorted(config.tfrecords_dir.glob("*")):
-        rejects = _rows_of(folder / tfrecords.REJECTS_NAME, target)
-        made.names.update(rejects)
-        if rejects or descent.holds(folder, pattern):
+    rejects = {
+        folder: _rows_of(folder / tfrecords.REJECTS_NAME, target)
+        for folder in sorted(config.tfrecords_dir.glob("*"))
+    }
+    made.names.update(name for names in rejects.values() for name in names)
+    mentions = _mentions(target, made.names)
+    for folder, names in rejects.items():
+        # A killed ingestion leaves a staging folder, where the rows are readable.
+        staged = any(map(mentions, folder.rglob(".rows-*")))
+        if names or staged or descent.holds(folder, pattern):
             made.delete.append(folder)
     made.lineage = descent.trace(config, pattern)
     made.delete += [path for path in made.lineage.folders if path.exists()]
@@ -121,12 +127,16 @@ def plan(config: PipelineConfig, target: Target) -> Plan:
         made.delete += [
             path for path in (*caches, config.output_root / "crossval") if path.exists()
         ]
-    mentions = _mentions(target, made.names)
     for run_id in snapshot.runs(config.output_root):
         page = snapshot.page_path(config.output_root, run_id)
         if page.exists() and (run_id in made.lineage.runs or mentions(page)):
             made.delete.append(page)
     made.texts = [path for path in _texts(config) if mentions(path)]
+    # What other killed processes were writing.
+    hidden = (path for path in sorted(config.output_root.rglob(".*")) if path.is_file())
+    made.delete += [
+        path for path in hidden if not any(map(path.is_relative_to, made.delete)) and mentions(path)
+    ]
     return made
 
 

@@ -144,6 +144,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(config, root / "data")
     (config.feature_cache_dir).mkdir()
     (config.feature_cache_dir / "rows").write_bytes(bytes(10))
+    # What killed processes leave.
+    staging = config.tfrecords_dir / ".incoming" / "1"
+    staging.mkdir(parents=True)
+    (staging / ".rows-00000.json").write_text(
+        json.dumps([f"{clip}_cat-1_000.png" for clip in CLIPS])
+    )
+    for clip in CLIPS:
+        (config.data_dir / f".{CLIPS.index(clip)}.csv.k2j4x").write_text(f"{clip}_cat-1_000.png")
     config.logs_dir.mkdir()
     config.log_path(RUN).write_text(f"INFO: {CLIPS[0]}_cat-1_009.png has no image\n")
     return root
