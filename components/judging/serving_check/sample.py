@@ -14,7 +14,7 @@ from schema import features
 
 IMAGES: Final = 32
 # The sample is chosen from so many pictures: neighbours in a file are frames of one clip.
-CANDIDATES: Final = 10 * IMAGES
+CANDIDATES: Final = 4 * IMAGES
 OPEN_FILES: Final = 32
 
 Item = TypeVar("Item")
