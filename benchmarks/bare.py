@@ -91,10 +91,11 @@ def evaluator(config: PipelineConfig) -> Callable[[], None]:
     import tensorflow as tf
 
     from components.examples.preprocessing import decode_image, fit_image
+    from components.training.model_run import KERAS_MODEL
     from components.training.network import load
     from pipeline.evaluation import BATCH_SIZE
 
-    (saved,) = (config.pipeline_root / "Trainer" / "model_run").glob("*/model.keras")
+    (saved,) = (config.pipeline_root / "Trainer" / "model_run").glob(f"*/{KERAS_MODEL}")
     model = load(saved)
 
     def picture(record: tf.Tensor) -> tf.Tensor:

@@ -116,5 +116,5 @@ def tranche_folds(pool: Pool) -> list[Split]:
             np.flatnonzero(pool.tranches != tranche),
             np.flatnonzero(pool.tranches == tranche),
         )
-        for tranche in sorted(set(pool.tranches.tolist()))
+        for tranche in sorted(set(pool.tranches.tolist()), key=features.tranche_order)
     ]

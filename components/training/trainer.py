@@ -11,7 +11,7 @@ import keras_tuner
 import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
-from components.training import calibration, network, phases, signatures
+from components.training import calibration, model_run, network, phases, signatures
 from components.training.settings import TrainerSettings
 from components.training.splits import Splits
 from components.training.training_data import Examples, evaluation_data
@@ -68,8 +68,8 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         "phases": {name: asdict(phase) for name, phase in trained.items()},
         "calibration": asdict(calibrated),
     }
-    (run_dir / "history.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
-    posture_model.save(run_dir / "model.keras")
+    (run_dir / model_run.HISTORY).write_text(json.dumps(summary, indent=2), encoding="utf-8")
+    posture_model.save(run_dir / model_run.KERAS_MODEL)
     module = signatures.ServingModule(
         posture_model,
         tft.TFTransformOutput(fn_args.transform_graph_path),

@@ -7,6 +7,7 @@ import pandas as pd
 
 from components.errors import InputError
 from components.examples import parquet
+from components.training.model_run import KERAS_MODEL
 from pipeline.review import (
     data_checks,
     data_summary,
@@ -158,6 +159,6 @@ def _pictures(run: Run, predictions: pd.DataFrame) -> Gallery:
     return gallery.gallery(
         predictions,
         run.outputs["TrancheExampleGen", "examples"].folder / f"Split-{features.TEST}",
-        run.outputs["Trainer", "model_run"].folder / "model.keras",
+        run.outputs["Trainer", "model_run"].folder / KERAS_MODEL,
         run.config,
     )

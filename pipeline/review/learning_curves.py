@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from components.training.calibration import Calibration
+from components.training.model_run import HISTORY
 from pipeline.review import formats, vega
 from pipeline.review.section import Chart, Section, Table
 from schema import features
@@ -177,7 +178,7 @@ def training(model_run: Path, seconds: float, cached: bool) -> Training:
 
 
 def _history(model_run: Path) -> dict[str, Any]:
-    history: dict[str, Any] = json.loads((model_run / "history.json").read_text(encoding="utf-8"))
+    history: dict[str, Any] = json.loads((model_run / HISTORY).read_text(encoding="utf-8"))
     return history
 
 
