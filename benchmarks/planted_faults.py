@@ -33,7 +33,7 @@ from components.demo.tranches import draw_tranches
 from components.examples.example_gen import split_of_clip
 from components.ingest import layout
 from components.ingest.labels import clip_of
-from pipeline.config import Splits
+from pipeline.config import SplitShares
 from pipeline.review import collect
 from pipeline.runs.reader import Runs
 from schema import features
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def show(planted: Planted, out: Path) -> None:
     """Prints how many of the planted faults the page of the last run lists."""
-    shares = list(Splits().model_dump().values())
+    shares = list(SplitShares().model_dump().values())
     in_test = {
         name
         for name in planted.swapped

@@ -24,7 +24,7 @@ from benchmarks.photos import link_photos
 from components.ingest.master import build_master
 from components.ingest.tfrecords import write_tfrecords
 from pipeline import beam
-from pipeline.config import PipelineConfig, Splits
+from pipeline.config import PipelineConfig, SplitShares
 from pipeline.runs import snapshot
 from pipeline.runs.reader import Runs
 from pipeline.runs.run import REVIEW, Snapshot
@@ -41,7 +41,7 @@ def run(data: Path, out: Path, images: int) -> PipelineConfig:
         data_root=data / "tranches",
         output_root=out,
         base_weights="none",
-        splits=Splits(train=1, eval=1, test=14),
+        splits=SplitShares(train=1, eval=1, test=14),
         image_size=64,
         alpha=0.35,
         scratch_epochs=1,

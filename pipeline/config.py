@@ -31,7 +31,7 @@ _STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
 _Path = Annotated[Path, Field(strict=False)]  # written as a string
 
 
-class Splits(BaseModel):
+class SplitShares(BaseModel):
     """Shares of the clips on each side, in hash buckets."""
 
     model_config = _STRICT
@@ -57,7 +57,7 @@ class PipelineConfig(BaseModel):
     ingest_size: int = Field(512, ge=64, le=4096)  # TFRecord images fit a square of this side
     fit: Literal["stretch", "border", "letterbox"] = "stretch"
     image_size: int = Field(320, ge=32, le=512)  # the model's input side
-    splits: Splits = Splits()
+    splits: SplitShares = SplitShares()
 
     # Model and training.
     alpha: float = Field(1.0, gt=0, le=1.4)  # MobileNetV2's width multiplier

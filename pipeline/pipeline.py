@@ -33,7 +33,7 @@ from components.judging.predictor import Predictor
 from components.judging.serving_check.component import ServingCheck
 from components.serving.baseline import ModelInService
 from components.serving.pusher import Pusher
-from components.training.settings import TrainerSettings
+from components.training.trainer_settings import TrainerSettings
 from pipeline.config import PipelineConfig
 from pipeline.evaluation import BATCH_SIZE, eval_config
 from pipeline.review.component import ReviewPage

@@ -26,7 +26,7 @@ from components.crossval.recipes import LOGISTIC, ORIGINAL, VARIANTS
 from components.errors import InputError, memory_was_short
 from components.training import network, original_recipe, phases, trainer
 from components.training.frozen_features import FeatureCache
-from components.training.settings import TrainerSettings
+from components.training.trainer_settings import TrainerSettings
 from components.training.training_data import Examples, Features, Part, Pictures, evaluation_data
 
 # One in seven of the training clips is set aside for early stopping and calibration.

@@ -89,7 +89,7 @@ def partition(
     return split_of_clip(_text(example, clip_feature), shares)
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class TrancheExampleGenExecutor(base_beam_executor.BaseBeamExecutor):
     """Splits by clip and by selection.
 
     TFX's executor also shuffles. For that, a local Beam runner needs memory of several times
@@ -176,5 +176,5 @@ class TrancheExampleGen(FileBasedExampleGen):
                 )
             ),
             custom_config=custom,
-            custom_executor_spec=executor_spec.BeamExecutorSpec(Executor),
+            custom_executor_spec=executor_spec.BeamExecutorSpec(TrancheExampleGenExecutor),
         )

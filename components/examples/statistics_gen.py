@@ -41,7 +41,7 @@ def stats_options() -> tfdv.StatsOptions:
     )
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class StatisticsGenExecutor(base_beam_executor.BaseBeamExecutor):
     """Computes the statistics of each split, as TFX's executor does, batch by small batch."""
 
     def Do(
@@ -80,7 +80,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 class StatisticsGen(components.StatisticsGen):
     """Statistics of each split of tf.Examples that hold pictures."""
 
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(StatisticsGenExecutor)
 
     def __init__(self, examples: types.BaseChannel, code_digest: str) -> None:
         """Counts `examples`; `code_digest`, of this module, is part of the cache key."""

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
@@ -20,6 +20,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact, Property, PropertyType
 from tfx.utils import io_utils
 
+from components.examples.findings import Finding
 from schema import features
 
 FINDINGS_FILE: Final = "findings.json"
@@ -34,14 +35,6 @@ class ValidationVerdict(Artifact):
 
     TYPE_NAME = "ValidationVerdict"
     PROPERTIES = {"passed": Property(type=PropertyType.INT)}  # noqa: RUF012 (TFX's own form)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong with the data, or worth a look, in a sentence."""
-
-    severity: Literal["blocking", "warning"]
-    sentence: str
 
 
 @dataclass(frozen=True)

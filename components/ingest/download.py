@@ -50,7 +50,7 @@ Digest = Annotated[
 ]
 
 
-class Source(BaseModel):
+class Download(BaseModel):
     """One `[[tranche]]` of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,10 +66,10 @@ class Source(BaseModel):
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tranche: Annotated[list[Source], Field(min_length=1)]
+    tranche: Annotated[list[Download], Field(min_length=1)]
 
 
-def read_spec(spec: Path) -> list[Source]:
+def read_spec(spec: Path) -> list[Download]:
     """Reads which tranches there are, and where.
 
     Raises:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from components import progress
 from components.training import network
 from components.training.checkpoint import Checkpoint, Epochs, best_epoch
-from components.training.settings import TrainerSettings
+from components.training.trainer_settings import TrainerSettings
 from components.training.training_data import (
     CLASSES,
     Examples,

@@ -11,7 +11,7 @@ from tfx.components.trainer import fn_args_utils
 from components import progress
 from components.training import network, phases
 from components.training.frozen_features import FeatureCache, FreshFeatures
-from components.training.settings import TrainerSettings
+from components.training.trainer_settings import TrainerSettings
 from components.training.training_data import Examples, Features, Pictures
 
 

@@ -12,8 +12,8 @@ import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
 from components.training import calibration, model_run, network, phases, signatures
-from components.training.settings import TrainerSettings
 from components.training.splits import Splits
+from components.training.trainer_settings import TrainerSettings
 from components.training.training_data import Examples, evaluation_data
 
 

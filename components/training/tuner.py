@@ -21,8 +21,8 @@ from tfx.components.tuner.component import TunerFnResult
 from components import progress
 from components.errors import InputError
 from components.training import network, phases, trainer
-from components.training.settings import TrainerSettings
 from components.training.splits import Splits
+from components.training.trainer_settings import TrainerSettings
 from components.training.training_data import evaluation_data
 
 OBJECTIVE: Final = "calibrated_eval_loss"

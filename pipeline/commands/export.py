@@ -60,7 +60,7 @@ def export(ctx: click.Context, output_root: Path, destination: Path | None) -> N
     Console(soft_wrap=True, highlight=False).print(Text(str(destination)))
 
 
-def find_source(config: PipelineConfig) -> device.Source:
+def find_source(config: PipelineConfig) -> device.PushedModel:
     """Finds the last pushed model, and in ML Metadata what it was made from.
 
     Raises:
@@ -89,7 +89,7 @@ def find_source(config: PipelineConfig) -> device.Source:
                 f"{path} is gone, and model {saved_model.name} cannot be exported without it;"
                 " put it back, or train again with `lookdeep run`."
             )
-    return device.Source(
+    return device.PushedModel(
         saved_model=saved_model,
         trained=model_run.read(trainer),
         examples=examples,

@@ -24,12 +24,13 @@ from pydantic import BaseModel
 
 from components import processes, progress
 from components.errors import DataError, InputError, memory_was_short
+from components.examples.findings import Finding
 from pipeline import beam
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import HidePassword
 from pipeline.runs import record, snapshot
 from pipeline.runs.reader import Runs
-from pipeline.runs.run import Counts, Finding, Run, Snapshot, Stage
+from pipeline.runs.run import Counts, Run, Snapshot, Stage
 
 if TYPE_CHECKING:
     from tfx.orchestration import pipeline as tfx_pipeline

@@ -10,7 +10,7 @@ from pipeline.review import build
 from pipeline.runs.reader import Runs
 
 
-class Review(Artifact):
+class ReviewArtifact(Artifact):
     """A review page: `page` is its path; it lies where people look for it, in OUT/review."""
 
     TYPE_NAME = "Review"
@@ -19,7 +19,7 @@ class Review(Artifact):
 
 @component
 def ReviewPage(
-    review: OutputArtifact[Review], output_root: Parameter[str], run_id: Parameter[str]
+    review: OutputArtifact[ReviewArtifact], output_root: Parameter[str], run_id: Parameter[str]
 ) -> None:
     """Draws the page from what the run has left so far.
 

@@ -8,10 +8,11 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.errors import InputError
+from components.examples.findings import Finding
 from pipeline.review import formats
 from pipeline.review.section import Section, Table
 from pipeline.runs import verdict
-from pipeline.runs.run import Artifact, Finding, Run
+from pipeline.runs.run import Artifact, Run
 
 MOST_VALUES: Final = 12  # that are listed
 _LONGEST: Final = 200  # characters of a description; a schema may have a value for every image

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import InputError
+from components.examples.findings import Finding
 from components.serving.versions import Version, versions
 from pipeline.config import PipelineConfig
 from pipeline.runs import snapshot
@@ -15,7 +16,6 @@ from pipeline.runs.run import (
     Artifact,
     Artifacts,
     Evaluation,
-    Finding,
     Run,
     ServingReport,
     Snapshot,
@@ -153,7 +153,7 @@ def _findings(gate: Artifact | None) -> tuple[Finding, ...]:
     if gate is None:
         return ()
     content = json.loads((gate.folder / "findings.json").read_text(encoding="utf-8"))
-    return tuple(Finding.model_validate(finding) for finding in content)
+    return tuple(Finding(**finding) for finding in content)
 
 
 def _serving(blessing: Artifact | None) -> ServingReport | None:

@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components import files
 from components.errors import InputError
+from components.examples.findings import Finding
 from pipeline.runs import snapshot, verdict
 from pipeline.runs.evaluation_result import slice_name
-from pipeline.runs.run import Counts, Finding, Gate, Run, SliceMetrics, Stage
+from pipeline.runs.run import Counts, Gate, Run, SliceMetrics, Stage
 from pipeline.runs.verdict import Verdict
 from schema import features
 

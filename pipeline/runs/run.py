@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from components.examples.findings import Finding
 from components.serving.versions import Version
 from pipeline.config import PipelineConfig
 from pipeline.runs.left_out import Contradiction, Reject
@@ -24,15 +25,6 @@ State = Literal["ran", "cached", "failed", "skipped", "running"]
 SliceKey = tuple[tuple[str, str], ...]
 
 _FROZEN: Final = ConfigDict(frozen=True)
-
-
-class Finding(BaseModel):
-    """Something about the data or the run, in a sentence; a blocking one stops the run."""
-
-    model_config = _FROZEN
-
-    severity: Literal["blocking", "warning"]
-    sentence: str
 
 
 class Counts(BaseModel):

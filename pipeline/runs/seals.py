@@ -19,9 +19,9 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from pydantic import BaseModel
 
+from components.examples.findings import Finding
 from components.files import replacing
 from pipeline.runs.lineage import mark_deleted
-from pipeline.runs.run import Finding
 
 
 class _File(BaseModel):

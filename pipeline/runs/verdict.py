@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from pipeline.runs.run import REVIEW, Finding, Gate, Run, SliceKey
+from components.examples.findings import Finding
+from pipeline.runs.run import REVIEW, Gate, Run, SliceKey
 from schema import features
 
 Verdict = Literal[

@@ -20,7 +20,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
     path = write(tmp_path, text)
     loaded = config.load(path, alpha=0.75, base_weights=None)
     assert (loaded.batch_size, loaded.alpha, loaded.base_weights) == (8, 0.75, "imagenet")
-    assert loaded.splits == config.Splits(train=6, eval=15, test=15)
+    assert loaded.splits == config.SplitShares(train=6, eval=15, test=15)
     assert not loaded.is_demo
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.training.settings import TrainerSettings
+from components.training.trainer_settings import TrainerSettings
 from schema import features
 from tests.support import examples
 from tests.support.examples import Row

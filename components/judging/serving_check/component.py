@@ -28,7 +28,7 @@ class ServingCheck(base_component.BaseComponent):
     """Blesses an exported model that answers real requests as the trained network does."""
 
     SPEC_CLASS = ServingCheckSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.ServingCheckExecutor)
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ class Case:
     sentence: str
 
 
-class Executor(base_executor.BaseExecutor):
+class ServingCheckExecutor(base_executor.BaseExecutor):
     """Writes report.json and an InfraBlessing that says whether every case passed."""
 
     def Do(

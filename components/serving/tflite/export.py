@@ -28,7 +28,7 @@ DESCRIPTION: Final = "model.json"
 
 
 @dataclass(frozen=True)
-class Source:
+class PushedModel:
     """What a pushed model was made from.
 
     Attributes:
@@ -63,7 +63,7 @@ class Model:
     content: bytes = b""
 
 
-def make(source: Source, log: Path) -> list[Model]:
+def make(source: PushedModel, log: Path) -> list[Model]:
     """Converts a model and measures the results on the test split.
 
     Args:
@@ -80,7 +80,7 @@ def make(source: Source, log: Path) -> list[Model]:
         return _make(source)
 
 
-def _make(source: Source) -> list[Model]:
+def _make(source: PushedModel) -> list[Model]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it at import
     import numpy as np
     import tensorflow as tf
@@ -142,7 +142,7 @@ def refusals(models: Sequence[Model]) -> list[str]:
     ]
 
 
-def write(destination: Path, source: Source, models: Sequence[Model]) -> None:
+def write(destination: Path, source: PushedModel, models: Sequence[Model]) -> None:
     """Writes the TFLite models and their description, all or nothing.
 
     Args:

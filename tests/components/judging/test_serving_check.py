@@ -203,7 +203,7 @@ def check(
 ) -> tuple[standard_artifacts.InfraBlessing, dict[str, Any]]:
     """Runs the executor; returns its blessing and the report's cases by name."""
     blessing = artifact(standard_artifacts.InfraBlessing, folder / "blessing")
-    executor.Executor().Do(
+    executor.ServingCheckExecutor().Do(
         {
             executor.MODEL: [model.model],
             executor.MODEL_RUN: [model.run],

@@ -8,7 +8,7 @@ import pytest
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.training import trainer, tuner
-from components.training.settings import TrainerSettings
+from components.training.trainer_settings import TrainerSettings
 from tests.support.small_training import SETTINGS, fn_args
 
 GIVEN = replace(SETTINGS, base_weights="imagenet", head_learning_rate=1e-3, mixup=0.2)

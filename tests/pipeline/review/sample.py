@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
+from components.examples.findings import Finding
 from components.training import calibration
 from pipeline.review.contents import Baseline, GateRow, Review, Slice, SliceGroup
 from pipeline.review.data_charts import Quantiles
@@ -23,7 +24,7 @@ from pipeline.review.provenance import MadeArtifact, Provenance
 from pipeline.review.reliability import CalibrationBin, CoveragePoint, Reliability
 from pipeline.runs.left_out import Contradiction, Reject
 from pipeline.runs.record import Record
-from pipeline.runs.run import Counts, Finding, SliceMetrics, Stage
+from pipeline.runs.run import Counts, SliceMetrics, Stage
 from schema import features
 
 HOSTILE_NAMES: Final = (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import config
-from pipeline.config import PipelineConfig, Splits
+from pipeline.config import PipelineConfig, SplitShares
 from pipeline.review import provenance
 
 names = st.text(
@@ -25,7 +25,7 @@ def test_settings_survive_being_written(
         output_root=folder,
         base_weights=str(folder / "weights.h5"),
         accuracy_floor=floor,
-        splits=Splits(train=train),
+        splits=SplitShares(train=train),
     )
     path = tmp_path_factory.mktemp("settings") / "settings.toml"
     provenance.write_settings(settings, path)

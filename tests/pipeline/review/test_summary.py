@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from components.examples.findings import Finding
 from pipeline.config import PipelineConfig
 from pipeline.review import slices, summary
 from pipeline.review.contents import Baseline, GateRow
@@ -12,7 +13,6 @@ from pipeline.runs.record import Record, record
 from pipeline.runs.run import (
     Artifact,
     Evaluation,
-    Finding,
     Gate,
     Run,
     ServingReport,

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.examples.findings import Finding
 from components.serving.versions import Origin, Version
 from pipeline.config import PipelineConfig
 from pipeline.runs import verdict
 from pipeline.runs.run import (
     Artifact,
     Evaluation,
-    Finding,
     Gate,
     Run,
     ServingReport,

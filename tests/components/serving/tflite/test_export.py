@@ -13,8 +13,8 @@ from components.training.model_run import ModelRun
 SPEED = {1: Latency(1.0, 2.0)}
 
 
-def source(threshold: float | None) -> export.Source:
-    return export.Source(
+def source(threshold: float | None) -> export.PushedModel:
+    return export.PushedModel(
         Path("17"), ModelRun(Path("model.keras"), 32, "stretch", threshold), Path("examples"), 50
     )
 
