@@ -128,7 +128,10 @@ def _models(runs: "list[Run]") -> list[ModelStatus]:
 
 
 def _run_table(runs: list[RunStatus]) -> Table:
-    table = Table("Run", "Started", "Verdict", "Components", "Model", title="Runs")
+    table = Table(title="Runs")
+    table.add_column("Run", overflow="fold")
+    for heading in ("Started", "Verdict", "Components", "Model"):
+        table.add_column(heading)
     for run in runs:
         states = list(run.components.values())
         parts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
