@@ -1,11 +1,10 @@
 """Requests of every kind: each picture gets its answer or its refusal, within bounds of memory."""
 
 import json
-import multiprocessing
-import re
+import subprocess
+import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,10 +15,12 @@ from pipeline.commands import predict
 from schema import features
 from tests.robustness import pictures
 from tests.robustness.conftest import Tried
-from tests.robustness.pictures import encode, picture
+from tests.robustness.pictures import encode
 from tests.robustness.test_pictures import bmp_that_says, gif_that_says, jpeg_that_says, png
 from tests.support import exported
+from tests.support.memory import peak_memory
 
+ROOT = Path(predict.__file__).parents[2]
 MIB = 2**20
 
 
@@ -112,30 +113,18 @@ def test_4096_pictures_take_the_memory_of_64(
     transform_graph: Path, tmp_path: Path, tried: Tried
 ) -> None:
     """In a process of its own, whose peak no other test has raised."""
-    measuring = multiprocessing.get_context("spawn").Pool(1)
-    with measuring:
-        few, many = measuring.apply(peaks, (transform_graph, tmp_path / "model", (64, 4096)))
-    assert many - few < 300 * MIB
-    tried("MiB for 64 pictures", few // MIB)
-    tried("MiB for 4,096", many // MIB)
-
-
-def peaks(graph: Path, folder: Path, counts: tuple[int, ...]) -> list[int]:
-    """The most memory that the process has had after requests of so many pictures, bytes.
-
-    The network's first layer alone would take 6.5 MB for each picture.
-    """
-    inputs = keras.Input((160, 160, 3))
-    wide = keras.layers.Conv2D(64, 1, activation="relu")(inputs)
-    pooled = keras.layers.GlobalAveragePooling2D()(wide)
-    network = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(pooled))
-    loaded = tf.saved_model.load(str(exported.save(folder, network, graph)))
-    good = encode(picture(200, 150), "JPEG")
-    found = []
-    for count in counts:
-        assert np.shape(ask(loaded, [good] * count)["probabilities"]) == (count, 3)
-        found.append(_peak())
-    return found
+    arguments = ("-m", "tests.robustness.peak_of_requests", transform_graph, tmp_path / "model")
+    done = subprocess.run(  # noqa: S603 (a command of ours)
+        [sys.executable, "-W", "ignore", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    few, many = map(int, done.stdout.split()[-2:])
+    assert many - few < 300, f"{few} MiB for 64 pictures, {many} for 4,096"
+    tried("MiB for 64 pictures", few)
+    tried("MiB for 4,096", many)
 
 
 # -- The command ----------------------------------------------------------------------------
@@ -146,7 +135,7 @@ def test_predict_with_4096_files(model: Path, tmp_path: Path, tried: Tried) -> N
     """Some of them bad; the others are answered in order."""
     bad = {0: b"", 77: b"text", 4095: GOOD[0][:100], 2000: BAD["a 30,000 x 30,000 PNG"]}
     paths = [pictures.write(tmp_path, f"{n}.png", bad.get(n, coloured(n))) for n in range(4096)]
-    before = _peak()
+    before = peak_memory()
     result = CliRunner().invoke(
         predict.predict, ["--model", str(model), "--json", "--", *map(str, paths)]
     )
@@ -158,15 +147,9 @@ def test_predict_with_4096_files(model: Path, tmp_path: Path, tried: Tried) -> N
     assert result.stderr.count("cannot be used") == len(bad)
     for n in bad:
         assert f"{paths[n]} cannot be used: " in result.stderr
-    assert _peak() - before < 300 * MIB
+    assert peak_memory() - before < 300 * MIB
     tried("files", 4096)
-    tried("MiB more at most", (_peak() - before) // MIB)
-
-
-def _peak() -> int:
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    assert found
-    return 1024 * int(found[1])
+    tried("MiB more at most", (peak_memory() - before) // MIB)
 
 
 def test_predict_takes_any_name(
