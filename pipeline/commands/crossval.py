@@ -125,7 +125,7 @@ def _run(
     from pipeline.process.worker import Progress as Steps
     from pipeline.process.worker import ingest
 
-    folder = chosen.output_root / "crossval"
+    folder = chosen.crossval_dir
     folder.mkdir(exist_ok=True)
     ingest(chosen, Steps(), beam.local_args())
     shards = sorted(map(str, chosen.tfrecords_dir.glob(SHARD_PATTERN)))

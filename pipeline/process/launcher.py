@@ -34,7 +34,7 @@ from pipeline.runs.reader import Runs, early
 from pipeline.runs.record import Record
 
 WORKER: Final = processes.python("pipeline.process.worker")
-STOPPED: Final = "Stopped. Finished steps are kept: the same command goes on from there."
+STOPPED: Final = "Stopped. Finished steps are kept: the same command continues after them."
 
 # Signals that end a worker when memory is short, before it can say so, and who sends them.
 _WITHOUT_A_WORD: Final[dict[int, str]] = {
@@ -137,13 +137,13 @@ def _why_ended(status: int, log: Path) -> str:
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
     if sender := _WITHOUT_A_WORD.get(-status):
         return (
-            f"The worker process ended with {how}, as {sender} ends it where memory is short; if it"
-            " was, with more of it the same command goes on from the finished steps."
+            f"The worker process ended with {how}, as {sender} ends it when memory is short. If it"
+            " was, give the same command with more memory: it continues after the finished steps."
         )
     if shutil.disk_usage(log.parent).free < _LEAST_SPACE:  # then the log may break off anywhere
         return (
-            f"There is no space left on the disk of {log.parent}. Make some, and the same"
-            " command goes on from the finished steps."
+            f"There is no space left on the disk of {log.parent}. Free some, and give"
+            " the same command again: it continues after the finished steps."
         )
     words = last_words(log)
     return f"The worker process ended with {how}" + (f": {words}" if words else ".")

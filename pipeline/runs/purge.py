@@ -123,10 +123,8 @@ def plan(config: PipelineConfig, target: Target) -> Plan:
     made.lineage = descent.trace(config, pattern)
     made.delete += [path for path in made.lineage.folders if path.exists()]
     if made.lineage.artifacts or made.delete:
-        caches = (config.feature_cache_dir, config.pipeline_root / "training_backup")
-        made.delete += [
-            path for path in (*caches, config.output_root / "crossval") if path.exists()
-        ]
+        caches = (config.feature_cache_dir, config.training_backup_dir)
+        made.delete += [path for path in (*caches, config.crossval_dir) if path.exists()]
     for run_id in snapshot.runs(config.output_root):
         page = snapshot.page_path(config.output_root, run_id)
         if page.exists() and (run_id in made.lineage.runs or mentions(page)):

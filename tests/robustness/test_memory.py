@@ -39,7 +39,7 @@ def test_a_run_short_of_memory_says_so_and_goes_on_with_more(
         ended = short.run(out, "--data-root", str(tranches), **SETTINGS)
         text = plain(ended.text)
         assert ended.status == 1, text
-        assert "Memory was short" in text or "ends it where memory is short" in text, text
+        assert "Memory was short" in text or "ends it when memory is short" in text, text
         assert "Traceback" not in text
         assert not list((out / "serving").rglob("saved_model.pb"))
         assert finished & ended.ran <= ANEW

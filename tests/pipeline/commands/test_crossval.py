@@ -98,7 +98,7 @@ def test_who_ends_a_training_or_the_command_loses_what_was_not_finished(given: l
 
     status, said = _ended_in_the_middle(flags, folder, of_the_command=signal.SIGTERM)
     assert status == 130 and "Traceback" not in said
-    assert "the same command goes on from there" in said
+    assert "the same command continues after them" in said
 
     again = _call(*flags)
     assert again.returncode == 0, again.stderr

@@ -132,8 +132,8 @@ def test_a_worker_that_ignores_sigterm_is_killed(
     [
         ("emit('stage', name='A', state='running')\nos.abort()", "ended with signal SIGABRT"),
         ("raise ValueError('some reason')", "ended with status 1: ValueError: some reason"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL, as the kernel ends it where memory is"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV, as TensorFlow ends it where memory is"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL, as the kernel ends it when memory is"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV, as TensorFlow ends it when memory is"),
         ("raise MemoryError", "ended with status 1: Memory was short (MemoryError); with more"),
         ("pass", "ended with status 0"),
     ],
