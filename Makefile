@@ -43,10 +43,10 @@ cluster-run: setup
 test-cluster: setup
 	.ci/cluster
 
-# Two at once: most wait for one core, or for the imports of another process. tests/conftest.py
-# says which stay together.
+# Two at once: most wait for one core, or for the imports of another process. The tests of a file
+# stay together and share what it has prepared.
 test: setup
-	.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 		-m 'not slow and not cluster and not robustness_full'
 
 test-robustness: setup

@@ -12,20 +12,9 @@ if TYPE_CHECKING:  # most tests need neither, and they take long to import
     from tests.support.running import Command, Ended
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says which tests stay together where pytest-xdist runs several at once.
-
-    Those that share a whole run do, and come first, as they take longest; so do those of a file.
-    """
-
-    def shares_the_run(item: pytest.Item) -> bool:
-        return "whole_run" in getattr(item, "fixturenames", ())
-
-    for item in items:
-        group = "whole_run" if shares_the_run(item) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=shares_the_run, reverse=True)
+    """Puts first what needs a whole run: that takes longest, and files are dealt out in order."""
+    items.sort(key=lambda item: "whole_run" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def test_record_says_what_tfma_found(whole_run: Ended) -> None:
 def test_unsure_is_one_answer_everywhere(whole_run: Ended) -> None:
     """The history, the pushed model, the table of predictions and TFMA name one threshold."""
     history = Path(whole_run.record["paths"]["training"]) / "history.json"
-    fitted = json.loads(history.readtext_of(encoding="utf-8"))["calibration"]
+    fitted = json.loads(history.read_text(encoding="utf-8"))["calibration"]
     pushed = tf.saved_model.load(whole_run.record["paths"]["pushed"])
     expected = math.inf if fitted["threshold"] is None else fitted["threshold"]
     assert pushed.threshold.numpy() == pytest.approx(expected)
@@ -134,7 +134,7 @@ def test_a_tranche_without_a_class_is_refused_before_training(
 ) -> None:
     data = shutil.copytree(tranches, tmp_path / "tranches")
     table = data / "tranch2_labels.csv"
-    text = table.readtext_of(encoding="utf-8-sig").replace(",Lying,", ",Unknown,")
+    text = table.read_text(encoding="utf-8-sig").replace(",Lying,", ",Unknown,")
     table.writetext_of(text, encoding="utf-8-sig")
     ended = command.run(tmp_path / "out", "--data-root", str(data), **SETTINGS)
     assert ended.status == 4, ended.text
@@ -152,7 +152,7 @@ def test_an_unknown_label_names_file_and_row(
 ) -> None:
     data = shutil.copytree(tranches, tmp_path / "tranches")
     table = data / "tranch3_labels.csv"
-    lines = table.readtext_of(encoding="utf-8-sig").splitlines()
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
     row = next(n for n, line in enumerate(lines) if ",Sitting," in line)
     lines[row] = lines[row].replace(",Sitting,", ",Kneeling,")
     table.writetext_of("\n".join(lines), encoding="utf-8-sig")

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.running import Command, Ended, accuracies_on_the_page
+
+pytestmark = pytest.mark.slow  # a whole run, which the other slow tests share
 
 
 def test_accuracies_on_the_page_are_those_of_tfma(whole_run: Ended) -> None:

@@ -61,7 +61,7 @@ def test_nothing_in_the_current_folder_is_run(
         env=processes.environment(),
         capture_output=True,
     )
-    assert b"ended before it gave the job" in worker.stderr
+    assert b"ended before it sent the job" in worker.stderr
     assert not (tmp_path / "was_run").exists()
 
 

@@ -26,7 +26,7 @@ from components.training import signatures
 from pipeline.beam import local_args
 from pipeline.config import PipelineConfig
 from pipeline.evaluation import eval_config
-from pipeline.runs.evaluation_result import read_metrics
+from pipeline.runs.evaluation_result import read, slice_name
 from schema import features
 from tests.support.examples import artifact, write_split
 from tests.support.transform import preprocess
@@ -217,19 +217,19 @@ def test_accuracy_in_each_slice_is_what_tfma_found(world: World, tmp_path: Path)
             "module_path": "pipeline.evaluation",
         },
     )
-    metrics = read_metrics(result.uri)
+    metrics = {slice_name(key): found for key, found in read(result.uri).slices.items()}
     postures = list(features.POSTURES)
     predicted = world.predictions[postures].idxmax(axis=1)
     right = predicted == world.predictions[features.POSTURE]
-    assert metrics["overall"]["accuracy"] == pytest.approx(right.mean())
+    assert metrics["overall"].accuracy == pytest.approx(right.mean())
     sure = ~world.predictions[features.UNSURE]
-    assert metrics["overall"]["coverage"] == pytest.approx(sure.mean())
-    assert metrics["overall"]["selective_accuracy"] == pytest.approx(right[sure].mean())
+    assert metrics["overall"].coverage == pytest.approx(sure.mean())
+    assert metrics["overall"].selective_accuracy == pytest.approx(right[sure].mean())
     for column in (features.TRANCHE, *features.QUALITIES):
         for value, answers in right.groupby(world.predictions[column]):
             found = metrics[f"{column}={value}"]
-            assert found["example_count"] == len(answers)
-            assert found["accuracy"] == pytest.approx(answers.mean()), (column, value)
+            assert found.example_count == len(answers)
+            assert found.accuracy == pytest.approx(answers.mean()), (column, value)
 
 
 def test_a_split_without_images_is_an_empty_table(world: World, tmp_path: Path) -> None:
