@@ -49,11 +49,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class OneNode:
-    """A job that went back into the queue in training, and one that waited for it."""
+    """A job that went back into the queue in training, and one that waited and lost its driver."""
 
     run: Finished
     second: Job
     second_waited: list[str]
+    left: dict[int, str]  # processes left by the second
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +73,17 @@ def one_node(cluster: Cluster, tranches: Path, tmp_path_factory: pytest.TempPath
     waited.append(second.state)
     run = Finished.of(job)
     second.reach("TrancheExampleGen: cached")
-    cluster.call("cancel", second.number)
-    return OneNode(run, second, waited)
+    second.kill("n1", "pipeline.process.worker")
+    second.end(120)
+    return OneNode(run, second, waited, gone(second))
 
 
 @dataclass(frozen=True)
 class OnFlink:
-    """Four jobs on three nodes: cancelled, lost a node and its driver, lost Flink, finished."""
+    """Three jobs on three nodes: cancelled; lost a node, then Flink; finished."""
 
     cancelled: Job
-    lost_driver: Job
-    lost_flink: Job
+    lost: Job
     run: Finished
     left: list[dict[int, str]]  # processes left by each
     converted_on: set[str]  # hosts with a process that decodes pictures
@@ -108,50 +109,42 @@ def on_flink(
     cluster.call("cancel", cancelled.number)
     left.append(gone(cancelled))
 
-    lost_driver = cluster.submit(out, tranches, THREE_NODES)
-    lost_driver.reach("Transform: running")
-    lost_driver.kill("n2", "TaskManagerRunner", "flink.worker_pool", "flink.forker")
-    lost_driver.reach("Trainer: running")
-    lost_driver.kill("n1", "pipeline.process.worker")
-    lost_driver.end(120)
-    left.append(gone(lost_driver))
-
-    lost_flink = cluster.submit(out, tranches, THREE_NODES)
-    lost_flink.reach("Evaluator: running")
-    lost_flink.kill("n1", "StandaloneSessionClusterEntrypoint")
-    lost_flink.end(120)
-    left.append(gone(lost_flink))
+    lost = cluster.submit(out, tranches, THREE_NODES)
+    lost.reach("Transform: running")
+    lost.kill("n2", "TaskManagerRunner", "flink.worker_pool", "flink.forker")
+    lost.reach("Evaluator: running")
+    lost.kill("n1", "StandaloneSessionClusterEntrypoint")
+    lost.end(120)
+    left.append(gone(lost))
 
     last = cluster.submit(out, tranches, THREE_NODES)
     run = Finished.of(last)
     left.append(gone(last))
-    return OnFlink(cancelled, lost_driver, lost_flink, run, left, converted_on)
+    return OnFlink(cancelled, lost, run, left, converted_on)
 
 
-def test_no_process_is_left_however_a_job_ends(on_flink: OnFlink) -> None:
-    assert on_flink.left == [{}, {}, {}, {}]
+def test_no_process_is_left_however_a_job_ends(on_flink: OnFlink, one_node: OneNode) -> None:
+    assert [*on_flink.left, one_node.left] == [{}, {}, {}, {}]
     assert on_flink.cancelled.state == "CANCELLED"
 
 
 def test_a_lost_node_costs_a_retry_not_the_run(on_flink: OnFlink) -> None:
-    said = on_flink.lost_driver.said
-    before, after = said.split("Lost n2; continuing without it")
+    before, after = on_flink.lost.said.split("Lost n2; continuing without it")
     assert "TrancheExampleGen: cached" in before
     assert "StatisticsGen: cached" in after
     assert "Transform: ran" in after
 
 
-def test_a_job_that_lost_its_driver_fails_and_says_so(on_flink: OnFlink) -> None:
-    assert on_flink.lost_driver.state == "FAILED"
-    assert "The worker process ended with signal SIGKILL" in on_flink.lost_driver.said
-
-
 def test_a_job_that_lost_its_job_manager_fails_and_says_so(on_flink: OnFlink) -> None:
-    said = on_flink.lost_flink.said
-    assert on_flink.lost_flink.state == "FAILED"
-    assert "Transform: cached" in said
+    said = on_flink.lost.said
+    assert on_flink.lost.state == "FAILED"
     assert "on n1 was lost; submit the run again, and it continues" in said.replace("\n", " ")
     assert "Traceback" not in said
+
+
+def test_a_job_that_lost_its_driver_fails_and_says_so(one_node: OneNode) -> None:
+    assert one_node.second.state == "FAILED"
+    assert "The worker process ended with signal SIGKILL" in one_node.second.said
 
 
 def test_the_next_job_goes_on_and_ends_pushed(on_flink: OnFlink) -> None:
@@ -256,7 +249,7 @@ def test_two_jobs_with_one_output_folder_take_turns(one_node: OneNode) -> None:
 
 def test_status_and_logs_are_those_of_the_job(cluster: Cluster, one_node: OneNode) -> None:
     second = one_node.second
-    assert cluster.call("status", second.number).startswith("CANCELLED: ")
+    assert cluster.call("status", second.number).startswith("FAILED: ")
     assert cluster.call("logs", second.number, "--output-root", second.out) == second.said
 
 
