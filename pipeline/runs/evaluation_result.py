@@ -1,6 +1,6 @@
 """Reads what the Evaluator wrote: metrics by slice, and how the model met the thresholds.
 
-TensorFlow Model Analysis is imported when `read` is called: it takes 20 s.
+TensorFlow Model Analysis is imported when a function is called: it takes 20 s.
 """
 
 import math
@@ -34,28 +34,44 @@ _COLUMNS: Final = (*features.MASTER_COLUMNS, *features.QUALITIES)
 _DIGITS: Final = 6
 
 
-def read(evaluation_uri: str) -> Evaluation:
+def read(evaluation_uri: str, eval_config: str) -> Evaluation:
     """Reads an evaluation.
+
+    Args:
+      evaluation_uri: folder of the Evaluator's `evaluation` artifact.
+      eval_config: the Evaluator's execution property of that name. The copy in the artifact is
+        no use: in a Turkish locale, protobuf's C++ code writes `classids` for `classIds`.
+
+    Returns:
+      Metrics by slice, and one gate for each threshold in each slice that it applies to.
+    """
+    import tensorflow_model_analysis as tfma
+    from google.protobuf import json_format
+    from tensorflow_model_analysis.proto import config_pb2
+
+    slices = read_slices(evaluation_uri)
+    config = json_format.Parse(eval_config, config_pb2.EvalConfig())
+    result = tfma.load_validation_result(evaluation_uri)
+    return Evaluation(slices, tuple(_gates(slices, config, result)) if result else ())
+
+
+def read_slices(evaluation_uri: str) -> dict[SliceKey, SliceMetrics]:
+    """Reads the metrics by slice.
 
     Args:
       evaluation_uri: folder of the Evaluator's `evaluation` artifact.
 
     Returns:
-      Metrics by slice: all test images first, then tranches, postures, postures by tranche
-      and so on in the order of the columns, light and the other qualities last; and one gate
-      for each threshold in each slice that it applies to.
+      All test images first, then tranches, postures, postures by tranche and so on in the order
+      of the columns, light and the other qualities last.
     """
     import tensorflow_model_analysis as tfma
-    from tensorflow_model_analysis.writers import eval_config_writer
 
     found = {
         _slice_key(message.slice_key): _metrics(message)
         for message in tfma.load_metrics(evaluation_uri)
     }
-    slices = {key: found[key] for key in sorted(found, key=_position)}
-    config, *_ = eval_config_writer.load_eval_run(evaluation_uri)
-    result = tfma.load_validation_result(evaluation_uri)
-    return Evaluation(slices, tuple(_gates(slices, config, result)) if result else ())
+    return {key: found[key] for key in sorted(found, key=_position)}
 
 
 def slice_name(key: SliceKey) -> str:
@@ -91,7 +107,9 @@ def _gates(slices: Mapping[SliceKey, SliceMetrics], config: Any, result: Any) ->
                     passed=metrics is not None and failure is None,
                     note=failure.message.strip() if failure else "",
                 )
-            if threshold.HasField("change_threshold") and metrics is not None:
+            # Without a model in service TFX leaves the comparison out.
+            compared = metrics is not None and metrics.accuracy_difference is not None
+            if metrics and compared and threshold.HasField("change_threshold"):
                 failure = failures.get((key, metric, True))
                 yield Gate(
                     kind="no_worse",

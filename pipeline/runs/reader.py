@@ -90,7 +90,7 @@ class Runs:
             splits=_splits(run.kept("StatisticsGen", "statistics")),
             findings=_findings(run.kept("ValidationGate", "verdict")),
             serving=_serving(run.kept("ServingCheck", "blessing")),
-            read_evaluation=lambda: _evaluation(run.kept("Evaluator", "evaluation")),
+            read_evaluation=lambda: _evaluation(run),
         )
 
     @property
@@ -164,7 +164,10 @@ def _serving(blessing: Artifact | None) -> ServingReport | None:
     return ServingReport(len(report["cases"]), tuple(failed))
 
 
-def _evaluation(artifact: Artifact | None) -> Evaluation | None:
+def _evaluation(run: Run) -> Evaluation | None:
     from pipeline.runs import evaluation_result
 
-    return evaluation_result.read(artifact.uri) if artifact else None
+    artifact = run.kept("Evaluator", "evaluation")
+    if artifact is None:
+        return None
+    return evaluation_result.read(artifact.uri, run.properties["Evaluator"]["eval_config"])

@@ -197,7 +197,7 @@ def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
     from tfx.types import standard_artifacts
 
     from pipeline import beam
-    from pipeline.runs.evaluation_result import read, slice_name
+    from pipeline.runs.evaluation_result import read_slices, slice_name
 
     run = on_flink.run.read
     outputs = run.outputs
@@ -227,7 +227,7 @@ def test_metrics_by_slice_equal_the_local_evaluation_of_the_same_model(
         dict(run.properties["Evaluator"]),
     )
     ours, again = (
-        {slice_name(key): metrics.model_dump() for key, metrics in read(uri).slices.items()}
+        {slice_name(key): metrics.model_dump() for key, metrics in read_slices(uri).items()}
         for uri in (outputs["Evaluator", "evaluation"].uri, evaluation.uri)
     )
     assert ours["overall"]["accuracy_low"] is not None

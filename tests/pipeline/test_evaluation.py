@@ -174,7 +174,9 @@ def evaluate(
     baseline: standard_artifacts.Model | None = None,
 ) -> tuple[bool, str]:
     """Runs the Evaluator's executor; returns whether it blessed, and the evaluation's folder."""
-    judged_by = eval_config(config)
+    judged_by = json_format.MessageToJson(eval_config(config), preserving_proto_field_name=True)
+    uri.mkdir(exist_ok=True)
+    (uri / "eval_config.json").write_text(judged_by)
     result, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
     result.uri, blessing.uri = str(uri / "evaluation"), str(uri / "blessing")
     inputs: dict[str, list[Any]] = {"examples": [examples], "model": [model]}
@@ -186,7 +188,7 @@ def evaluate(
         inputs,
         {"evaluation": [result], "blessing": [blessing]},
         {
-            "eval_config": json_format.MessageToJson(judged_by, preserving_proto_field_name=True),
+            "eval_config": judged_by,
             "example_splits": json.dumps([features.TEST]),
             "module_path": "pipeline.evaluation",
         },
@@ -207,15 +209,16 @@ class Judged(NamedTuple):
 
 
 def read_metrics(uri: str) -> dict[str, SliceMetrics]:
-    return {slice_name(key): found for key, found in evaluation_result.read(uri).slices.items()}
+    return {slice_name(key): found for key, found in evaluation_result.read_slices(uri).items()}
 
 
 def refusals(uri: str) -> list[str]:
     """Why a model is not pushed that nothing but this evaluation refuses."""
+    judged_by = Path(uri).with_name("eval_config.json").read_text()
     run = Run(
         snapshot=Snapshot(run_id="r1", config=PipelineConfig(), started=0.0),
         components=(Stage(name="Pusher", state="ran", seconds=0.0),),
-        read_evaluation=lambda: evaluation_result.read(uri),
+        read_evaluation=lambda: evaluation_result.read(uri, judged_by),
     )
     refused = [gate for gate in verdict.gates(run) if gate.passed is False]
     return verdict.reasons(run) if refused else []

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import PipelineConfig
-from pipeline.runs import snapshot
-from pipeline.runs.lineage import Lineage
+from pipeline.runs.reader import Runs
 from tests.robustness.conftest import Tried
 from tests.support.missing import missing
 from tests.support.running import ANEW, SETTINGS, Command, Ended
@@ -44,9 +42,8 @@ def test_a_clock_that_was_set_back_changes_nothing_but_times(
     names = [run.record["run_id"] for run in (first, new, again)]
     logs = {run.record["paths"]["log"] for run in (first, new, again)}
     assert len(logs) == 3 and all(Path(log).stat().st_size for log in logs)
-    runs = [run.name for run in Lineage(PipelineConfig(output_root=first.out)).runs()]
-    for known in (runs, snapshot.runs(first.out)):
-        assert [name for name in known if name in names] == names
-        assert known[-1] == again.record["run_id"]
-    assert snapshot.read(first.out, names[1]).started < snapshot.read(first.out, names[0]).started
+    runs = Runs(first.out)
+    assert [name for name in runs.ids() if name in names] == names
+    assert runs.last() == again.record["run_id"]
+    assert runs.read(names[1]).snapshot.started < runs.read(names[0]).snapshot.started
     tried("runs", 2)

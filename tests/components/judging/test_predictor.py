@@ -26,7 +26,7 @@ from components.training import signatures
 from pipeline.beam import local_args
 from pipeline.config import PipelineConfig
 from pipeline.evaluation import eval_config
-from pipeline.runs.evaluation_result import read, slice_name
+from pipeline.runs.evaluation_result import read_slices, slice_name
 from schema import features
 from tests.support.examples import artifact, write_split
 from tests.support.transform import preprocess
@@ -217,7 +217,7 @@ def test_accuracy_in_each_slice_is_what_tfma_found(world: World, tmp_path: Path)
             "module_path": "pipeline.evaluation",
         },
     )
-    metrics = {slice_name(key): found for key, found in read(result.uri).slices.items()}
+    metrics = {slice_name(key): found for key, found in read_slices(result.uri).items()}
     postures = list(features.POSTURES)
     predicted = world.predictions[postures].idxmax(axis=1)
     right = predicted == world.predictions[features.POSTURE]
