@@ -135,7 +135,7 @@ def test_a_tranche_without_a_class_is_refused_before_training(
     data = shutil.copytree(tranches, tmp_path / "tranches")
     table = data / "tranch2_labels.csv"
     text = table.read_text(encoding="utf-8-sig").replace(",Lying,", ",Unknown,")
-    table.writetext_of(text, encoding="utf-8-sig")
+    table.write_text(text, encoding="utf-8-sig")
     ended = command.run(tmp_path / "out", "--data-root", str(data), **SETTINGS)
     assert ended.status == 4, ended.text
     assert ended.record["verdict"] == "invalid_data"
@@ -155,7 +155,7 @@ def test_an_unknown_label_names_file_and_row(
     lines = table.read_text(encoding="utf-8-sig").splitlines()
     row = next(n for n, line in enumerate(lines) if ",Sitting," in line)
     lines[row] = lines[row].replace(",Sitting,", ",Kneeling,")
-    table.writetext_of("\n".join(lines), encoding="utf-8-sig")
+    table.write_text("\n".join(lines), encoding="utf-8-sig")
     ended = command.run(tmp_path / "out", "--data-root", str(data), **SETTINGS)
     assert ended.status == 4, ended.text
     shown = " ".join(ended.text.split())
