@@ -108,11 +108,6 @@ def short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[:_START]}…{name[-_END:]}"
 
 
-def yes(value: bool | None) -> str:
-    """An answer that does not depend on colour; a dash if there is none."""
-    return ABSENT if value is None else "✓ Yes" if value else "✗ No"
-
-
 def _utc(iso: str) -> datetime:
     time = datetime.fromisoformat(iso)
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

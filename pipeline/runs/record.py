@@ -6,7 +6,6 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from components import files
 from components.errors import InputError
 from components.examples.findings import Finding
 from pipeline.runs import snapshot, verdict
@@ -103,19 +102,8 @@ def record(run: Run) -> Record:
 
 
 def write(content: Record, path: Path) -> None:
-    """Writes run.json, whole or not at all.
-
-    Raises:
-      InputError: it cannot be written; there may be no space.
-    """
-    try:
-        with files.replacing(path) as file:
-            file.write(content.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}; fix that and give the same command"
-            " again. Finished steps are kept."
-        ) from error
+    """Writes run.json, see `snapshot.write_json`."""
+    snapshot.write_json(content, path)
 
 
 def read(path: Path) -> Record | None:

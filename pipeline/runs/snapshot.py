@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from components import files
 from components.errors import InputError
@@ -109,14 +109,23 @@ def write(snapshot: Snapshot) -> None:
       InputError: it cannot be written.
     """
     place = folder(snapshot.config.output_root, snapshot.run_id)
+    write_json(snapshot, place / FILE_NAME)
+
+
+def write_json(content: BaseModel, path: Path) -> None:
+    """Writes a pydantic model as JSON, whole or not at all.
+
+    Raises:
+      InputError: it cannot be written; there may be no space.
+    """
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with files.replacing(place / FILE_NAME) as file:
-            file.write(snapshot.model_dump_json(indent=2) + "\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(path) as file:
+            file.write(content.model_dump_json(indent=2) + "\n")
     except OSError as error:
         raise InputError(
-            f"{place / FILE_NAME} cannot be written: {error.strerror}; fix that and give the same"
-            " command again. Finished steps are kept."
+            f"{path} cannot be written: {error.strerror}; fix that and give the same command"
+            " again. Finished steps are kept."
         ) from error
 
 
