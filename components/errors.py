@@ -5,7 +5,7 @@ from typing import Final
 
 # How Python, C++, the dynamic linker, TensorFlow and the kernel report a lack of memory.
 _SHORT_OF_MEMORY: Final = re.compile(
-    r"MemoryError|bad_alloc|Cannot allocate memory|Unable to allocate|can't start new thread"
+    r"MemoryError|bad_alloc|[Cc]annot allocate memory|Unable to allocate|can't start new thread"
     r"|failed to map segment|pthread_create failed|ResourceExhaustedError|OOM when allocating"
 )
 

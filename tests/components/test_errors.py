@@ -31,3 +31,9 @@ def test_words_of_who_ran_out_of_memory_are_known(hungry: str) -> None:
 
 def test_other_words_are_left_alone() -> None:
     assert memory_was_short("ValueError: the memory of an elephant") == ""
+
+
+def test_words_of_the_c_library_are_known() -> None:
+    """It ends the process in the middle of any statement, where there is no exception."""
+    last = "cannot allocate memory for thread-local data: ABORT"
+    assert memory_was_short(last).startswith(f"Memory was short ({last}); ")
