@@ -24,7 +24,7 @@ from benchmarks.goals import Goal
 from pipeline import beam
 from pipeline.config import PipelineConfig, load
 from pipeline.process import launcher, worker
-from pipeline.runs import record
+from pipeline.runs import record, snapshot
 from pipeline.runs.run import REVIEW
 
 TRAINER: Final = "Trainer"
@@ -75,10 +75,13 @@ def _cpu_of_child() -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(name: str, config: PipelineConfig) -> tuple[dict[str, Step], float]:
+def run(config: PipelineConfig) -> tuple[dict[str, Step], float]:
     """Runs the pipeline from tranches to verdict; returns its steps and the total seconds."""
     config.logs_dir.mkdir(parents=True, exist_ok=True)
-    job = worker.Job(run_id=name, config=config, started=time.time(), beam_args=beam.local_args())
+    started = time.time()
+    run_id = snapshot.new_name(config.output_root, started)
+    snapshot.begin(run_id, config, started)
+    job = worker.Job(run_id=run_id, config=config, beam_args=beam.local_args())
     watch, began = Watch(), time.monotonic()
     log = config.log_path(job.run_id)
     status = launcher.supervise(launcher.WORKER, job, log, watch.handle)
@@ -110,8 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             accuracy_floor=0.0,
             tranche_accuracy_floor=0.0,
         )
-        steps, seconds = run("cold", config)
-        again, again_seconds = run("again", config)
+        steps, seconds = run(config)
+        again, again_seconds = run(config)
         assert config.data_root  # noqa: S101 (for the type checker)
         needed = {
             work: costs.in_process("benchmarks.bare", work, config.data_root, config.output_root)
