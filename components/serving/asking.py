@@ -60,16 +60,21 @@ def find_model(folder: Path) -> Path:
       The folder itself, or that of the highest version.
 
     Raises:
-      InputError: there is none.
+      InputError: there is none, or it is not whole.
     """
     if (folder / "saved_model.pb").is_file():
         return folder
-    found = versions(folder)
-    if not found:
+    *_, last = (None, *versions(folder))
+    if last is None:
         raise InputError(
             f"There is no model in {folder}; push one with `lookdeep run`, or name another folder."
         )
-    return found[-1].folder
+    if last.damage:
+        raise InputError(
+            f"No server can load the version {last.folder}: {last.damage}; remove it, and push"
+            " the model again with `lookdeep run`."
+        )
+    return last.folder
 
 
 def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
@@ -121,8 +126,9 @@ def _load(folder: Path) -> Any:
 
     try:
         model = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise InputError(f"The model {folder} cannot be loaded: {error}.") from error
+    except Exception as error:  # TensorFlow raises whatever a damaged file leads it to
+        words = str(error).strip().partition("\n")[0].removesuffix(".")
+        raise InputError(f"The model {folder} cannot be loaded: {words}.") from error
     serve = model.signatures.get("serving_default")
     if (
         serve is None

@@ -24,9 +24,9 @@ def headline(record: Record, overall: Slice | None, baseline: Baseline | None) -
         case "pushed":
             return f"The new model passed every gate and was pushed. {judged}"
         case "superseded":
-            return f"The model was pushed; a newer version is in service now. {judged}"
+            return f"The model was pushed; there is a newer version now. {judged}"
         case "withdrawn":
-            return f"The model was pushed; its version is no longer there. {judged}"
+            return f"The model was pushed; its version is no longer there, or not whole. {judged}"
         case "not_blessed":
             return f"The new model was not pushed. {judged}"
         case "invalid_data":

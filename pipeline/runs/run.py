@@ -96,7 +96,7 @@ class Artifact:
     Attributes:
       id: ML Metadata's number.
       type: name of TFX's artifact type, for example `ModelBlessing`.
-      uri: its folder.
+      uri: its folder, in the output folder that the run was read from.
       properties: properties and custom properties by name.
       created: milliseconds since 1970, UTC.
       made_by: the run that made it, however often later runs took it from the cache.
@@ -226,7 +226,7 @@ class Run:
       serving: what the ServingCheck found; None if it was not asked.
       pushed: the number of the version that the run's model was pushed as, by this run or an
         earlier one; None if this run's Pusher did not push or find it.
-      versions: the versions that a server could read now, oldest first.
+      versions: what a server takes for versions now, oldest first.
       read_evaluation: see `evaluation`.
     """
 
@@ -292,12 +292,13 @@ class Run:
 
     @property
     def in_service(self) -> Version | None:
-        """The version that a server reads now."""
-        return self.versions[-1] if self.versions else None
+        """The version that a server reads now; None if there is none, or it is not whole."""
+        *_, last = (None, *self.versions)
+        return last if last and not last.damage else None
 
     @property
     def version(self) -> Version | None:
-        """The newest version there of the model that was pushed; None if there is none (now)."""
+        """The newest whole version of the model that was pushed; None if there is none (now)."""
         model = self.model
         if self.pushed is None or model is None:
             return None

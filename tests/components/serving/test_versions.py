@@ -1,16 +1,19 @@
 """Pushes models while a server looks on, and kills pushes in their midst."""
 
 import random
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components import files
 from components.serving import versions
+from tests.support import damages
 
 PUSHES = 20
 ORIGIN = versions.Origin(run_id="r1", model_id=7, model_created=1)
@@ -110,12 +113,34 @@ def test_versions_say_which_model_they_are(model: Path, tmp_path: Path) -> None:
     base = tmp_path / "serving"
     assert versions.versions(base) == ()
     pushed = versions.push(model, base, ORIGIN)
-    (base / "99").mkdir()  # no model, so no server loads it
-    (base / "100x").mkdir()
+    (base / "99").mkdir()
+    for name in ("100x", "-101", "\uff11\uff10\uff12", str(2**63)):  # no server takes these for versions
+        (base / name).mkdir()
     foreign = base / str(pushed.number + 1)
-    foreign.mkdir()
-    (foreign / "saved_model.pb").write_bytes(b"somebody else's")
+    damages.save_graph(foreign)
     found = versions.versions(base)
-    assert found == (pushed, versions.Version(pushed.number + 1, foreign, None))
-    assert [each.holds(7, 1) for each in found] == [True, False]
+    empty = versions.Version(99, base / "99", None, "its file saved_model.pb is missing or empty")
+    assert found == (empty, pushed, versions.Version(pushed.number + 1, foreign, None))
+    assert [each.holds(7, 1) for each in found] == [False, True, False]
     assert not pushed.holds(7, 2), "a model of that number from another database"
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+@pytest.mark.parametrize("damage", damages.DAMAGES)
+def test_what_no_server_can_load_is_no_model(
+    damage: Callable[[Path], object], is_ours: bool, tmp_path: Path
+) -> None:
+    damages.save_graph(tmp_path / "model")
+    base = tmp_path / "serving"
+    pushed = versions.push(tmp_path / "model", base, ORIGIN)
+    if not is_ours:  # then nobody knows how long its files were
+        shutil.rmtree(pushed.folder / versions.EXTRA)
+    assert not versions.versions(base)[-1].damage
+    damage(pushed.folder)
+    (found,) = versions.versions(base)
+    if is_ours or damage not in damages.SHORTENED:
+        assert found.damage
+    assert not found.holds(7, 1)
+    again = versions.push(tmp_path / "model", base, ORIGIN)
+    assert again.number > pushed.number
+    assert versions.versions(base)[-1] == again and again.holds(7, 1)

@@ -1,6 +1,8 @@
 """Predict, on a small SavedModel whose answers are plain to see."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from components.errors import InputError
 from components.serving import asking
 from pipeline.commands import predict
 from schema import features
+from tests.support.damages import DAMAGES, save_graph
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +109,23 @@ def test_what_the_model_is_unsure_of_is_marked(model: Path, tmp_path: Path) -> N
 
 def test_the_highest_version_is_taken(tmp_path: Path) -> None:
     serving = tmp_path / "serving" / "posture"
-    for name in ("9", "10", "backup"):
-        (serving / name).mkdir(parents=True)
-        (serving / name / "saved_model.pb").touch()
-    (serving / "11").mkdir()  # being written
+    for name in ("9", "10", "backup", "11b", "\uff11\uff12", "-13"):
+        save_graph(serving / name)
     assert asking.find_model(serving) == serving / "10"
     assert asking.find_model(serving / "9") == serving / "9"
+    (serving / "11" / "assets.extra").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"11: its file saved_model.pb is missing .* remove it"):
+        asking.find_model(serving)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_is_refused_in_a_sentence(
+    model: Path, damage: Callable[[Path], object], tmp_path: Path
+) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    damage(tmp_path / "model")
+    with pytest.raises(InputError, match=r"^(The model|There is no model in) [^\n]*$"):
+        invoke("x.png", "--model", tmp_path / "model")
 
 
 def test_without_a_model(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_headline_says_what_would_change(difference: float, words: str) -> N
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [
-        ("superseded", "a newer version is in service now"),
+        ("superseded", "there is a newer version now"),
         ("withdrawn", "its version is no longer there"),
         ("not_blessed", "was not pushed"),
         ("invalid_data", "nothing was trained or pushed"),

@@ -191,7 +191,7 @@ def test_overtaken_by_a_later_push(config: PipelineConfig) -> None:
     assert served(config) == first.version.folder.name
 
 
-def test_the_pushed_folder_is_gone(config: PipelineConfig) -> None:
+def test_the_pushed_folder_is_gone_and_then_damaged(config: PipelineConfig) -> None:
     first = tiny_runs.run(config, "r1")
     shutil.rmtree(config.serving_dir)
     assert_all_say(config, "r1", "withdrawn", last=False)
@@ -200,6 +200,12 @@ def test_the_pushed_folder_is_gone(config: PipelineConfig) -> None:
     again = tiny_runs.run(config, "r2")
     assert again.version and first.version and again.version.number >= first.version.number
     assert_all_say(config, "r2", "pushed")
+    (again.version.folder / "saved_model.pb").write_text("cut")
+    assert_all_say(config, "r2", "withdrawn", last=False)
+    assert served(config) is None
+    whole = tiny_runs.run(config, "r3").version
+    assert whole and whole.number > again.version.number
+    assert_all_say(config, "r3", "pushed")
 
 
 def test_a_model_in_service_that_a_stricter_run_refuses(config: PipelineConfig) -> None:
