@@ -3,13 +3,15 @@
 import gzip
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from components.ingest import example_proto
+from components.serving.versions import versions
 from pipeline.config import PipelineConfig
+from pipeline.runs import metadata_file
 from schema import features
 
 # Artifacts that outlive the images they come from: weights, and aggregates over many images.
@@ -30,6 +32,8 @@ KEPT: Final = frozenset(
     }
 )
 _EXAMPLES: Final = "Examples"
+# Of artifacts that no database knows, these outputs are kept: models, and how they were trained.
+_MODELS: Final = ("model", "model_run")
 _LEARNED: Final = (features.TRAIN, features.EVAL)
 
 
@@ -38,17 +42,17 @@ class Descendant:
     """A model that was trained or tested on the images.
 
     Attributes:
-      id: its number in ML Metadata.
+      id: its number in ML Metadata; None if the database does not know it.
       uri: its folder.
-      trained: whether it was trained on them, early stopping and calibration included; if not,
-        it was only tested on them.
-      pushed: the folders that it was pushed to.
+      used: whether it was trained on them, early stopping and calibration included, or only
+        tested; `perhaps` if the examples it was made from are gone, as after an earlier purge.
+      pushed: the versions that it is served as.
     """
 
-    id: int
+    id: int | None
     uri: str
-    trained: bool
-    pushed: tuple[str, ...]
+    used: Literal["trained", "tested", "perhaps"]
+    pushed: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -60,12 +64,16 @@ class Descent:
       folders: where these are.
       runs: the runs that used the images.
       models: the models that were trained or tested on them.
+      known: the artifacts that runs may use, by folder.
+      abandoned: folders of all others, which killed runs, purges and lost databases have left.
     """
 
     artifacts: list[int] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     runs: set[str] = field(default_factory=set)
     models: list[Descendant] = field(default_factory=list)
+    known: dict[Path, Any] = field(default_factory=dict)
+    abandoned: list[Path] = field(default_factory=list)
 
 
 def pattern(column: str, value: str) -> bytes:
@@ -73,15 +81,16 @@ def pattern(column: str, value: str) -> bytes:
     return example_proto.feature(column, value.encode(errors="surrogateescape"))
 
 
-def holds(folder: Path, wanted: bytes) -> bool:
-    """Whether one of the TFRecords in a folder contains a pattern.
+def holds(folder: Path, *wanted: bytes) -> bool:
+    """Whether one of the TFRecords in a folder contains one of some patterns.
 
     A file that cannot be read to its end counts as if it did.
     """
     return any(
-        wanted in record
+        pattern in record
         for path in sorted(folder.rglob("*.gz"))
-        for record in _records(path, wanted)
+        for record in _records(path, wanted[0])
+        for pattern in wanted
     )
 
 
@@ -96,12 +105,12 @@ def _records(path: Path, unreadable: bytes) -> Iterator[bytes]:
         yield unreadable
 
 
-def trace(config: PipelineConfig, wanted: bytes) -> Descent:
+def trace(config: PipelineConfig, *wanted: bytes) -> Descent:
     """Follows images through ML Metadata.
 
     Args:
       config: says where the database is. Without a database the result is empty.
-      wanted: what the images' examples contain, see `pattern`.
+      *wanted: what the images' examples contain, one of these each; see `pattern`.
 
     Raises:
       InputError: the database cannot be read.
@@ -111,7 +120,7 @@ def trace(config: PipelineConfig, wanted: bytes) -> Descent:
     from pipeline.runs import lineage
 
     if not lineage.has_database(config):
-        return Descent()
+        return _with_abandoned(Descent(), config)
     store = lineage.open_store(config)
     artifacts = {artifact.id: artifact for artifact in lineage.artifacts(store, config)}
     events = store.get_events_by_artifact_ids(list(artifacts)) if artifacts else []
@@ -129,7 +138,7 @@ def trace(config: PipelineConfig, wanted: bytes) -> Descent:
 
     def splits(artifact: Any) -> set[str]:
         folders = Path(artifact.uri).glob("Split-*")
-        return {path.name.removeprefix("Split-") for path in folders if holds(path, wanted)}
+        return {path.name.removeprefix("Split-") for path in folders if holds(path, *wanted)}
 
     found = {
         number: names
@@ -139,14 +148,17 @@ def trace(config: PipelineConfig, wanted: bytes) -> Descent:
     everything = _reachable(found, consumers, made)
     learnt = [number for number, names in found.items() if names & set(_LEARNED)]
     trained = _reachable(learnt, consumers, made)
+    lost = (
+        number
+        for number, artifact in artifacts.items()
+        if artifact.type == _EXAMPLES and not Path(artifact.uri).exists()
+    )
+    perhaps = _reachable(lost, consumers, made)
     executions = {producers[number] for number in everything if number in producers}
     executions |= {each for number in everything for each in consumers.get(number, ())}
-    gone = [
-        number
-        for number in sorted(everything)
-        if artifacts[number].type not in KEPT and artifacts[number].uri
-    ]
-    return Descent(
+    gone = [number for number in sorted(everything) if artifacts[number].type not in KEPT]
+    served = versions(config.serving_dir)
+    descent = Descent(
         artifacts=gone,
         folders=[Path(artifacts[number].uri) for number in gone],
         runs={
@@ -159,13 +171,39 @@ def trace(config: PipelineConfig, wanted: bytes) -> Descent:
             Descendant(
                 id=number,
                 uri=artifacts[number].uri,
-                trained=number in trained,
-                pushed=_pushed(number, artifacts, consumers, made),
+                used="trained"
+                if number in trained
+                else "perhaps"
+                if number in perhaps
+                else "tested",
+                pushed=tuple(
+                    version.folder
+                    for version in served
+                    if version.holds(number, artifacts[number].create_time_since_epoch)
+                ),
             )
-            for number in sorted(everything)
+            for number in sorted(everything | perhaps)
             if artifacts[number].type == "Model"
         ],
+        known={
+            Path(artifact.uri): artifact
+            for artifact in artifacts.values()
+            if artifact.state == mlmd.Artifact.LIVE
+        },
     )
+    return _with_abandoned(descent, config)
+
+
+def _with_abandoned(descent: Descent, config: PipelineConfig) -> Descent:
+    """Adds the folders that no run can use, and the models among them."""
+    for folder in metadata_file.artifact_folders(config):
+        if folder in descent.known:
+            continue
+        if folder.parent.name not in _MODELS:
+            descent.abandoned.append(folder)
+        elif any(folder.rglob("saved_model.pb")):
+            descent.models.append(Descendant(None, str(folder), "perhaps"))
+    return descent
 
 
 def _reachable(
@@ -185,24 +223,6 @@ def _reachable(
     return seen
 
 
-def _pushed(
-    model: int,
-    artifacts: dict[int, Any],
-    consumers: dict[int, set[int]],
-    made: dict[int, list[int]],
-) -> tuple[str, ...]:
-    outputs = (
-        artifacts[number]
-        for execution in sorted(consumers.get(model, ()))
-        for number in made.get(execution, ())
-    )
-    return tuple(
-        output.custom_properties["pushed_destination"].string_value
-        for output in outputs
-        if output.type == "PushedModel" and "pushed_destination" in output.custom_properties
-    )
-
-
 def mark_deleted(config: PipelineConfig, numbers: list[int]) -> None:
     """Marks artifacts as deleted in ML Metadata, so that no run uses them again."""
     if not numbers:
@@ -213,3 +233,10 @@ def mark_deleted(config: PipelineConfig, numbers: list[int]) -> None:
 
     store = lineage.open_store(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
     lineage.mark_deleted(store, store.get_artifacts_by_id(numbers))
+
+
+def rewrite(config: PipelineConfig, without: Callable[[str], str]) -> None:
+    """Removes names from the database, see `pipeline.runs.lineage.rewrite`."""
+    from pipeline.runs import lineage
+
+    lineage.rewrite(config, without)

@@ -1,12 +1,17 @@
 """What ML Metadata knows of runs, components and artifacts. Never imports TFX.
 
-It only writes that artifacts are gone (`mark_deleted`).
+ML Metadata names artifacts by absolute paths, as TFX needs them. Output folders are moved,
+copied and restored from backups; so nothing here hands out such a path, only where it leads in
+the folder that was given (`place`). What is written: that artifacts are gone (`mark_deleted`),
+where they are now (`adopt`), and texts without a purged name (`rewrite`).
 """
 
+import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 from ml_metadata.metadata_store import metadata_store
@@ -93,10 +98,79 @@ def _connect(place: mlmd.ConnectionConfig) -> metadata_store.MetadataStore:
             time.sleep(1)
 
 
+def place(uri: str, config: PipelineConfig) -> str:
+    """Returns the path of an artifact in an output folder, wherever it was when it was made.
+
+    TFX gives each the folder NODE/KEY/EXECUTION below the root of its pipeline.
+
+    Args:
+      uri: the artifact's, as ML Metadata has it.
+      config: says where the output folder is.
+
+    Raises:
+      InputError: it is no such path.
+    """
+    parts = PurePath(uri).parts[-3:]
+    if len(parts) < 3 or ".." in parts:
+        raise InputError(
+            f"{config.metadata_store} names {uri!r}, which is no folder of an artifact; it is not"
+            " the database of this output folder."
+        )
+    return str(config.pipeline_root.joinpath(*parts))
+
+
 def artifacts(store: metadata_store.MetadataStore, config: PipelineConfig) -> list[mlmd.Artifact]:
-    """The artifacts of an output folder; on a server there are others."""
+    """The artifacts of an output folder, where they are now; on a server there are others."""
+    return [now for _, now in _places(store, config)]
+
+
+def _places(
+    store: metadata_store.MetadataStore, config: PipelineConfig
+) -> Iterator[tuple[str, mlmd.Artifact]]:
+    """Yields the artifacts of an output folder, where they are now and where they were."""
     pipeline = store.get_context_by_type_and_name(_PIPELINE, config.pipeline_name)
-    return store.get_artifacts_by_context(pipeline.id) if pipeline else []
+    for artifact in store.get_artifacts_by_context(pipeline.id) if pipeline else []:
+        recorded, artifact.uri = artifact.uri, place(artifact.uri, config)
+        yield recorded, artifact
+
+
+def adopt(config: PipelineConfig) -> None:
+    """Lets ML Metadata name the artifacts where they are now, in a folder that was moved or copied.
+
+    TFX would read the baseline and cached artifacts where they were. Call it before a run.
+    """
+    if not has_database(config):
+        return
+    store = open_store(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
+    store.put_artifacts([now for before, now in _places(store, config) if before != now.uri])
+
+
+def rewrite(config: PipelineConfig, without: Callable[[str], str]) -> None:
+    """Removes names from what components said of themselves: a failed one's message is kept.
+
+    Args:
+      config: says where the database is.
+      without: returns a text without the names.
+    """
+    if not has_database(config):
+        return
+    store = open_store(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
+    pipeline = store.get_context_by_type_and_name(_PIPELINE, config.pipeline_name)
+    changed = []
+    for execution in store.get_executions_by_context(pipeline.id) if pipeline else []:
+        texts = [
+            value
+            for values in (execution.properties, execution.custom_properties)
+            for value in values.values()
+            if without(value.string_value) != value.string_value
+        ]
+        for value in texts:
+            value.string_value = without(value.string_value)
+        changed += [execution] if texts else []
+    store.put_executions(changed)
+    if config.metadata is None:
+        with closing(sqlite3.connect(config.metadata_path)) as database:
+            database.execute("VACUUM")  # or the old text stays in pages that are free
 
 
 def mark_deleted(store: metadata_store.MetadataStore, artifacts: Sequence[mlmd.Artifact]) -> None:
@@ -161,7 +235,7 @@ class Lineage:
                 made[event.artifact_id] = min(known, event.execution_id)
         numbers = sorted({event.artifact_id for event in self._events})
         self._artifacts = {
-            message.id: self._artifact(message, made.get(message.id))
+            message.id: self._artifact(message, place(message.uri, config), made.get(message.id))
             for message in (store.get_artifacts_by_id(numbers) if numbers else [])
         }
 
@@ -204,11 +278,11 @@ class Lineage:
                 found.setdefault(key, self._artifacts[event.artifact_id])
         return found
 
-    def _artifact(self, message: mlmd.Artifact, made_by: int | None) -> Artifact:
+    def _artifact(self, message: mlmd.Artifact, uri: str, made_by: int | None) -> Artifact:
         return Artifact(
             id=message.id,
             type=message.type,
-            uri=message.uri,
+            uri=uri,
             properties=_values(message.properties) | _values(message.custom_properties),
             created=message.create_time_since_epoch,
             made_by=self._run_of.get(made_by or 0, ""),

@@ -5,11 +5,11 @@ whether a model may stay in service is for people to decide.
 """
 
 import csv
-import html
-import json
-import re
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,19 +17,13 @@ from typing import Final
 from components.errors import DataError, InputError
 from components.files import replacing
 from components.ingest import master, tfrecords
-from components.ingest.labels import clip_of
 from components.ingest.spreadsheet import original
 from pipeline.config import PipelineConfig
 from pipeline.runs import descent, snapshot
+from pipeline.runs.names import MARK, PAGE, TEXTS, Names, forms
 from schema import features
 
-PURGED: Final = "(purged)"  # takes the place of a name
 _TABLES: Final = (master.MASTER_NAME, master.REJECTS_NAME, master.CONTRADICTIONS_NAME)
-
-# Files that people read; runs, exports and clusters leave them all over the output folder.
-_TEXTS: Final = frozenset(
-    {".csv", ".err", ".json", ".jsonl", ".log", ".md", ".out", ".sh", ".toml", ".txt"}
-)
 
 
 @dataclass(frozen=True)
@@ -46,15 +40,26 @@ class Target:
         """Whether an image belongs to the clip or tranche."""
         if self.clip is None:
             return tranche == self.tranche
-        return clip_of(file_name) == self.clip
+        return _same(_clip(file_name), self.clip)
 
     @property
-    def feature(self) -> tuple[str, str]:
-        """The column of examples that identifies it, and its value there."""
+    def patterns(self) -> list[bytes]:
+        """What its examples contain, one of these each."""
         if self.clip is not None:
-            return features.CLIP, self.clip
+            return [descent.pattern(features.CLIP, form) for form in forms(self.clip)]
         assert self.tranche is not None  # noqa: S101 (for the type checker)
-        return features.TRANCHE, self.tranche
+        return [descent.pattern(features.TRANCHE, self.tranche)]
+
+
+def _clip(file_name: str) -> str:
+    """The clip that a file belongs to, also if it is no image: a film, or what macOS adds to it."""
+    name = file_name.removeprefix("._")
+    return name.rpartition(MARK)[0] or Path(name).stem
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are equal, whichever way their accents are written."""
+    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
 
 
 @dataclass
@@ -64,21 +69,25 @@ class Plan:
     Attributes:
       delete: files and folders to delete.
       tables: CSV tables that lose rows, and how many.
-      names: file names of the images, as far as the output folder knows them.
+      images: file names of the images, as far as the output folder knows them.
+      names: to find and remove these names with.
       texts: text files to remove these names from.
+      left: files that have the names and are not the product's to change or delete.
       lineage: what ML Metadata says was made from the images.
     """
 
     delete: list[Path] = field(default_factory=list)
     tables: dict[Path, int] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    images: set[str] = field(default_factory=set)
+    names: Names = field(default_factory=lambda: Names((), ()))
     texts: list[Path] = field(default_factory=list)
+    left: list[Path] = field(default_factory=list)
     lineage: descent.Descent = field(default_factory=descent.Descent)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not (self.delete or self.tables or self.texts or self.lineage.artifacts)
+        """Whether nothing of the images was found."""
+        return not (self.delete or self.tables or self.texts or self.left or self.lineage.artifacts)
 
 
 def plan(config: PipelineConfig, target: Target) -> Plan:
@@ -92,67 +101,130 @@ def plan(config: PipelineConfig, target: Target) -> Plan:
       InputError: something cannot be read.
       DataError: one of the CSV tables is damaged.
     """
-    made = Plan()
-    data = config.data_dir
-    for name in _TABLES:
-        found = _rows_of(data / name, target)
-        if found:
-            made.tables[data / name] = len(found)
-            made.names.update(found)
-    for folder in sorted(path for path in (data / master.IMAGES_NAME).glob("*") if path.is_dir()):
+    made, others = Plan(), set[str]()
+
+    def is_mine(tranche: str, file_name: str) -> bool:
+        mine = target.has(tranche, file_name)
+        (made.images if mine else others).add(file_name)
+        return mine
+
+    def rows_of(table: Path) -> list[dict[str, str]]:
+        return [row for row in _rows(table) if is_mine(row["tranche"], row[features.FILE_NAME])]
+
+    paths = set[Path]()  # the image of a label may be named a little differently
+    for table in (config.data_dir / name for name in _TABLES):
+        if found := rows_of(table):
+            made.tables[table] = len(found)
+            paths.update(config.data_dir / row.get("file_path", "") for row in found)
+    for folder in _folders(config.data_dir / master.IMAGES_NAME):
         tranche = folder.name.rpartition("tranch")[2].partition(".")[0]
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        mine = [path for path in files if target.has(tranche, path.name)]
-        made.names.update(path.name for path in mine if clip_of(path.name))
-        if target.clip is None and mine:
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        images = [path for path in files if is_mine(tranche, path.name) or path in paths]
+        made.images.update(path.name for path in images)
+        if target.clip is None and images:
             marker = folder.with_name(f"{folder.name}.unzipped.json")
-            mine = [folder, *([marker] if marker.exists() else [])]
-        made.delete += mine
-    pattern = descent.pattern(*target.feature)
-    rejects = {
-        folder: _rows_of(folder / tfrecords.REJECTS_NAME, target)
-        for folder in sorted(config.tfrecords_dir.glob("*"))
-    }
-    made.names.update(name for names in rejects.values() for name in names)
-    mentions = _mentions(target, made.names)
-    for folder, names in rejects.items():
-        # A killed ingestion leaves a staging folder, where the rows are readable.
-        staged = any(map(mentions, folder.rglob(".rows-*")))
-        if names or staged or descent.holds(folder, pattern):
+            images = [folder, *([marker] if marker.exists() else [])]
+        made.delete += images
+    patterns = target.patterns
+    for folder in _folders(config.tfrecords_dir):
+        if rows_of(folder / tfrecords.REJECTS_NAME) or descent.holds(folder, *patterns):
             made.delete.append(folder)
-    made.lineage = descent.trace(config, pattern)
+    made.names = _names(target, made.images, others)
+    made.lineage = descent.trace(config, *patterns)
     made.delete += [path for path in made.lineage.folders if path.exists()]
-    if made.lineage.artifacts or made.delete:
-        caches = (config.feature_cache_dir, config.training_backup_dir)
-        made.delete += [path for path in (*caches, config.crossval_dir) if path.exists()]
-    for run_id in snapshot.runs(config.output_root):
-        page = snapshot.page_path(config.output_root, run_id)
-        if page.exists() and (run_id in made.lineage.runs or mentions(page)):
-            made.delete.append(page)
-    made.texts = [path for path in _texts(config) if mentions(path)]
-    # What other killed processes were writing.
-    hidden = (path for path in sorted(config.output_root.rglob(".*")) if path.is_file())
-    made.delete += [
-        path for path in hidden if not any(map(path.is_relative_to, made.delete)) and mentions(path)
-    ]
+    pages = (snapshot.page_path(config.output_root, run) for run in sorted(made.lineage.runs))
+    made.delete += [page for page in pages if page.exists()]
+    _look_through(config, made)
+    abandoned = made.lineage.abandoned
+    if (
+        made.lineage.artifacts
+        or made.delete
+        or made.tables
+        or any(descent.holds(folder, *patterns) for folder in abandoned)
+    ):
+        # Nobody can say from which images these are, and no run is lost without them.
+        caches = (config.feature_cache_dir, config.training_backup_dir, config.crossval_dir)
+        made.delete += [path for path in (*abandoned, *caches) if path.exists()]
+    made.delete = list(dict.fromkeys(made.delete))
     return made
 
 
-def _texts(config: PipelineConfig) -> Iterator[Path]:
-    """Yields the text files of an output folder that stay, but for those with rows or artifacts.
+def _names(target: Target, images: set[str], others: set[str]) -> Names:
+    """What to look for: of a clip also frames that nobody knows any more."""
+    if target.clip is None:
+        return Names(images, others)
+    odd = {name for name in images if not _same(name.rpartition(MARK)[0], target.clip)}
+    return Names({target.clip + MARK, *odd}, {_clip(name) + MARK for name in others})
 
-    Artifacts are deleted as a whole or have no names; a changed one would count as damaged.
+
+def _look_through(config: PipelineConfig, made: Plan) -> None:
+    """Plans what becomes of the other files that have one of the names."""
+    for path in remaining(config, made.names, {*made.delete, *made.tables}):
+        inside = path.relative_to(config.output_root).parts
+        folder = config.output_root.joinpath(*inside[:4])  # of an artifact, if it is in one
+        artifact = made.lineage.known.get(folder)
+        if artifact and artifact.type not in descent.KEPT:
+            if folder not in made.delete:
+                made.lineage.artifacts.append(artifact.id)
+                made.delete.append(folder)
+        elif path.name.endswith("_labels.csv"):  # somebody has a data root in there
+            made.left.append(path)
+        elif path == config.metadata_path or path.suffix in TEXTS:
+            made.texts.append(path)
+            if artifact:  # it would count as damaged
+                made.delete.append(config.seals_dir / f"{artifact.id}.json")
+        elif (
+            path.suffix == PAGE
+            or any(part.startswith(".") for part in inside)  # what killed processes were writing
+            or (path.is_relative_to(config.pipeline_root) and not artifact)
+        ):
+            made.delete.append(path)
+        else:
+            made.left.append(path)
+
+
+def remaining(
+    config: PipelineConfig, names: Names, without: AbstractSet[Path] = frozenset()
+) -> Iterator[Path]:
+    """Yields the files of an output folder that have one of the names.
+
+    Unzipped images and TFRecords are left out, as `plan` looks through them by itself; so are
+    caches, which hold no names, and the demo's tranches, which are its data root.
+
+    Args:
+      config: says where the output folder is.
+      names: to look for.
+      without: files and folders to leave out.
     """
-    for place in sorted(config.output_root.glob("*")):
-        if place in (config.data_dir, config.demo_dir, config.pipeline_root, config.seals_dir):
-            continue
-        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.suffix in _TEXTS and path.is_file():
+    left_out = without | {
+        config.demo_dir,
+        config.data_dir / master.IMAGES_NAME,
+        config.feature_cache_dir,
+        config.training_backup_dir,
+    }
+    for parent, folders, files in os.walk(config.output_root):
+        here = Path(parent)
+        folders[:] = sorted(name for name in folders if here / name not in left_out)
+        has_records = here.is_relative_to(config.tfrecords_dir) or here.is_relative_to(
+            config.pipeline_root
+        )
+        for path in (here / name for name in sorted(files)):
+            if path in left_out or not path.is_file() or (has_records and path.suffix == ".gz"):
+                continue
+            if names.in_file(path):
                 yield path
 
 
-def carry_out(planned: Plan, config: PipelineConfig) -> None:
+def carry_out(planned: Plan, config: PipelineConfig, target: Target) -> list[Path]:
     """Removes what was planned. If it is killed, a second purge removes the rest.
+
+    Args:
+      planned: by `plan`.
+      config: as there.
+      target: as there.
+
+    Returns:
+      The files that have one of the names all the same.
 
     Raises:
       InputError: something cannot be removed.
@@ -165,18 +237,34 @@ def carry_out(planned: Plan, config: PipelineConfig) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        # The tables last: a second purge finds the rest by the names in them.
-        without = _without(planned.names)
+                _remove_empty(path.parent, config.data_dir / master.IMAGES_NAME)
+        without = planned.names.without
+        if config.metadata is not None or config.metadata_path in planned.texts:
+            descent.rewrite(config, without)
         for path in planned.texts:
-            text = path.read_text(encoding="utf-8", errors="surrogateescape")
-            with replacing(path, errors="surrogateescape", newline="") as file:
-                file.write(without(text))
+            if path != config.metadata_path:
+                text = path.read_text(encoding="utf-8", errors="surrogateescape")
+                with replacing(path, errors="surrogateescape", newline="") as file:
+                    file.write(without(text))
+        # The tables last: a second purge finds the rest by the names in them.
         for path in planned.tables:
-            _drop_rows(path, planned.names)
+            _drop_rows(path, target, without)
     except OSError as error:
         raise InputError(
             f"{error.filename} cannot be removed: {error.strerror}; correct that and purge again."
         ) from error
+    return list(remaining(config, planned.names))
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.glob("*") if path.is_dir())
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    """Removes folders below `top` that are empty now: archives may have one for each clip."""
+    while folder != top and folder.is_relative_to(top) and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
 
 
 def _read(table: Path) -> list[list[str]]:
@@ -191,46 +279,24 @@ def _read(table: Path) -> list[list[str]]:
         ) from error
 
 
-def _rows_of(table: Path, target: Target) -> list[str]:
-    """Returns the names of the target's images in a table, one for each row."""
-    rows = _read(table)
-    if not rows:
-        return []
-    try:
-        tranche, name = (rows[0].index(column) for column in ("tranche", features.FILE_NAME))
-    except ValueError:
-        raise DataError(f"{table} lacks the columns tranche and file_name; delete it.") from None
-    cells = (original(row) for row in rows[1:] if len(row) == len(rows[0]))
-    return [row[name] for row in cells if target.has(row[tranche], row[name])]
+def _rows(table: Path) -> Iterator[dict[str, str]]:
+    """Yields the rows of a table, cells by column."""
+    header, *rows = _read(table) or [[]]
+    if header and not {"tranche", features.FILE_NAME} <= set(header):
+        raise DataError(f"{table} lacks the columns tranche and file_name; delete it.")
+    for row in rows:
+        if len(row) == len(header):
+            yield dict(zip(header, original(row), strict=True))
 
 
-def _drop_rows(table: Path, names: set[str]) -> None:
-    rows = _read(table)
-    name = rows[0].index(features.FILE_NAME)
-    kept = [row for row in rows if len(row) <= name or original([row[name]])[0] not in names]
+def _drop_rows(table: Path, target: Target, without: Callable[[str], str]) -> None:
+    """Removes the target's rows, and its names from the others: a reason may have one."""
+    header, *rows = _read(table)
+    tranche, name = header.index("tranche"), header.index(features.FILE_NAME)
     with replacing(table, newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(kept)  # cells are harmless already
-
-
-def _mentions(target: Target, names: set[str]) -> Callable[[Path], bool]:
-    """Returns whether a file mentions one of the images, also as HTML or JSON escape it."""
-    stems = [f"{target.clip}_cat-1_"] if target.clip is not None else sorted(names)
-    wanted = {
-        spelling.encode(errors="surrogateescape")
-        for stem in stems
-        for spelling in (stem, html.escape(stem), json.dumps(stem)[1:-1])
-    }
-
-    def mentions(path: Path) -> bool:
-        content = path.read_bytes()
-        return any(spelling in content for spelling in wanted)
-
-    return mentions
-
-
-def _without(names: Iterable[str]) -> Callable[[str], str]:
-    spellings = sorted({s for n in names for s in (n, json.dumps(n)[1:-1])}, key=len, reverse=True)
-    if not spellings:
-        return lambda text: text
-    pattern = re.compile("|".join(map(re.escape, spellings)))
-    return lambda text: pattern.sub(PURGED, text)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for row in rows:
+            cells = original(row)
+            if len(row) != len(header) or not target.has(cells[tranche], cells[name]):
+                writer.writerow(map(without, row))  # cells are harmless already
