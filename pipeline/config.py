@@ -147,7 +147,7 @@ class PipelineConfig(BaseModel):
         """The pipeline name in ML Metadata; each output folder has its own cache and baseline."""
         if self.metadata is None:
             return "lookdeep_posture"
-        place = hashlib.sha256(str(self.output_root).encode()).hexdigest()[:8]
+        place = hashlib.sha256(str(self.output_root.resolve()).encode()).hexdigest()[:8]
         return f"lookdeep_posture_{place}"
 
     @property

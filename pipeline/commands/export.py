@@ -1,5 +1,6 @@
 """The command `lookdeep export`: the model in service, small enough for a device at the bedside."""
 
+import os
 from pathlib import Path
 
 import click
@@ -45,7 +46,9 @@ def export(ctx: click.Context, output_root: Path, destination: Path | None) -> N
             " with --to."
         )
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
-    log = config.logs_dir / f"export-{version}.log"
+    # The output folder may be a backup that cannot be written.
+    logs = config.logs_dir if os.access(config.logs_dir, os.W_OK) else destination.parent
+    log = logs / f"export-{version}.log"
     errors.print(
         Text(f"Converting and checking model {version}; this takes minutes. The log is {log}.")
     )

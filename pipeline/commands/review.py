@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from components.errors import InputError
 from pipeline.commands.cli import output_root_option
 
 
@@ -27,10 +28,19 @@ def review(
 
     runs = Runs(output_root.absolute())
     run = runs.read(run_id or runs.last())
+    if against == run.id:
+        raise InputError(
+            f"Run {run.id} cannot be compared with itself; name another one with --against"
+            " (`lookdeep status` lists the runs)."
+        )
     click.echo(f"Drawing the page of run {run.id}; this takes about half a minute.")
     from pipeline.review import build
 
-    page = build.build(run, against=against, blur=blur)
+    try:
+        page = build.build(run, against=against, blur=blur)
+    except OSError as error:
+        place = error.filename or run.config.output_root
+        raise InputError(f"{place} cannot be used: {error.strerror or error}.") from error
     click.echo(page)
     if open_page:
         click.launch(page.as_uri())

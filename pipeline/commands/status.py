@@ -68,6 +68,12 @@ def status(output_root: Path, as_json: bool) -> None:
 
     found = Runs(output_root.absolute())
     found.last()  # says so if there is none
+    for run_id in found.forgotten:
+        click.echo(
+            f"{found.config.metadata_store} does not know run {run_id}: the run ended too early, or"
+            " the database is not the one that belongs to this folder.",
+            err=True,
+        )
     read = list(found)
     runs, models = list(map(_run, read)), _models(read)
     if as_json:

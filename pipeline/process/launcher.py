@@ -73,6 +73,7 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
     with owner_only(), output_folder(config):
         if config.metadata is None:
             metadata_file.check(config.metadata_path)
+            metadata_file.check_age(config)
         _keep_demo_apart(config)
         _keep_runs_together(config)
         snapshot.begin(run_id, config, started)
@@ -195,6 +196,7 @@ def output_folder(config: PipelineConfig) -> Iterator[None]:
             f" {datetime.now(UTC).isoformat(' ', 'seconds')}"
         )
         lock.flush()
+        metadata_file.own(config.metadata_path)
         yield
 
 

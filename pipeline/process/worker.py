@@ -189,13 +189,13 @@ def work(job: Job) -> Run:
     Returns:
       The run, read back from what it left.
     """
+    from pipeline.runs import lineage
+
     config, steps = job.config, Progress()
     random.seed(config.seed)
     kept = snapshot.read(config.output_root, job.run_id)
     try:
         if config.metadata is not None:
-            from pipeline.runs import lineage
-
             lineage.open_store(config)  # before any work: the server must be there, with its tables
         counts = ingest(config, steps, job.beam_args)
     except InputError as error:
@@ -210,7 +210,8 @@ def work(job: Job) -> Run:
     progress.emit("stage", name=LOADING, state="ran")
     from pipeline.runs.seals import Seals
 
-    seals = Seals(config.seals_dir, config.pipeline_root, pipeline.metadata_connection_config)
+    lineage.adopt(config)
+    seals = Seals(config)
     kept = kept.model_copy(
         update={
             "stages": steps.stages,

@@ -26,7 +26,7 @@ def headline(record: Record, overall: Slice | None, baseline: Baseline | None) -
         case "superseded":
             return f"The model was pushed; there is a newer version now. {judged}"
         case "withdrawn":
-            return f"The model was pushed; its version is no longer there, or not whole. {judged}"
+            return f"The model was pushed; its version is gone, or no longer whole. {judged}"
         case "not_blessed":
             return f"The new model was not pushed. {judged}"
         case "invalid_data":

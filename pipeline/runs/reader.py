@@ -68,7 +68,7 @@ class Runs:
         """Reads a run, as far as it has come.
 
         Raises:
-          InputError: there is no such run.
+          InputError: there is no such run, or a file that it made is gone.
         """
         kept = snapshot.read(self.config.output_root, run_id)
         if self._lineage is None or run_id not in self._lineage:
@@ -85,13 +85,29 @@ class Runs:
             pushed=_pushed(run_id, outputs, self._versions),
             versions=self._versions,
         )
-        return replace(
-            run,
-            splits=_splits(run.kept("StatisticsGen", "statistics")),
-            findings=_findings(run.kept("ValidationGate", "verdict")),
-            serving=_serving(run.kept("ServingCheck", "blessing")),
-            read_evaluation=lambda: _evaluation(run),
-        )
+        try:
+            return replace(
+                run,
+                splits=_splits(run.kept("StatisticsGen", "statistics")),
+                findings=_findings(run.kept("ValidationGate", "verdict")),
+                serving=_serving(run.kept("ServingCheck", "blessing")),
+                read_evaluation=lambda: _evaluation(run),
+            )
+        except OSError as error:
+            raise InputError(
+                f"{error.filename}, which run {run_id} made, cannot be read: {error.strerror}; put"
+                " it back, or remove its folder to read the run without it."
+            ) from error
+
+    @property
+    def forgotten(self) -> list[str]:
+        """The runs of which the database knows nothing, although they had come that far."""
+        return [
+            run_id
+            for run_id in self.ids()
+            if (self._lineage is None or run_id not in self._lineage)
+            and snapshot.read(self.config.output_root, run_id).nodes
+        ]
 
     @property
     def in_service(self) -> Run | None:

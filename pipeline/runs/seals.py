@@ -17,11 +17,12 @@ from pathlib import Path
 
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from components.examples.findings import Finding
 from components.files import replacing
-from pipeline.runs.lineage import mark_deleted
+from pipeline.config import PipelineConfig
+from pipeline.runs import lineage
 
 
 class _File(BaseModel):
@@ -31,6 +32,7 @@ class _File(BaseModel):
 
 
 class _Seal(BaseModel):
+    created: int  # the artifact's time: another database has other artifacts of the same numbers
     files: dict[str, _File]  # by path inside the folder
 
 
@@ -38,13 +40,11 @@ class Seals:
     """The seals of one output folder.
 
     Args:
-      folder: holds them; made if it is not there.
-      root: of the artifacts.
-      connection: to ML Metadata.
+      config: says where the folder and ML Metadata are.
     """
 
-    def __init__(self, folder: Path, root: Path, connection: mlmd.ConnectionConfig) -> None:
-        self._folder, self._root, self._connection = folder, root, connection
+    def __init__(self, config: PipelineConfig) -> None:
+        self._config = config
 
     def check(self) -> list[Finding]:
         """Marks artifacts that were damaged as deleted.
@@ -55,15 +55,15 @@ class Seals:
           A warning for each of them. An artifact that has no seal yet, because its run
           was killed, has only to be there.
         """
-        store = metadata_store.MetadataStore(self._connection)
+        store = self._store()
         findings = []
         for artifact in self._artifacts(store):
             reason = self._damage(artifact)
             if not reason:
                 continue
-            mark_deleted(store, [artifact])
+            lineage.mark_deleted(store, [artifact])
             self._path(artifact).unlink(missing_ok=True)
-            where = os.path.relpath(artifact.uri, self._root)
+            where = os.path.relpath(artifact.uri, self._config.pipeline_root)
             findings.append(
                 Finding(
                     severity="warning",
@@ -75,10 +75,11 @@ class Seals:
 
     def seal(self) -> None:
         """Seals the artifacts that have no seal yet."""
-        self._folder.mkdir(exist_ok=True)
-        for artifact in self._artifacts(metadata_store.MetadataStore(self._connection)):
-            path = self._path(artifact)
-            if not path.exists() and Path(artifact.uri).exists():
+        self._config.seals_dir.mkdir(exist_ok=True)
+        for artifact in self._artifacts(self._store()):
+            seal = self._seal(artifact)
+            is_sealed = seal is not None and seal.created == artifact.create_time_since_epoch
+            if not is_sealed and Path(artifact.uri).exists():
                 files = {
                     name: _File(
                         size=status.st_size,
@@ -87,28 +88,40 @@ class Seals:
                     )
                     for name, status in _files(Path(artifact.uri))
                 }
-                with replacing(path) as file:
-                    file.write(_Seal(files=files).model_dump_json(indent=2))
+                seal = _Seal(created=artifact.create_time_since_epoch, files=files)
+                with replacing(self._path(artifact)) as file:
+                    file.write(seal.model_dump_json(indent=2))
+
+    def _store(self) -> metadata_store.MetadataStore:
+        return lineage.open_store(
+            self._config, mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        )
 
     def _artifacts(self, store: metadata_store.MetadataStore) -> Iterator[mlmd.Artifact]:
-        """The live artifacts under this output folder; on a server there are others."""
-        prefix = f"{self._root}{os.sep}"
-        for artifact in store.get_artifacts():
-            if artifact.state == mlmd.Artifact.LIVE and artifact.uri.startswith(prefix):
+        """The artifacts of this output folder that runs may use."""
+        for artifact in lineage.artifacts(store, self._config):
+            if artifact.state == mlmd.Artifact.LIVE:
                 yield artifact
 
     def _path(self, artifact: mlmd.Artifact) -> Path:
-        return self._folder / f"{artifact.id}.json"
+        return self._config.seals_dir / f"{artifact.id}.json"
+
+    def _seal(self, artifact: mlmd.Artifact) -> _Seal | None:
+        try:
+            return _Seal.model_validate_json(self._path(artifact).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
 
     def _damage(self, artifact: mlmd.Artifact) -> str:
         """Says in half a sentence what is wrong with an artifact; empty if nothing is."""
         folder = Path(artifact.uri)
         if not folder.exists():
             return "the folder is gone"
-        try:
-            seal = _Seal.model_validate_json(self._path(artifact).read_bytes())
-        except FileNotFoundError:
+        seal = self._seal(artifact)
+        if seal is None:
             return ""
+        if seal.created != artifact.create_time_since_epoch:
+            return "the folder is that of another database"
         found = dict(_files(folder))
         for name, file in seal.files.items():
             status = found.get(name)

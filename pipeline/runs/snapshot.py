@@ -132,9 +132,21 @@ def write_json(content: BaseModel, path: Path) -> None:
 def read(output_root: Path, run_id: str) -> Snapshot:
     """Reads the snapshot of a run.
 
+    Args:
+      output_root: where the run is now; its settings name this folder, although it may have
+        been moved or copied since.
+      run_id: of the run.
+
     Raises:
       InputError: there is none, or it is not one that `write` wrote.
     """
+    kept = _recorded(output_root, run_id)
+    config = kept.config.model_copy(update={"output_root": output_root})
+    return kept.model_copy(update={"config": config})
+
+
+def _recorded(output_root: Path, run_id: str) -> Snapshot:
+    """Reads a snapshot as it was written, see `read`."""
     path = folder(output_root, run_id) / FILE_NAME
     try:
         return Snapshot.model_validate_json(path.read_bytes())
@@ -158,7 +170,7 @@ def settings(output_root: Path) -> PipelineConfig:
         its runs by the folder's path.
     """
     known = runs(output_root)
-    last = read(output_root, known[-1]).config if known else None
+    last = _recorded(output_root, known[-1]).config if known else None
     if last is None or last.metadata is None:
         return PipelineConfig(output_root=output_root)
     if last.output_root.resolve() != output_root.resolve():
@@ -166,7 +178,7 @@ def settings(output_root: Path) -> PipelineConfig:
             f"The runs in {output_root} are kept on {last.metadata} as those of"
             f" {last.output_root}; move the folder back there, or name that one with --output-root."
         )
-    return PipelineConfig(output_root=last.output_root, metadata=last.metadata)
+    return PipelineConfig(output_root=output_root, metadata=last.metadata)
 
 
 def runs(output_root: Path) -> list[str]:

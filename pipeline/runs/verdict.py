@@ -18,7 +18,7 @@ PUSHED: Final = ("pushed", "superseded", "withdrawn")
 MEANINGS: Final[dict[Verdict, str]] = {
     "pushed": "Pushed: the model passed every gate and is in service.",
     "superseded": "Superseded: the model was pushed, and there is a newer version now.",
-    "withdrawn": "Withdrawn: the model was pushed, and its version is no longer there, or not whole.",
+    "withdrawn": "Withdrawn: the model was pushed, and its version is gone, or no longer whole.",
     "not_blessed": "Not pushed: a gate refused the model.",
     "invalid_data": "Data refused: no model was trained.",
     "failed": "Failed: the run could not finish.",

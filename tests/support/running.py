@@ -14,11 +14,9 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import PipelineConfig
 from pipeline.review import formats
-from pipeline.runs.lineage import connection
 from pipeline.runs.reader import Runs
 from pipeline.runs.seals import Seals
 from schema import features
@@ -96,9 +94,7 @@ class Ended:
         for key in ("verdict", "counts", "accuracy"):
             assert self.record[key] == other.record[key], key
         assert self.splits == other.splits
-        config = PipelineConfig(output_root=self.out)
-        store = connection(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
-        assert Seals(config.seals_dir, config.pipeline_root, store).check() == []
+        assert Seals(PipelineConfig(output_root=self.out)).check() == []
 
     @property
     def page_text(self) -> str:
@@ -160,7 +156,7 @@ def text_of(example: tf.train.Example, name: str) -> str:
 def put_back(folder: Path) -> Iterator[None]:
     """Undoes in the end whatever was done to a folder; its path is the same all the time.
 
-    ML Metadata names artifacts by absolute paths, so that a copy elsewhere could not be used.
+    In a copy elsewhere nothing would come from the cache: its keys have absolute paths.
     """
     kept = Path(shutil.copytree(folder, folder.with_name(f"{folder.name} kept"), symlinks=True))
     try:

@@ -74,7 +74,7 @@ def make(source: PushedModel, log: Path) -> list[Model]:
       The SavedModel, then the TFLite models.
 
     Raises:
-      InputError: there is no test picture.
+      InputError: there is no test picture, or the log cannot be written.
     """
     with _native_output_to(log):
         return _make(source)
@@ -194,11 +194,15 @@ def write(destination: Path, source: PushedModel, models: Sequence[Model]) -> No
 @contextmanager
 def _native_output_to(log: Path) -> Iterator[None]:
     """Redirects stderr to a new file, what C++ prints included: TFLite has no setting for it."""
-    log.parent.mkdir(parents=True, exist_ok=True)
     former = os.dup(2)
     try:
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as file:
             os.dup2(file.fileno(), 2)
+    except OSError as error:
+        os.close(former)
+        raise InputError(f"The log {log} cannot be written: {error.strerror}.") from error
+    try:
         yield
     finally:
         os.dup2(former, 2)

@@ -114,7 +114,12 @@ def test_versions_say_which_model_they_are(model: Path, tmp_path: Path) -> None:
     assert versions.versions(base) == ()
     pushed = versions.push(model, base, ORIGIN)
     (base / "99").mkdir()
-    for name in ("100x", "-101", "\uff11\uff10\uff12", str(2**63)):  # no server takes these for versions
+    for name in (
+        "100x",
+        "-101",
+        "\uff11\uff10\uff12",
+        str(2**63),
+    ):
         (base / name).mkdir()
     foreign = base / str(pushed.number + 1)
     damages.save_graph(foreign)

@@ -119,7 +119,7 @@ def test_the_headline_says_what_would_change(difference: float, words: str) -> N
     ("verdict", "words"),
     [
         ("superseded", "there is a newer version now"),
-        ("withdrawn", "its version is no longer there"),
+        ("withdrawn", "its version is gone, or no longer whole"),
         ("not_blessed", "was not pushed"),
         ("invalid_data", "nothing was trained or pushed"),
         ("failed", "Nothing was pushed."),

@@ -1,13 +1,15 @@
 """Damaged artifacts of real runs of a tiny pipeline are noticed, named and made again."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline.runs import snapshot
+from pipeline.config import PipelineConfig
+from pipeline.runs import lineage, snapshot
 from pipeline.runs.reader import Runs
 from pipeline.runs.seals import Seals
 
@@ -23,10 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def seals(root: Path) -> Seals:
-    from tfx.orchestration import metadata
-
-    connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
-    return Seals(root / "seals", root / "artifacts", connection)
+    return Seals(PipelineConfig(output_root=root))
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +64,16 @@ def _lose_file(model: Path) -> str:
     return 'the file "Format-Serving/saved_model.pb" is gone'
 
 
+def _swap_database(model: Path) -> str:
+    """Gives the seal the time of an artifact of the same number that another database had."""
+    config = PipelineConfig(output_root=model.parents[3])
+    found = lineage.artifacts(lineage.open_store(config), config)
+    (number,) = (each.id for each in found if each.uri == str(model))
+    seal = config.seals_dir / f"{number}.json"
+    seal.write_text(re.sub(r'"created": \d+', '"created": 1', seal.read_text()))
+    return "the folder is that of another database"
+
+
 def _lose_folder(model: Path) -> str:
     shutil.rmtree(model)
     return "the folder is gone"
@@ -82,7 +91,7 @@ def test_what_is_as_it_was_is_used_again(root: Path, seals: Seals, run: Run) -> 
     assert {name for name, state in states.items() if state != "cached"} == ANEW
 
 
-@pytest.mark.parametrize("damage", [_cut, _change, _lose_file, _lose_folder])
+@pytest.mark.parametrize("damage", [_cut, _change, _lose_file, _lose_folder, _swap_database])
 def test_what_was_damaged_is_made_again(
     root: Path, seals: Seals, run: Run, damage: Callable[[Path], str]
 ) -> None:
