@@ -110,7 +110,7 @@ def place(uri: str, config: PipelineConfig) -> str:
     Raises:
       InputError: it is no such path.
     """
-    parts = PurePath(uri).parts[-3:]
+    parts = PurePath(uri.lstrip("/")).parts[-3:]
     if len(parts) < 3 or ".." in parts:
         raise InputError(
             f"{config.metadata_store} names {uri!r}, which is no folder of an artifact; it is not"
