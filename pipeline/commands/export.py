@@ -47,7 +47,7 @@ def export(ctx: click.Context, output_root: Path, destination: Path | None) -> N
         )
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     # The output folder may be a backup that cannot be written.
-    logs = config.logs_dir if os.access(config.logs_dir, os.W_OK) else destination.parent
+    logs = config.logs_dir if os.access(output_root, os.W_OK) else destination.parent
     log = logs / f"export-{version}.log"
     errors.print(
         Text(f"Converting and checking model {version}; this takes minutes. The log is {log}.")

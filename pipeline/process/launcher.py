@@ -73,9 +73,10 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
     with owner_only(), output_folder(config):
         if config.metadata is None:
             metadata_file.check(config.metadata_path)
-            metadata_file.check_age(config)
         _keep_demo_apart(config)
         _keep_runs_together(config)
+        if config.metadata is None:
+            metadata_file.check_age(config)
         snapshot.begin(run_id, config, started)
         args = list(beam_args or beam.local_args())
         return _run(Job(run_id=run_id, config=config, beam_args=args), console)

@@ -14,7 +14,6 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote_from_bytes
@@ -36,6 +35,7 @@ _BLOCK: Final = 2**24  # bytes in memory at once
 _LONGEST: Final = 2**12  # bytes of a name, however it is escaped
 _REST: Final = re.compile(rb"[\w-]*(?:\.\w+)*")  # of a file name, after the clip's
 _ESCAPED: Final = re.compile(rb"(?:\\u([0-9A-Fa-f]{4})|%([0-9A-Fa-f]{2})|\\[bfnrt])\Z")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")  # is never escaped
 _IN_NAMES: Final = re.compile(r"[\w.-]")
 
 
@@ -64,11 +64,10 @@ class Names:
         A file that cannot be read to its end counts as if it did.
         """
         is_text = path.suffix in TEXTS or path.suffix == PAGE
+        if any(self._places(os.fsencode(path.name), is_text=True)):
+            return True
         try:
-            return any(
-                next(self._places(block, is_text=is_text), None)
-                for block in chain([os.fsencode(path.name)], _blocks(path))
-            )
+            return any(any(self._places(block, is_text=is_text)) for block in _blocks(path))
         except (OSError, EOFError, zlib.error):
             return True
 
@@ -113,6 +112,8 @@ def forms(name: str) -> set[str]:
 
 def _spellings(name: str) -> set[bytes]:
     """A name as files have it: JSON, HTML and others escape some letters."""
+    if _PLAIN.fullmatch(name):
+        return {name.encode()}
     found: set[bytes] = set()
     for form in forms(name):
         plain = form.encode(errors="surrogateescape")

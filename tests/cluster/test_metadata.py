@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ class Person:
     """Somebody on n1 with an output folder."""
 
     def __init__(self, hosts: Hosts, out: Path) -> None:
-        self.out, self._hosts = out, hosts
+        self.out, self.hosts = out, hosts
 
     def call(
         self, *arguments: object, password: str = PASSWORD
@@ -33,7 +34,7 @@ class Person:
         """Runs one of the project's programs on the output folder."""
         command = [sys.executable, *map(str, arguments), "--output-root", str(self.out)]
         return subprocess.run(  # noqa: S603 (a command of ours)
-            self._hosts.command("n1", *command),
+            self.hosts.command("n1", *command),
             cwd=ROOT,
             env={**os.environ, VARIABLE: password},
             capture_output=True,
@@ -109,6 +110,24 @@ def test_a_page_drawn_again_has_the_history_of_its_own_folder(
 def test_the_pushed_model_is_exported(people: tuple[Person, Person], tmp_path: Path) -> None:
     people[0].lookdeep("export", "--to", tmp_path / "device")
     assert (tmp_path / "device" / "posture_int8.tflite").is_file()
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "review", "export", "purge --clip c --yes", "run --config {settings}"]
+)
+def test_a_copied_folder_is_refused_in_one_sentence(
+    people: tuple[Person, Person], tmp_path: Path, command: str
+) -> None:
+    """The server knows the folder by its path."""
+    original = people[0]
+    copy = Person(original.hosts, Path(shutil.copytree(original.out, tmp_path / "copy")))
+    (settings,) = copy.out.glob("review/*/settings.toml")
+    arguments = command.format(settings=settings).split()
+    done = copy.call("-m", "pipeline.commands.cli", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"as those of {original.out}; move the folder back there" in done.stderr
+    assert original.runs()[0]["verdict"] == "pushed"
 
 
 def test_a_wrong_password_is_reported_in_one_sentence(people: tuple[Person, Person]) -> None:

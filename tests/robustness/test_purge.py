@@ -2,16 +2,21 @@
 
 import gzip
 import html
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+import click
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 from google.protobuf import text_encoding
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from PIL import Image
 from tfx.components import ExampleValidator, SchemaGen
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
@@ -26,14 +31,19 @@ from components.examples.statistics_gen import StatisticsGen
 from components.ingest import master, tfrecords
 from components.serving.pusher import Pusher
 from pipeline.beam import local_args
+from pipeline.commands.export import export
+from pipeline.commands.predict import predict
 from pipeline.commands.purge import purge
+from pipeline.commands.review import review
+from pipeline.commands.status import status
 from pipeline.config import PipelineConfig
 from pipeline.process import worker
-from pipeline.runs import snapshot
+from pipeline.runs import lineage, snapshot
 from pipeline.runs.run import Snapshot
 from schema import features
 from tests.robustness.conftest import Tried
 from tests.support.blessing import Bless
+from tests.support.read_only import read_only
 
 if TYPE_CHECKING:
     from tests.support.running import Command, Ended
@@ -187,6 +197,9 @@ def opened(name: str, content: bytes) -> bytes:
     """The content of a file, unpacked."""
     if name.endswith(".gz"):
         return gzip.decompress(content)
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return content + b"".join(map(archive.read, archive.namelist()))
     if name.endswith(".parquet"):
         return repr(pyarrow.parquet.read_table(pyarrow.BufferReader(content)).to_pylist()).encode()
     return content
@@ -195,7 +208,11 @@ def opened(name: str, content: bytes) -> bytes:
 def mentions(folder: Path, clip: str) -> list[str]:
     """All files that have a clip in their names or contents, however it is written."""
     octal = text_encoding.CEscape(clip.encode(), as_utf8=False)  # as protocol buffers in text do
-    wanted = [each.encode() for each in {clip, html.escape(clip), json.dumps(clip)[1:-1], octal}]
+    wanted = [
+        spelling.encode(coding)
+        for spelling in {clip, html.escape(clip), json.dumps(clip)[1:-1], quote(clip), octal}
+        for coding in ("utf-8", "utf-16-le", "utf-16-be")
+    ]
     return [
         name
         for name, content in contents(folder).items()
@@ -267,15 +284,76 @@ def trained(command: "Command", tmp_path_factory: pytest.TempPathFactory) -> "En
             Image.new("RGB", (80, 60), colour).save(folder / f"{clip}_cat-1_{frame:03}.png")
     lost = f"{clips[0]}_cat-1_009.png,One,Lying,No,Staff,No\n"  # without its image
     table(root / "data", "1", clips, lost, frames=len(frames))
-    return command.run(root / "out", "--data-root", str(root / "data"), **SETTINGS)
+    settings = {**SETTINGS, "tuning_minutes": 0.01}
+    return command.run(root / "out", "--data-root", str(root / "data"), **settings)
+
+
+def use_everything(root: Path, clip: str) -> None:
+    """Leaves in an output folder what the other commands leave, and people."""
+    image = next((root.parent / "data" / "home").glob(f"{clip}*"))
+    answered = invoke(predict, str(image), "--json", "--output-root", str(root))
+    (root / "answers.jsonl").write_text(answered)
+    page = Path(invoke(review, "--output-root", str(root)).splitlines()[-1])
+    shutil.copy(page, root / "for the meeting.html")
+    with gzip.open(root / "logs" / "old.log.gz", "wt") as log:
+        log.write(image.name)
+    # What TFX keeps of a component that failed.
+    store = lineage.open_store(
+        PipelineConfig(output_root=root), mlmd.SqliteMetadataSourceConfig.READWRITE
+    )
+    execution = store.get_executions()[-1]
+    message = json.dumps({"resultMessage": f"Error: {image} cannot be read", "code": 1})
+    execution.custom_properties["__execution_result__"].string_value = message
+    store.put_executions([execution])
+
+
+def invoke(command: click.Command, *arguments: str) -> str:
+    result = CliRunner().invoke(command, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_every_command_works_on_a_copy_and_leaves_the_original_alone(
+    trained: "Ended", tmp_path: Path, tried: Tried
+) -> None:
+    before = contents(trained.out)
+    clip = clip_in(features.TRAIN)
+    shutil.copytree(trained.out.parent / "data", tmp_path / "data")
+    copy = shutil.copytree(trained.out, tmp_path / "copy")
+    image = str(next((tmp_path / "data" / "home").iterdir()))
+    with read_only(copy, tmp_path / "mounted") as mounted:
+        there = ("--output-root", str(mounted))
+        assert json.loads(invoke(predict, image, "--json", *there))["image"] == image
+        device = invoke(export, *there, "--to", str(tmp_path / "device"))
+        assert device.splitlines()[-1] == str(tmp_path / "device")
+        (model,) = json.loads(invoke(status, "--json", *there))["models"]
+        assert model["path"].startswith(str(mounted)) and model["in_service"]
+    use_everything(copy, clip)
+    assert (copy / "for the meeting.html").exists()
+    result = call(PipelineConfig(output_root=copy), "--clip", clip)
+    assert result.exit_code == 1 and "Removed" not in result.stdout, "nobody said yes"
+    result = call(PipelineConfig(output_root=copy), "--clip", clip, "--yes")
+    assert f"was trained on it, pushed to {copy}/serving" in result.stdout
+    # Nobody knows what is in an archive that somebody else wrote.
+    assert result.exit_code == 1 and result.stdout.endswith(f"  {copy}/logs/old.log.gz\n")
+    assert mentions(copy, clip) == ["logs/old.log.gz"]
+    assert contents(trained.out) == before
+    tried("commands on a copy", 5)
 
 
 def test_nothing_of_a_clip_is_left_after_a_whole_run(trained: "Ended", tried: Tried) -> None:
     assert trained.record["verdict"] == "pushed", trained.text
     clip = clip_in(features.TRAIN)
-    places = {Path(name).parts[1] for name in mentions(trained.out, clip) if "artifacts/" in name}
+    use_everything(trained.out, clip)
+    (trained.out / "logs" / "old.log.gz").unlink()
+    before = mentions(trained.out, clip)
+    places = {Path(name).parts[1] for name in before if "artifacts/" in name}
     assert {"SchemaGen", "ImageTable", "TrancheExampleGen", "Transform"} <= places
+    assert {"answers.jsonl", "for the meeting.html", "metadata.sqlite"} <= set(before)
     result = call(PipelineConfig(output_root=trained.out), "--clip", clip, "--yes")
+    assert result.exit_code == 0, result.stdout
     assert "was trained on it" in result.stdout
     assert mentions(trained.out, clip) == []
     # What people go on working with.

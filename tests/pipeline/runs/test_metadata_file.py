@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,17 @@ def test_a_read_only_one_says_so(database: Path) -> None:
         [sys.executable, "-c", code, str(database)], capture_output=True, text=True
     )
     assert "it cannot be written; make it and its folder writable" in done.stderr
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_one_that_is_linked_to_another_becomes_a_file_of_its_own(
+    database: Path, link: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "backup.sqlite"
+    link(database, path)
+    metadata_file.own(path)
+    before = database.read_bytes()
+    assert path.read_bytes() == before and not path.is_symlink()
+    path.write_bytes(b"other")
+    assert database.read_bytes() == before
+    metadata_file.own(tmp_path / "not there yet")

@@ -166,6 +166,20 @@ def test_a_database_of_another_folder_is_not_believed(made: Path, tmp_path: Path
     assert second.version and (second.version.folder / "saved_model.pb").read_text().endswith("B")
 
 
+def test_a_file_that_is_gone_from_an_artifact_is_named(made: Path, tmp_path: Path) -> None:
+    root = _copy(made, tmp_path)
+    (lost,) = root.glob("artifacts/ValidationGate/verdict/*/findings.json")
+    lost.unlink()
+    with pytest.raises(InputError, match=rf"{lost}, which run r1 made, cannot be read"):
+        call(status, root)
+
+
+@pytest.mark.parametrize("arguments", [["--against", "r1"], ["r1", "--against", "r1"]])
+def test_a_run_is_not_compared_with_itself(made: Path, arguments: list[str]) -> None:
+    with pytest.raises(InputError, match="Run r1 cannot be compared with itself"):
+        call(review, made, *arguments)
+
+
 FOLDERS = st.lists(
     st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1).filter(
         lambda name: name not in (".", "..")
