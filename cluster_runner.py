@@ -8,8 +8,7 @@ The table [cluster] of the TOML file says what to request and what runs Beam's s
 docs/cluster.md.
 """
 
-from pipeline.commands import cli
-from pipeline.commands.cluster import cluster
+from pipeline.commands import script
 
 if __name__ == "__main__":
-    cli.execute(cluster)
+    script.start("cluster")

@@ -7,8 +7,7 @@ The exit status is 0 if the model was pushed, 3 if it was not blessed, 4 if the
 data was refused, 2 if the settings cannot work, and 1 for anything else.
 """
 
-from pipeline.commands import cli
-from pipeline.commands.run import run
+from pipeline.commands import script
 
 if __name__ == "__main__":
-    cli.execute(run)
+    script.start("run")

@@ -10,12 +10,12 @@ The password itself is not a setting, because settings are kept beside the revie
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from components import processes
 from components.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class MetadataServer(BaseModel):
           InputError: it is missing, or others may read its file.
         """
         if self.password_env is not None:
-            password = os.environ.get(self.password_env, "")
+            password = processes.named(self.password_env)
             if not password:
                 raise InputError(
                     f"The password of {self} is not in the environment variable"

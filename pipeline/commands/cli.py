@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from components import processes
 from components.errors import InputError
 from components.files import owner_only
 
@@ -119,7 +120,13 @@ def execute(command: click.Command) -> NoReturn:
     Args:
       command: what to run, with the arguments of this process.
     """
-    os.environ.setdefault("GLOG_minloglevel", "3")  # what ML Metadata says, commands say better
+    try:
+        os.getcwd()
+    except OSError as error:
+        print(
+            f"The current folder is not there ({error.strerror}); cd to another.", file=sys.stderr
+        )
+        sys.exit(USAGE)
     try:
         with owner_only():  # whatever a command writes may come from pictures of patients
             status = command.main(standalone_mode=False)
@@ -143,6 +150,7 @@ def execute(command: click.Command) -> NoReturn:
 
 def main() -> NoReturn:
     """The entry point of `lookdeep`."""
+    processes.isolate()
     execute(lookdeep)
 
 

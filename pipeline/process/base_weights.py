@@ -1,11 +1,12 @@
 """Checks that the base weights are available, before anything expensive starts."""
 
-import os
 import threading
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from components import processes
 from components.errors import InputError
 from pipeline.config import IMAGENET, NO_WEIGHTS, PipelineConfig
 
@@ -63,7 +64,7 @@ def _check_imagenet(config: PipelineConfig, url: str) -> None:
         )
     size = config.image_size if config.image_size in SIZES else FALLBACK_SIZE
     name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(config.alpha)}_{size}_no_top.h5"
-    if (_keras_home() / "models" / name).is_file() or _reachable(url + name):
+    if _is_cached(name) or _reachable(url + name):
         return
     raise InputError(
         "The ImageNet weights cannot be downloaded. Fetch the file"
@@ -72,9 +73,15 @@ def _check_imagenet(config: PipelineConfig, url: str) -> None:
     )
 
 
-def _keras_home() -> Path:
-    home = os.environ.get("KERAS_HOME")
-    return Path(home) if home else Path.home() / ".keras"
+def _is_cached(name: str) -> bool:
+    """Whether Keras will find a file, which it or another project has downloaded."""
+    home = Path(processes.environment()["KERAS_HOME"])
+    own, users = home / "models" / name, home.parent / "models" / name
+    if not own.exists() and users.is_file():
+        with suppress(OSError):  # then Keras downloads it to another place
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.symlink_to(users)
+    return own.is_file()
 
 
 def _reachable(url: str) -> bool:

@@ -69,7 +69,7 @@ class Flink:
                     **os.environ,
                     **self._slurm.env,
                     "FLINK_CONF_DIR": str(self._folder),
-                    "PYTHONPATH": f"{Path(__file__).parent}:{ROOT}",  # of `conformance`
+                    "PYTHONPATH": str(ROOT),
                 },
             )
         self._running.append(process)

@@ -6,7 +6,6 @@ runs on it.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +26,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 _CODE = """
 import sys
 from pathlib import Path
-import conformance
+from tests.cluster import conformance
 {before}
 conformance.main()
 """
@@ -37,7 +36,6 @@ from pipeline.cluster.settings import ClusterSettings
 cluster = ClusterSettings(engine="flink", workers=1, flink_master="{master}")
 SessionPlan.of_slurm_job(cluster, Path(sys.argv[1]).with_name("flink")).publish()
 """
-PYTHONPATH = str(Path(__file__).parent)
 PIPELINES = (
     "finish_bundle", "batching", "tags_and_two_sinks", "side_inputs", "combines",
     "group_by_key", "tfrecords", "statistics", "transform", "evaluation",
@@ -50,7 +48,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "-c", _CODE.format(before=""), str(folder), "--runner=DirectRunner",
          "--direct_running_mode=in_memory"],
-        cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": PYTHONPATH},
+        cwd=ROOT, check=True,
     )  # fmt: skip
     return json.loads((folder / "results.json").read_text())
 
@@ -67,7 +65,7 @@ def on_flink(
     options = " ".join(engines.beam_args(ClusterSettings(engine="flink")))
     job = cluster.slurm.run(
         "sbatch", "--parsable", f"--output={out}.log", f"--chdir={ROOT}",
-        f"--export=ALL,PYTHONPATH={PYTHONPATH}:{ROOT}",
+        f"--export=ALL,PYTHONPATH={ROOT}",
         f"--wrap={sys.executable} {script} {out} {options}",
     ).strip()  # fmt: skip
     wait_for(lambda: cluster.slurm.state(job) in ENDED, 1100, "the end of all pipelines")

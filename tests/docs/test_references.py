@@ -10,8 +10,8 @@ from typing import Final
 import click
 import pytest
 
-import cluster_runner
 from pipeline.commands import cli
+from pipeline.commands.cluster import cluster
 from tests.support import documents
 
 ROOT: Final = documents.ROOT
@@ -111,7 +111,7 @@ def benchmark_flags(module: str) -> set[str]:
 @cache
 def own_flags() -> set[str]:
     """The flags of all commands."""
-    groups = (cli.lookdeep, cluster_runner.cluster)
+    groups = (cli.lookdeep, cluster)
     found = {"--help", "--version"}
     for group in groups:
         for name in group.list_commands(click.Context(group)):
@@ -133,7 +133,7 @@ def command_problem(line: str) -> str:
         if word == "lookdeep" or word.endswith("/lookdeep"):
             return is_command(cli.lookdeep, rest)
         if word == "cluster_runner.py" and at and words[at - 1].startswith("python"):
-            return is_command(cluster_runner.cluster, rest)
+            return is_command(cluster, rest)
         if word.startswith("benchmarks.") and at and words[at - 1] == "-m":
             unknown = set(FLAG.findall(line)) - benchmark_flags(word.partition(".")[2])
             return f"{word} has no {', '.join(sorted(unknown))}" if unknown else ""

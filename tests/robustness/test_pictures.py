@@ -263,7 +263,9 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "planted"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(PLANTED)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    environment = processes.environment()
+    environment["PYTHONPATH"] += f":{folder}"
+    monkeypatch.setattr(processes, "environment", lambda: environment)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The main job on the tiny pipeline: `python -m tests.support.tiny_launch OUTPUT`."""
+"""The main job on the tiny pipeline: `python -m tests.support.tiny_launch OUTPUT ANSWERS`."""
 
 import sys
 from pathlib import Path
@@ -14,14 +14,15 @@ from tests.support import tiny_runs
 
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path))
+@click.argument("answers")
 @click.pass_context
-def run(ctx: click.Context, output: Path) -> None:
+def run(ctx: click.Context, output: Path, answers: str) -> None:
     """Launches it."""
+    launcher.WORKER = (sys.executable, "-m", "tests.support.tiny_runs", answers)
     settings = tiny_runs.settings(output)
     ctx.exit(launcher.launch(settings, Console()))
 
 
 if __name__ == "__main__":
-    launcher.WORKER = (sys.executable, "-m", "tests.support.tiny_runs")
     layout.discover = lambda root: []
     cli.execute(run)

@@ -18,8 +18,6 @@ from pipeline.process import worker
 from pipeline.runs import record, snapshot
 from pipeline.runs.run import Counts, Run
 
-ANSWERS = "TINY_ANSWERS"  # environment of `main`: arguments of `replaced`, as JSON
-
 
 def settings(root: Path) -> PipelineConfig:
     """The settings of tiny runs."""
@@ -81,8 +79,11 @@ def run(chosen: PipelineConfig, run_id: str, **answers: Any) -> Run:
 
 
 def main() -> None:
-    """A worker process: `launcher.WORKER` may be `(sys.executable, "-m", __name__)`."""
-    with replaced(**json.loads(os.environ[ANSWERS])):
+    """A worker process: `launcher.WORKER` may be `(sys.executable, "-m", __name__, ANSWERS)`.
+
+    ANSWERS are the arguments of `replaced`, as JSON.
+    """
+    with replaced(**json.loads(sys.argv[1])):
         worker.main()
 
 

@@ -23,6 +23,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from components import processes
 from components.examples import preprocessing
 from components.judging.serving_check import probe, requests
 from components.judging.serving_check.sample import Sample, draw
@@ -193,12 +194,13 @@ def _write_requests(asked: Sequence[requests.Request], work: Path) -> None:
 
 def _run_probe(model_dir: str, work: Path, log: Path) -> str | None:
     """Runs the probe; returns what went wrong, as the rest of a sentence, or None."""
-    # -P keeps this folder off the path: the process has no more than a server has.
-    command = [sys.executable, "-P", str(probe.__file__), model_dir, str(work)]
+    # -I keeps the project off the path: the process has no more than a server has.
+    command = [sys.executable, "-I", str(probe.__file__), model_dir, str(work)]
     with log.open("wb") as output:
         try:
             done = subprocess.run(  # noqa: S603 (our own script)
                 command,
+                env=processes.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -219,9 +219,11 @@ def test_a_model_in_service_that_a_stricter_run_refuses(config: PipelineConfig) 
 def launched(root: Path, stops: str, end: Callable[["subprocess.Popen[bytes]"], None]) -> Any:
     """Launches a run that stops before or after the push, and ends it."""
     process = subprocess.Popen(  # noqa: S603 (a command of ours)
-        [sys.executable, "-W", "ignore", "-m", "tests.support.tiny_launch", str(root)],
+        [
+            *(sys.executable, "-W", "ignore", "-m", "tests.support.tiny_launch"),
+            *(str(root), json.dumps({"stops": stops})),
+        ],
         cwd=ROOT,
-        env={**os.environ, tiny_runs.ANSWERS: json.dumps({"stops": stops})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         # SIGINT may be ignored where tests run in the background.
@@ -265,7 +267,7 @@ def test_ended_from_outside(
     assert (served(config) is None) == (verdict == "failed")
     written = record.read(config.record_path)
     assert written
-    reason = "The user stopped the run." if end is _interrupt else "SIGKILL"
+    reason = "The user stopped the run (SIGINT)." if end is _interrupt else "SIGKILL"
     if verdict == "failed":
         assert reason in written.reasons[0]
     else:
