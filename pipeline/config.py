@@ -27,6 +27,8 @@ _ALLOWED: Final = {"path_type": "a path in quotes", "model_type": "a table"}
 # Defaults of the demo; a settings file and flags override them.
 DEMO_SETTINGS: Final = Path(__file__).with_name("demo.toml")
 
+_WILD: Final = frozenset("*?[\\")
+
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
 _Path = Annotated[Path, Field(strict=False)]  # written as a string
 
@@ -170,6 +172,20 @@ class PipelineConfig(BaseModel):
         """The record of the last run, for programs."""
         return self.output_root / "run.json"
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the output folder's path has characters of a pattern, such as `[`."""
+        return not _WILD.isdisjoint(str(self.output_root))
+
+    def told(self, path: Path) -> str:
+        """Returns a path in the output folder as libraries get it, which look for `PATH/*`.
+
+        Beam knows no way to quote what is no pattern. Where the folder's own path would be taken
+        for one, this leads to it as the current folder of the worker, which it is.
+        """
+        within = path.relative_to(self.output_root)
+        return str(Path("/proc/self/cwd", within) if self.is_pattern else path)
+
     def log_path(self, run_id: str) -> Path:
         """The log of one run."""
         return self.logs_dir / f"{run_id}.log"
@@ -203,7 +219,7 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
         words = problems(error, PipelineConfig)
         raise InputError(f"The settings{place} cannot be used: {words}.") from error
     weights = config.base_weights
-    return config.model_copy(
+    config = config.model_copy(
         update={
             "data_root": config.data_root and config.data_root.expanduser().absolute(),
             "output_root": config.output_root.expanduser().absolute(),
@@ -212,6 +228,12 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
             else str(Path(weights).expanduser().absolute()),
         }
     )
+    for name in ("data_root", "output_root", "base_weights"):
+        path_given = str(getattr(config, name))
+        # Bytes that are no UTF-8 are surrogates in Python; TensorFlow and JSON have none.
+        if any("\ud800" <= character <= "\udfff" for character in path_given):
+            raise InputError(f"The path {path_given!a} ({name}) is not UTF-8; rename it.")
+    return config
 
 
 def read(path: Path) -> dict[str, Any]:

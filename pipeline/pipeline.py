@@ -55,7 +55,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
 
     # Reads the TFRecords of all tranches; each clip goes to train, eval or test.
     example_gen = TrancheExampleGen(
-        input_base=str(config.tfrecords_dir),
+        input_base=config.told(config.tfrecords_dir),
         shares=config.splits.model_dump(),
         selection=config.selection,
         code_digest=code_digest("components.examples.example_gen"),
@@ -209,7 +209,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
 
     return pipeline.Pipeline(
         pipeline_name=config.pipeline_name,
-        pipeline_root=str(config.pipeline_root),
+        pipeline_root=config.told(config.pipeline_root),
         components=[
             example_gen,
             statistics_gen,

@@ -4,6 +4,7 @@ Imports TensorFlow only once a model is loaded: commands report mistakes at once
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -125,7 +126,8 @@ def _load(folder: Path) -> Any:
     import tensorflow as tf
 
     try:
-        model = tf.saved_model.load(str(folder))
+        with chdir(folder):  # TensorFlow would take a `[` in its path for a pattern
+            model = tf.saved_model.load(".")
     except Exception as error:  # TensorFlow raises whatever a damaged file leads it to
         words = str(error).strip().partition("\n")[0].removesuffix(".")
         raise InputError(f"The model {folder} cannot be loaded: {words}.") from error

@@ -88,7 +88,13 @@ def load(path: Path | None, **overrides: Any) -> tuple[PipelineConfig, ClusterSe
     config = run_settings.load(path, **overrides)
     table = run_settings.read(path).get("cluster", {}) if path else {}
     try:
-        return config, ClusterSettings.model_validate(table)
+        cluster = ClusterSettings.model_validate(table)
     except ValidationError as error:
         words = run_settings.problems(error, ClusterSettings, "cluster")
         raise InputError(f"The cluster settings in {path} cannot be used: {words}.") from error
+    if cluster.engine == "flink" and config.is_pattern:
+        raise InputError(
+            f"On Flink no `*`, `?`, `[` or backslash may be in the path {config.output_root}; name"
+            " another folder with --output-root."
+        )
+    return config, cluster

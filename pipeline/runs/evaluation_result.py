@@ -5,6 +5,7 @@ TensorFlow Model Analysis is imported when a function is called: it takes 20 s.
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import chdir
 from typing import Any, Final
 
 from pipeline.runs.run import Evaluation, Gate, SliceKey, SliceMetrics
@@ -51,7 +52,8 @@ def read(evaluation_uri: str, eval_config: str) -> Evaluation:
 
     slices = read_slices(evaluation_uri)
     config = json_format.Parse(eval_config, config_pb2.EvalConfig())
-    result = tfma.load_validation_result(evaluation_uri)
+    with chdir(evaluation_uri):  # TFMA would take a `[` in its path for a pattern
+        result = tfma.load_validation_result(".")
     return Evaluation(slices, tuple(_gates(slices, config, result)) if result else ())
 
 
@@ -67,10 +69,10 @@ def read_slices(evaluation_uri: str) -> dict[SliceKey, SliceMetrics]:
     """
     import tensorflow_model_analysis as tfma
 
-    found = {
-        _slice_key(message.slice_key): _metrics(message)
-        for message in tfma.load_metrics(evaluation_uri)
-    }
+    with chdir(evaluation_uri):  # as above
+        found = {
+            _slice_key(message.slice_key): _metrics(message) for message in tfma.load_metrics(".")
+        }
     return {key: found[key] for key in sorted(found, key=_position)}
 
 

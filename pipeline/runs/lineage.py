@@ -142,7 +142,11 @@ def adopt(config: PipelineConfig) -> None:
     if not has_database(config):
         return
     store = open_store(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
-    store.put_artifacts([now for before, now in _places(store, config) if before != now.uri])
+    changed = []
+    for recorded, artifact in _places(store, config):
+        artifact.uri = config.told(Path(artifact.uri))
+        changed += [artifact] if artifact.uri != recorded else []
+    store.put_artifacts(changed)
 
 
 def rewrite(config: PipelineConfig, without: Callable[[str], str]) -> None:

@@ -5,6 +5,7 @@ A decision is what a user sees: a posture, or that the model is unsure.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -113,7 +114,8 @@ def scores(
     Returns:
       A score for `SAVED_MODEL` and for each of `devices`; empty if there is no record.
     """
-    loaded = tf.saved_model.load(str(saved_model))
+    with chdir(saved_model):  # TensorFlow would take a `[` in its path for a pattern
+        loaded = tf.saved_model.load(".")
     ask = loaded.signatures["serving_examples"]
     postures = {features.POSTURE: tf.io.FixedLenFeature([], tf.string)}
     counts = {name: np.zeros(3, int) for name in (SAVED_MODEL, *devices)}
