@@ -4,9 +4,11 @@ With given base weights there are two: the head on the frozen base, then the ope
 Without them, one phase trains everything. A killed training resumes in the epoch it was in.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import keras
 import numpy as np
@@ -23,6 +25,8 @@ from components.training.training_data import (
     evaluation_data,
     training_data,
 )
+
+_BATCH_INTERVAL: Final = 1.0  # seconds between events of batches, at least
 
 
 @dataclass(frozen=True)
@@ -134,11 +138,34 @@ def strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
 
 
 class ReportProgress(keras.callbacks.Callback):
-    """Tells the watching process about each epoch."""
+    """Tells the watching process about each epoch, and every second about its batches."""
 
     def __init__(self, phase: Phase) -> None:
         super().__init__()
         self._phase = phase
+        self._epoch, self._next = 0, 0.0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Says why nothing is counted yet."""
+        progress.emit("doing", what=f"{self._phase.name}: compiling the first step")
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Remembers the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Emits the batch, unless one was emitted within the last second."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _BATCH_INTERVAL
+            progress.emit(
+                "batch",
+                phase=self._phase.name,
+                epoch=self._epoch + 1,
+                epochs=self._phase.epochs,
+                batch=batch + 1,
+                batches=self.params["steps"],
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Emits the epoch's figures."""

@@ -11,6 +11,7 @@ import keras_tuner
 import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
+from components import progress
 from components.training import calibration, model_run, network, phases, signatures
 from components.training.splits import Splits
 from components.training.trainer_settings import TrainerSettings
@@ -55,10 +56,12 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
 
+    progress.emit("doing", what="building the network")
     posture_model = network.build_model(settings.image_size, settings.alpha, settings.base_weights)
     splits = Splits(fn_args, posture_model, settings, pictures, "Trainer")
     trained = phases.fit(posture_model, settings, splits, backup, run_dir / "tensorboard")
 
+    progress.emit("doing", what="calibrating")
     train, evaluation = splits(network.frozen_end(posture_model))
     calibrated = calibrate(posture_model, evaluation, settings)
     summary = {
@@ -70,6 +73,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     }
     (run_dir / model_run.HISTORY).write_text(json.dumps(summary, indent=2), encoding="utf-8")
     posture_model.save(run_dir / model_run.KERAS_MODEL)
+    progress.emit("doing", what="exporting the model")
     module = signatures.ServingModule(
         posture_model,
         tft.TFTransformOutput(fn_args.transform_graph_path),

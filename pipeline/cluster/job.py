@@ -48,7 +48,7 @@ def run(place: Path) -> int:
     job, console = os.environ["SLURM_JOB_ID"], Console(width=100)
 
     def time_is_up(number: int, frame: object) -> None:
-        raise TimeIsUp
+        raise TimeIsUp("The job's time limit was near.")
 
     signal.signal(signal.SIGUSR1, time_is_up)
     try:

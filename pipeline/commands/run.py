@@ -25,9 +25,11 @@ def run(
     """
     from rich.console import Console
 
+    from components import processes
     from pipeline import config
     from pipeline.process import launcher
 
+    processes.lose_output()  # run.json has the verdict, too
     settings_of_run = config.load(
         settings, data_root=data_root, output_root=output_root, base_weights=base_weights
     )

@@ -83,7 +83,11 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
 
 
 def supervise(
-    command: Sequence[str], job: Job, log: Path, on_event: Callable[[dict[str, Any]], None]
+    command: Sequence[str],
+    job: Job,
+    log: Path,
+    on_event: Callable[[dict[str, Any]], None],
+    on_silence: Callable[[], None] = lambda: None,
 ) -> int:
     """Runs a worker to its end, in a process group of its own.
 
@@ -92,10 +96,11 @@ def supervise(
       job: what it is to do.
       log: file that its output is appended to.
       on_event: called with each event.
+      on_silence: called twice a second while there is none.
 
     Returns:
       The worker's exit status; negative, the signal that ended it. None of its
-      processes is left running, also if `on_event` raises or the user interrupts.
+      processes is left running, also if a call raises or the user interrupts.
     """
     reader, writer = os.pipe()
     with log.open("ab") as log_file, os.fdopen(reader, "rb", buffering=0) as events:
@@ -115,7 +120,10 @@ def supervise(
                 process.stdin.write(job.model_dump_json().encode() + b"\n")
                 process.stdin.flush()  # and stays open: the worker ends when it closes
             for event in _events(events, process.pid):
-                on_event(event)
+                if event is None:
+                    on_silence()
+                else:
+                    on_event(event)
         finally:
             _end(process)
         return process.returncode
@@ -231,9 +239,9 @@ def _run(job: Job, console: Console) -> int:
     view = RunView(console)
     try:
         with signals_interrupt(), view:
-            status = supervise(WORKER, job, log, view.handle)
+            status = supervise(WORKER, job, log, view.handle, view.remind)
     except KeyboardInterrupt as stop:
-        _end_early(job, view, str(stop) or "The user stopped the run.")
+        _end_early(job, view, str(stop) or "The user stopped the run (SIGINT).")
         raise KeyboardInterrupt(STOPPED) from None
     result = records.read(job.config.record_path)
     if status != 0 or result is None or result.run_id != job.run_id:
@@ -262,13 +270,19 @@ def _end_early(job: Job, view: RunView, reason: str) -> Record:
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Lets a closed terminal or a `kill` end the run as Ctrl-C does."""
+    """Lets a closed terminal or a `kill` end the run as Ctrl-C does.
+
+    A signal that is ignored, as SIGHUP under nohup, stays so.
+    """
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"The run was ended by {signal.Signals(number).name}.")
 
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.signal(number, interrupt) for number in signals}
+    former = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:
@@ -276,8 +290,8 @@ def signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _events(pipe: IO[bytes], pid: int) -> Iterator[dict[str, Any]]:
-    """Yields events until the worker has ended and all it wrote is read."""
+def _events(pipe: IO[bytes], pid: int) -> Iterator[dict[str, Any] | None]:
+    """Yields events until the worker has ended and all it wrote is read; None for a silence."""
     waiting = b""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
@@ -295,6 +309,8 @@ def _events(pipe: IO[bytes], pid: int) -> Iterator[dict[str, Any]]:
                     yield json.loads(line)
             elif ended:
                 return
+            else:
+                yield None
 
 
 def _ended(pid: int) -> bool:

@@ -33,18 +33,19 @@ _COLOURS: Final[dict[Verdict, str]] = {
     "failed": "bold red",
     "unfinished": "bold red",
 }
-_PLAIN_PROGRESS_INTERVAL: Final = 15.0  # seconds between progress lines without a terminal
+_PLAIN_INTERVAL: Final = 4.0  # seconds between lines of a step, without a terminal
 
 
 @dataclass
 class Row:
-    """One step as it is displayed."""
+    """One step as it is displayed; `doing` is what it does now, in place of `detail`."""
 
     name: str
     state: str = "waiting"
     started: float = 0.0
     seconds: float = 0.0
     detail: str = ""
+    doing: str = ""
 
 
 @dataclass
@@ -55,6 +56,8 @@ class RunView:
       plan: `stages`, the names of the steps to come.
       stage: `name`, `state`, and perhaps `detail`.
       progress: `stage`, `done`, `total`.
+      doing: `what` the running step does now.
+      batch: `phase`, `epoch`, `epochs`, `batch`, `batches`.
       epoch: `phase`, `epoch`, `epochs`, `loss`, `accuracy`, `val_loss`, `val_accuracy`.
       trial: `trial`, its number; `loss` of it, and the `best` so far.
     Others are ignored.
@@ -96,10 +99,23 @@ class RunView:
                 self._change(name, state, event.get("detail", ""))
             case {"event": "progress", "stage": name, "done": done, "total": total}:
                 self._detail(name, f"{done:,} of {total:,}", often=True)
+            case {"event": "doing", "what": what}:
+                self._doing(what)
+            case {"event": "batch", "batch": batch, "batches": batches}:
+                epoch = f"{event['phase']}, epoch {event['epoch']} of {event['epochs']}"
+                self._doing(f"{epoch}: batch {batch} of {batches}", often=True)
             case {"event": "epoch", "phase": phase, "epoch": epoch, "epochs": epochs}:
                 self._running_detail(_epoch_text(phase, epoch, epochs, event))
             case {"event": "trial", "trial": number, "loss": loss, "best": best}:
                 self._running_detail(f"trial {number}: eval loss {loss:.3f}, best {best:.3f}")
+
+    def remind(self) -> None:
+        """Says that the running step goes on, if nothing was said for some seconds."""
+        row = self._running
+        if row and self._live is None and self._is_due:
+            doing = row.doing or row.detail
+            detail = f" ({doing})" if doing else ""
+            self._line(f"{row.name}: running for {duration(_elapsed(row))}{detail}")
 
     def stages(self) -> list[Stage]:
         """The steps that began, for a run whose worker can no longer say."""
@@ -124,7 +140,7 @@ class RunView:
                 Text(row.name, style if running else ""),
                 Text(row.state, style),
                 Text("" if row.state in ("waiting", "skipped") else duration(_elapsed(row))),
-                Text(row.detail, "dim"),
+                Text(row.doing or row.detail, "dim"),
             )
         return Group(table)
 
@@ -135,23 +151,38 @@ class RunView:
         else:
             row.seconds = _elapsed(row)
         row.state = state
-        row.detail = detail or row.detail
+        row.detail, row.doing = detail or row.detail, ""
         if self._live is None:
             text = f"{name}: {state}"
             if state in ("ran", "cached", "failed"):
                 text += f", {duration(row.seconds)}"
             self._line(text + (f" ({detail})" if detail else ""))
 
+    @property
+    def _running(self) -> Row | None:
+        return next((row for row in self.rows.values() if row.state == "running"), None)
+
+    @property
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._last_line >= _PLAIN_INTERVAL
+
     def _running_detail(self, text: str) -> None:
-        running = next((row for row in self.rows.values() if row.state == "running"), None)
-        if running:
+        if running := self._running:
             self._detail(running.name, text)
 
     def _detail(self, name: str, text: str, *, often: bool = False) -> None:
-        self.rows.setdefault(name, Row(name)).detail = text
-        quiet = time.monotonic() - self._last_line < _PLAIN_PROGRESS_INTERVAL
-        if self._live is None and not (often and quiet):
-            self._line(f"{name}: {text}")
+        row = self.rows.setdefault(name, Row(name))
+        row.detail, row.doing = text, ""
+        self._progress(row, text, often)
+
+    def _doing(self, text: str, *, often: bool = False) -> None:
+        if running := self._running:
+            running.doing = text
+            self._progress(running, text, often)
+
+    def _progress(self, row: Row, text: str, often: bool) -> None:
+        if self._live is None and (self._is_due or not often):
+            self._line(f"{row.name}: {text}")
 
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()
@@ -209,7 +240,7 @@ def short_path(path: Path) -> str:
     """A path relative to the current folder where it lies below it."""
     try:
         return str(path.relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError):  # the current folder may have been removed
         return str(path)
 
 

@@ -346,8 +346,9 @@ def _read_line(descriptor: int) -> bytes:
 def main() -> None:
     """Reads the job, works, writes OUT/run.json."""
     job = Job.model_validate_json(_read_line(0))
+    os.chdir(job.config.output_root)  # see `PipelineConfig.told`
     _end_with_parent()
-    processes.lose_output_on_full_disk()
+    processes.lose_output()
     faulthandler.enable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it at import
     logging.basicConfig(

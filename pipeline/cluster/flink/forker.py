@@ -88,7 +88,7 @@ def _work(order: WorkerOrder) -> NoReturn:
 
 def main() -> int:
     """Imports, then serves orders; returns the exit status."""
-    processes.lose_output_on_full_disk()
+    processes.lose_output()
     for module in _PRELOADED:
         importlib.import_module(module)
     gc.freeze()  # so that the workers share these pages

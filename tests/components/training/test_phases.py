@@ -36,6 +36,21 @@ def test_phases() -> None:
     assert [phase.name for phase in phases.planned(head_only)] == ["head"]
 
 
+def test_batches_are_told_of_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = [50.0], list[dict[str, Any]]()
+    monkeypatch.setattr(phases.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(phases.progress, "emit", lambda event, **of: told.append(of))
+    report = phases.ReportProgress(Phase("head", 20, 0.1))
+    report.set_params({"steps": 30})
+    report.on_epoch_begin(1)
+    for batch in range(30):
+        report.on_train_batch_end(batch)
+        now[0] += 0.3
+    assert [each["batch"] for each in told] == list(range(1, 31, 4))
+    where = {"phase": "head", "epoch": 2, "epochs": 20, "batches": 30}
+    assert all(each.items() >= where.items() for each in told)
+
+
 LOSSES = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5]), min_size=1, max_size=12)
 
 

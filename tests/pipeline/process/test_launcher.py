@@ -1,13 +1,12 @@
 """The launching process: events, crashes, signals, locks. Its workers here are small scripts."""
 
-import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +176,15 @@ cli.execute(run)
 """
 
 
-def start(folder: Path) -> tuple["subprocess.Popen[str]", list[int]]:
+def start(folder: Path, ignored: Sequence[int] = ()) -> tuple["subprocess.Popen[str]", list[int]]:
     """A whole launch whose worker has a child and sleeps; returns it and their two ids."""
+
+    def inherit() -> None:
+        # A shell starts background jobs with interrupts ignored, and children inherit that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
     data = folder / "data"
     (data / "home").mkdir(parents=True)
     (data / "tranch1_labels.csv").write_text("file_name\n")
@@ -201,8 +207,7 @@ def start(folder: Path) -> tuple["subprocess.Popen[str]", list[int]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell starts background jobs with interrupts ignored, and children inherit that.
-        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=inherit,
     )
     assert within(20, pids.exists)
     return process, [int(pid) for pid in pids.read_text().split()]
@@ -218,7 +223,19 @@ def test_an_interrupt_ends_everything_with_one_line(tmp_path: Path, number: int)
     assert "Traceback" not in output + errors
     assert within(5, lambda: not any(alive(pid) for pid in pids))
     written = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert written["reasons"] == ["The user stopped the run."]
+    (reason,) = written["reasons"]
+    assert signal.Signals(number).name in reason
+
+
+def test_a_signal_that_is_ignored_at_the_start_stays_so(tmp_path: Path) -> None:
+    ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    process, pids = start(tmp_path, ignored)
+    for number in ignored:
+        process.send_signal(number)
+    time.sleep(1)
+    assert process.poll() is None and all(map(alive, pids))
+    process.kill()
+    process.communicate(timeout=20)
 
 
 def test_the_worker_ends_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
