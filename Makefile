@@ -5,13 +5,21 @@
 UV_OLDEST := 0.9.0
 UV_PINNED := 0.13.9
 
+# What the user has set for Python, pip and uv is for other projects, unless it says where packages
+# come from.
+SOURCES := %_INDEX %_INDEX_URL UV_INDEX_% UV_DEFAULT_INDEX PIP_FIND_LINKS UV_FIND_LINKS \
+	PIP_CONFIG_FILE UV_CONFIG_FILE %_CACHE_DIR %_OFFLINE %_TIMEOUT %_RETRIES PIP_PROXY PIP_CERT \
+	PIP_CLIENT_CERT PIP_TRUSTED_HOST UV_INSECURE_HOST %_NATIVE_TLS %_SYSTEM_CERTS %_KEYRING_PROVIDER
+unexport VIRTUAL_ENV CONDA_PREFIX \
+	$(filter-out $(SOURCES),$(filter PIP_% PYTHON% UV_%,$(.VARIABLES)))
+
 # A uv on the PATH may be too old, or a pyenv shim that only complains.
 UV := $(shell v=$$(uv --version 2>/dev/null | cut -d ' ' -f 2); \
 	[ -n "$$v" ] && printf '%s\n' $(UV_OLDEST) "$$v" | sort -CV && command -v uv || echo .uv/bin/uv)
 
 # The first Python 3.11 on the PATH.
 PYTHON := $(shell for p in python3.11 python3 python; do \
-	$$p -c 'import sys; print(sys.executable) if sys.version_info[:2] == (3, 11) else sys.exit(1)' \
+	$$p -I -c 'import sys; print(sys.executable) if sys.version_info[:2] == (3, 11) else sys.exit(1)' \
 	2>/dev/null && break; done)
 
 # Passed through the environment, so that paths may contain spaces and quotes.
@@ -75,7 +83,11 @@ setup: .venv/.synced
 	@'$(PYTHON)' -c 'import ensurepip' 2>/dev/null || { echo 'This Python comes without' \
 		'ensurepip; install it (Debian: apt install python3.11-venv), or install uv.' >&2; exit 1; }
 	@'$(PYTHON)' -m venv --clear .uv
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_PINNED)
+	@.uv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps \
+		--only-binary :all: --dest .uv uv==$(UV_PINNED)
+	@# Without any settings: pip's own may say `user` or `target`, which no option takes back.
+	@PIP_CONFIG_FILE=/dev/null .uv/bin/python -m pip --isolated install --quiet \
+		--disable-pip-version-check --no-index .uv/uv-*.whl
 
 clean:
 	rm -rf .venv .uv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
