@@ -24,8 +24,10 @@ def review(
     The page is one file, OUT/review/RUN/index.html, that needs no network.
     `lookdeep status` lists the runs.
     """
+    from components import processes
     from pipeline.runs.reader import Runs
 
+    processes.hush_libraries()
     runs = Runs(output_root.absolute())
     run = runs.read(run_id or runs.last())
     if against == run.id:

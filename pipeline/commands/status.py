@@ -63,9 +63,11 @@ class ModelStatus:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(output_root: Path, as_json: bool) -> None:
     """List the runs of an output folder, their models and what the gates said."""
+    from components import processes
     from pipeline.runs.reader import Runs
     from pipeline.runs.verdict import MEANINGS
 
+    processes.hush_libraries()
     found = Runs(output_root.absolute())
     found.last()  # says so if there is none
     for run_id in found.forgotten:
