@@ -41,6 +41,31 @@ def test_a_failure_is_reported_on_a_disk_without_space_for_its_log(tmp_path: Pat
     assert "division by zero" in said.read_text()
 
 
+UNSEEN = """
+from components import processes
+
+processes.lose_output()
+input()
+print("Nobody sees this.")
+"""
+
+
+def test_output_to_a_terminal_that_was_closed_is_lost_and_nothing_else() -> None:
+    terminal, output = os.openpty()
+    with subprocess.Popen(  # noqa: S603 (a command of ours)
+        [sys.executable, "-P", "-c", UNSEEN],
+        env=processes.environment(),
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,  # no SIGHUP
+    ) as process:
+        os.close(output)
+        os.close(terminal)
+        process.communicate(b"\n")
+    assert process.returncode == 0
+
+
 LOADING = """
 import sys
 from components import processes
