@@ -1,11 +1,15 @@
 """Settings: where they come from, which of them count, and what is refused in which words."""
 
+import contextlib
+import glob
+import os
 from pathlib import Path
 
 import pytest
 
 from components.errors import InputError
 from pipeline import config
+from pipeline.cluster import settings
 from pipeline.config import PipelineConfig
 
 
@@ -99,3 +103,25 @@ def test_settings_survive_the_way_to_the_worker(tmp_path: Path) -> None:
     path = write(tmp_path, text + "password_env = 'DB'\n")
     loaded = config.load(path, data_root="tranches")
     assert PipelineConfig.model_validate_json(loaded.model_dump_json()) == loaded
+
+
+@pytest.mark.parametrize("name", ["data_root", "output_root", "base_weights"])
+def test_a_path_that_is_not_utf8_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=rf"udcff.*\({name}\) is not UTF-8"):
+        config.load(None, **{name: os.fsdecode(b"/data/\xff")})
+
+
+@pytest.mark.parametrize("name", ["[a]", "*", "?", "a\\b"])
+def test_libraries_are_told_no_path_that_is_a_pattern(name: str, tmp_path: Path) -> None:
+    plain = config.load(None, output_root=tmp_path / "out {a,b} %s")
+    assert plain.told(plain.pipeline_root) == str(plain.pipeline_root)
+    (tmp_path / name).mkdir()
+    found = config.load(None, output_root=tmp_path / name)
+    found.pipeline_root.mkdir()
+    with contextlib.chdir(found.output_root):
+        assert Path(found.told(found.pipeline_root)).samefile(found.pipeline_root)
+        assert glob.glob(f"{found.told(found.pipeline_root)}*") == [found.told(found.pipeline_root)]
+    toml = tmp_path / "run.toml"
+    toml.write_text('[cluster]\nengine = "flink"\n')
+    with pytest.raises(InputError, match="On Flink"):
+        settings.load(toml, output_root=found.output_root)
