@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import InputError
+from components.first_bytes import read_text
 from pipeline.metadata_server import MetadataServer
 
 # Base weights that are no file.
@@ -243,7 +244,7 @@ def read(path: Path) -> dict[str, Any]:
       InputError: it cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except OSError as error:
         raise InputError(f"The settings file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

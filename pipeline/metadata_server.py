@@ -70,7 +70,7 @@ class MetadataServer(BaseModel):
         try:
             if path.stat().st_mode & 0o077:
                 raise InputError(f"Others may read the password in {path}: chmod 600 it.")
-            return path.read_text(encoding="utf-8").strip()
+            return path.read_text(encoding="utf-8-sig").strip()
         except OSError as error:
             raise InputError(
                 f"The password file {path} cannot be read: {error.strerror}."

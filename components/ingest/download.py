@@ -28,6 +28,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import Retry
 
+from components import first_bytes
 from components.errors import InputError
 from components.ingest import layout
 
@@ -77,7 +78,7 @@ def read_spec(spec: Path) -> list[Download]:
         not allowed, or two tranches share a name.
     """
     try:
-        content = tomllib.loads(spec.read_text(encoding="utf-8"))
+        content = tomllib.loads(first_bytes.read_text(spec))
     except OSError as error:
         raise InputError(f"{spec} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # TOML or UTF-8
@@ -172,13 +173,15 @@ class _File:
             if found == self.digest:
                 self.part.replace(self.target)
                 return True
+            what = first_bytes.kind_of(self.part)
+            is_what = f"; it is {what}" if what not in ("", first_bytes.ZIP) else ""
             self.part.unlink()
             # Pieces of two versions of a file do not fit: once more, from the start.
             if not in_pieces:
                 raise InputError(
-                    f"{_shown(self.location)} has the SHA-256 {found}, not {self.digest} as given;"
-                    " the file has changed or was damaged on its way: correct the SHA-256 or the"
-                    " file."
+                    f"{_shown(self.location)} has the SHA-256 {found}, not {self.digest} as given"
+                    f"{is_what}; the file has changed or was damaged on its way: correct the"
+                    " SHA-256 or the file."
                 )
 
     def _copy(self, source: Path) -> None:

@@ -85,6 +85,41 @@ def test_files_of_any_bytes(tmp_path: Path, tried: Tried, content: bytes) -> Non
         tried("read")
 
 
+MARKS = ["\ufeff", "\ufeff\ufeff", "\u200b", "\ufeff\u2060", "\u200e\ufeff"]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_invisible_marks_before_settings_do_not_count(
+    tmp_path: Path, tried: Tried, mark: str
+) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(f"{mark}image_size = 64\n", encoding="utf-8")
+    assert cluster.load(path)[0].image_size == 64
+    tried("read")
+
+
+OTHERS = {
+    "UTF-16 text": "image_size = 64\n".encode("utf-16"),
+    "is UTF-16 text": "image_size = 64\n".encode("utf-16-le"),
+    "UTF-32 text": "image_size = 64\n".encode("utf-32"),
+    "an HTML page, such as a sign-in page": b"<!DOCTYPE html>\n<html></html>",
+    "a JSON document": b'{"image_size": 64}',
+    "a zip, as Excel workbooks are": b"PK\x03\x04",
+    "an RTF document": rb"{\rtf1\ansi image_size = 64}",
+    "a gzip file": b"\x1f\x8b\x08",
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_is_no_toml_is_called_what_it_is(tmp_path: Path, tried: Tried, what: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(OTHERS[what])
+    with pytest.raises(InputError) as caught:
+        cluster.load(path)
+    assert what in str(caught.value) and str(path) in str(caught.value)
+    tried("refused")
+
+
 # -- Files and folders ----------------------------------------------------------------------
 
 

@@ -320,6 +320,24 @@ def test_refuses_another_content_than_stated(
     assert len(server.habits.asked) == 1
 
 
+def test_a_sign_in_page_is_called_one(spec: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "spec" / "page.zip").write_text("<!DOCTYPE html><html>Sign in</html>")
+    fails(spec("page.zip"), tmp_path / "root", "; it is an HTML page, such as a sign-in page; the")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_spec_may_begin_with_a_mark(
+    spec: Callable[..., Path], tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "spec" / "images.zip").write_bytes(IMAGES)
+    path = spec("images.zip")
+    path.write_text(path.read_text(), encoding=encoding)
+    if encoding == "utf-16":
+        fails(path, tmp_path / "root", "is UTF-16 text")
+    else:
+        assert len(download(path, tmp_path / "root")) == 2
+
+
 def test_a_server_that_promises_too_much_is_not_waited_for(
     server: Server, spec: Callable[..., Path], tmp_path: Path
 ) -> None:
