@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import unicodedata
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,8 +41,10 @@ WORDS = (
     "=1+1",
     "'a",
 )
-CLIPS = st.one_of(st.sampled_from(WORDS), st.text(LETTERS, min_size=1, max_size=20)).filter(
-    lambda clip: clip == clip.strip() and "://" not in clip
+CLIPS = (
+    st.one_of(st.sampled_from(WORDS), st.text(LETTERS, min_size=1, max_size=20))
+    .map(partial(unicodedata.normalize, "NFC"))  # as all names are read
+    .filter(lambda clip: clip == clip.strip() and "://" not in clip)
 )
 VALUES = st.tuples(*(st.sampled_from(["", *features.LABEL_VALUES[name]]) for name in LABEL_COLUMNS))
 ROWS = st.lists(st.tuples(CLIPS, VALUES), min_size=1, max_size=6).map(
@@ -97,8 +101,7 @@ def test_encodings(tmp_path: Path, tried: Tried, rows: list[Row], encoding: str)
         tried("read")
         return
     message = refused(table)
-    # UTF-16 without its mark is text with zeros in it, so no column has its name.
-    assert "not UTF-8" in message or "missing column" in message or "line contains NUL" in message
+    assert "not UTF-8" in message
     assert "row" in message
     tried("refused")
 

@@ -1,7 +1,9 @@
 import csv
+import gzip
 import io
 import re
 import string
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,11 +87,14 @@ EXTRA = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_s
     extra=st.lists(EXTRA, min_size=8, max_size=8),
     order=st.permutations(range(len(LABEL_COLUMNS) + 2)),
     image_column=st.sampled_from(["file_name", "final_url"]),
-    mark=st.sampled_from(["", "\ufeff"]),
+    mark=st.sampled_from(["", "\ufeff", "\ufeff\ufeff", "\u200b", "\ufeff\u2060\u200e"]),
     line_end=st.sampled_from(["\n", "\r\n", "\r"]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     padding=st.sampled_from(["", " ", "\t "]),
     blank_lines=st.integers(0, 3),
+    start=st.sampled_from(["", "sep={}\n", '"SEP={}"\r\n']),
+    delimiter=st.sampled_from(",;\t|"),
+    ragged=st.integers(-3, 3),
 )
 def test_every_edit_that_keeps_the_labels_is_read(
     tmp_path: Path,
@@ -102,18 +107,32 @@ def test_every_edit_that_keeps_the_labels_is_read(
     quoting: int,
     padding: str,
     blank_lines: int,
+    start: str,
+    delimiter: str,
+    ragged: int,
 ) -> None:
     expected = [
         LabelRow(row, f"{clip}_cat-1_{frame:03}.{extension}", clip, values)
         for row, (clip, frame, extension, values) in enumerate(rows, start=2)
     ]
     text = io.StringIO()
-    text.write(mark)
-    writer = csv.writer(text, lineterminator=line_end, quoting=quoting)  # type: ignore[arg-type]
+    text.write(mark + start.format(delimiter))
+    writer = csv.writer(
+        text,
+        delimiter=delimiter if start else ",",
+        lineterminator=line_end,
+        quoting=quoting,  # type: ignore[arg-type]
+    )
 
     def write(image: str, values: tuple[str, ...], note: str) -> None:
         cells = [image, *values, note]
-        writer.writerow([cells[index] for index in order])
+        cells = [cells[index] for index in order]
+        if image != image_column:  # the header is whole
+            cells += [padding] * max(0, ragged)
+            for _ in range(-ragged):
+                if not cells[-1].strip():
+                    cells.pop()
+        writer.writerow(cells)
 
     write(image_column, LABEL_COLUMNS, "remark")
     if quoting == csv.QUOTE_ALL:
@@ -220,7 +239,7 @@ def test_all_problems_of_a_table_are_named_at_once(
         ],
     )
     with table.open("a") as file:
-        file.write("a_cat-1_3.png,One\n")
+        file.write("a_cat-1_3.png,One,,,,,,left over\n")
     lines = errors(table)
     assert [re.sub(r".*, (row \d+): (\S+) (\S+).*", r"\1 \2 \3", line) for line in lines] == [
         "row 2 file_name is",
@@ -229,7 +248,7 @@ def test_all_problems_of_a_table_are_named_at_once(
         "row 4 primary_posture is",
         "row 6 it has",
     ]
-    assert "2 cells where the header has 6" in lines[-1]
+    assert "8 cells where the header has 6, and the last is 'left over'" in lines[-1]
     assert "<clip>_cat-1_<frame>.<ext>" in lines[1]
 
 
@@ -254,6 +273,20 @@ def test_the_list_of_problems_ends(tmp_path: Path, write_table: Callable[..., Pa
             "double quote",
         ),
         (
+            b"file_name,how_many,primary_posture,primary_occluded,staff_patient_other\n"
+            b"a_cat-1_1.png,One,,,\na_cat-1_2.png,On",
+            "row 3: the table ends in the midst of this row",
+        ),
+        (
+            b"\n\nFile Name,how_many,Primary_Posture,primary_occluded,staff_patient_other\n",
+            "write primary_posture instead of 'Primary_Posture', write file_name instead of 'File",
+        ),
+        (
+            b"file_name,how_many,primary_posture,primary_occluded,staff_patient_other,exceptioncase"
+            b"\na_cat-1_1.png,One,,,,Bad Image\n",
+            "missing column exception_case; write exception_case instead of 'exceptioncase'",
+        ),
+        (
             b"file_name,how_many,primary_posture,primary_occluded,staff_patient_other,note\n"
             b"a_cat-1_1.png,One,,,,\na_cat-1_2.png,One,,,,M\xfcller\n",
             "row 3: the text is not UTF-8; save",
@@ -266,6 +299,45 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, me
     (line,) = errors(table)
     assert str(table) in line
     assert message in line
+
+
+def workbook(first: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(first, b"<xml/>")
+    return file.getvalue()
+
+
+TABLE = (
+    "file_name,how_many,primary_posture,primary_occluded,staff_patient_other\na_cat-1_1.png,,,,\n"
+)
+OTHERS = {
+    "an Excel workbook (.xlsx), not a CSV table": workbook("xl/workbook.xml"),
+    "an OpenDocument file (.ods), not": workbook("mimetypeapplication/vnd.oasis.opendocument"),
+    "a zip, as Excel workbooks are, not": workbook("tranch1_labels.csv"),
+    "an old Excel workbook (.xls), not": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(999),
+    "an HTML page, such as a sign-in page, not": b"\xef\xbb\xbf\r\n<!DOCTYPE html>\n<html>Sign in",
+    "an XML document, not": b"<?xml version='1.0'?><Error>AccessDenied</Error>",
+    "a JSON document, not": b'{"message": "Bad credentials"}',
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+    "a gzip file, not": gzip.compress(TABLE.encode()),
+    "a PDF document, not": b"%PDF-1.7",
+    "a tar archive, not": b"tranch1_labels.csv".ljust(257, b"\0") + b"ustar\0",
+    "a file of zeros, as an unfinished download leaves it, not": bytes(5000),
+    "the text is UTF-16 and not UTF-8": TABLE.encode("utf-16"),
+    "text is UTF-16 and not UTF-8": TABLE.encode("utf-16-le"),
+    "is UTF-16 and not UTF-8": TABLE.encode("utf-16-be"),
+    "the text is UTF-32 and not UTF-8": TABLE.encode("utf-32"),
+}
+
+
+@pytest.mark.parametrize("said", OTHERS)
+def test_a_file_is_called_what_it_is(tmp_path: Path, said: str) -> None:
+    table = tmp_path / "tranch1_labels.csv"
+    table.write_bytes(OTHERS[said])
+    (line,) = errors(table)
+    assert line.startswith(str(table))
+    assert said in line
 
 
 @settings(
