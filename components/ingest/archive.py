@@ -8,26 +8,30 @@ complete one, and the next call continues it.
 import hashlib
 import json
 import os
+import posixpath
 import re
 import shutil
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from components.errors import DataError, InputError
 from components.files import replacing
+from components.first_bytes import ZIP, kind_of
 
 # Far more than any tranche needs (20,000 images of 1 MB are 20 GB), far less than does harm.
 MAX_MEMBERS: Final = 2_000_000
 MAX_MEMBER_BYTES: Final = 512 * 2**20
 MAX_TOTAL_BYTES: Final = 500 * 2**30
-# Images hardly compress. A small PNG of one colour may, so small members are exempt.
+# Images hardly compress. A black BMP does, so what counts is the whole archive, if it is large.
 MAX_RATIO: Final = 100
-RATIO_FREE_BYTES: Final = 2**20
+RATIO_FREE_BYTES: Final = 2**30
 
 # Control characters, and surrogates, which stand for bytes that are not UTF-8.
 UNTYPABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -35,8 +39,21 @@ UNTYPABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CHUNK: Final = 2**20
 _UTF8_NAMES: Final = 0x800
 _ENCRYPTED: Final = 0x1
-# zipfile bounds the memory of these two, but not of bzip2 and LZMA.
+# zipfile bounds the memory of these two, but not of bzip2 and LZMA; it reads no other.
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# APPNOTE.TXT, section 4.4.5. Windows packs with Deflate64 what is larger than 2 GB.
+_OTHER_METHODS: Final = {
+    9: "Deflate64",
+    12: "bzip2",
+    14: "LZMA",
+    93: "Zstandard",
+    95: "XZ",
+    98: "PPMd",
+}
+_REPACK: Final = (
+    "unpack it, and pack the images again with `zip -r`, on Windows `tar -a -cf NEW.zip FOLDER`,"
+    " or with 7-Zip and its method Deflate"
+)
 # What zipfile raises on a damaged archive, depending on where the damage is.
 _BROKEN: Final = (
     zipfile.BadZipFile,
@@ -69,7 +86,7 @@ def unzip(archive: Path, destination: Path, advance: Advance | None = None) -> b
     Raises:
       DataError: the archive is damaged or breaks a rule: names that leave the
         folder, links, devices, encryption, names that differ in case only, sizes beyond the
-        limits above.
+        limits above, a method of packing that is not read.
       InputError: the archive cannot be opened, or the disk has no room for it.
     """
     try:
@@ -90,12 +107,40 @@ def unzip(archive: Path, destination: Path, advance: Advance | None = None) -> b
         with replacing(marker) as file:
             file.write(json.dumps(identity, indent=1) + "\n")
     except _BROKEN as error:
-        raise DataError(f"{archive} is damaged ({error}); fetch or pack it again.") from error
+        raise DataError(
+            f"{archive} is {_damage(archive, error)}; fetch or pack it again."
+        ) from error
     except OSError as error:
         raise InputError(
             f"{archive} cannot be unzipped to {destination}: {error.strerror or error}."
         ) from error
     return True
+
+
+def sizes(archive: Path) -> list[tuple[str, int]]:
+    """Returns the names, without folders, and the sizes that `unzip` would give to files.
+
+    Raises:
+      InputError: the archive cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            files = [(_name(info), info.file_size) for info in opened.infolist()]
+    except _BROKEN as error:
+        raise DataError(f"{archive} is {_damage(archive, error)}.") from error
+    except OSError as error:
+        raise InputError(f"{archive} cannot be read: {error.strerror or error}.") from error
+    return [(name.rpartition("/")[2], size) for name, size in files if not name.endswith("/")]
+
+
+def _damage(archive: Path, error: Exception) -> str:
+    """Says what is wrong with an archive that zipfile could not read."""
+    what = kind_of(archive)
+    if what not in ("", ZIP):
+        return f"{what}, not a zip"
+    if not zipfile.is_zipfile(archive):
+        return "damaged (its end is missing, as after a download that broke off)"
+    return f"damaged ({error})"
 
 
 def printable(name: str) -> str:
@@ -108,8 +153,8 @@ def _checked_members(
 ) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:
     """Returns the files in the archive by path, or refuses the archive."""
 
-    def refuse(reason: str) -> DataError:
-        return DataError(f"{archive} is refused: {reason}; pack the images again, and only them.")
+    def refuse(reason: str, remedy: str = "pack the images again, and only them") -> DataError:
+        return DataError(f"{archive} is refused: {reason}; {remedy}.")
 
     infos = opened.infolist()
     if len(infos) > MAX_MEMBERS:
@@ -119,10 +164,13 @@ def _checked_members(
     folders: set[str] = set()
     for info in infos:
         name = _name(info)
-        if reason := _unsafe(name, info):
+        path = PurePosixPath(posixpath.normpath(name))
+        if reason := _unsafe(name, path, info):
             raise refuse(f"the member {name!r} {reason}")
-        path = PurePosixPath(name)
-        if info.is_dir():
+        if info.compress_type not in _METHODS:
+            method = _OTHER_METHODS.get(info.compress_type, f"method {info.compress_type}")
+            raise refuse(f"the member {name!r} is packed with {method}, which is not read", _REPACK)
+        if name.endswith("/"):
             folders.add(str(path).casefold())
             continue
         key = str(path).casefold()
@@ -136,7 +184,10 @@ def _checked_members(
     total = sum(info.file_size for _, info in members)
     if total > MAX_TOTAL_BYTES:
         raise refuse(f"it unzips to {total:,} bytes, more than {MAX_TOTAL_BYTES:,}")
-    if sum(info.compress_size for _, info in members) > archive.stat().st_size:
+    packed = sum(info.compress_size for _, info in members)
+    if total > max(RATIO_FREE_BYTES, MAX_RATIO * packed):
+        raise refuse(f"it unzips to {MAX_RATIO} times its size, as a decompression bomb does")
+    if packed > archive.stat().st_size:
         raise refuse("its members overlap, as in a decompression bomb")
     if not members:
         raise refuse("it contains no files")
@@ -144,33 +195,35 @@ def _checked_members(
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Returns a member's name; some archivers write UTF-8 without setting the flag for it."""
-    if info.flag_bits & _UTF8_NAMES:
-        return info.filename
-    try:
-        return info.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.filename
+    """Returns a member's name, with the separators and letters that all others have.
+
+    Some archivers write UTF-8 without setting the flag for it. Windows PowerShell and .NET write
+    backslashes, macOS the decomposed form of letters (NFD).
+    """
+    name = info.filename
+    if not info.flag_bits & _UTF8_NAMES:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
-def _unsafe(name: str, info: zipfile.ZipInfo) -> str | None:
-    """Returns what is wrong with a member, if anything is."""
-    parts = name.removesuffix("/").split("/")
+def _unsafe(name: str, path: PurePosixPath, info: zipfile.ZipInfo) -> str | None:
+    """Returns what is wrong with a member, if anything is; `path` is where its name leads."""
     kind = stat.S_IFMT(info.external_attr >> 16)
-    if "\\" in name or name[1:2] == ":" or any(part in ("", ".", "..") for part in parts):
-        return "has a path that could leave the folder"
-    if UNTYPABLE.search(name) or any(len(part.encode()) > 255 for part in parts):
+    if name.startswith("/") or name[1:2] == ":":
+        return "has a path that starts at a root or a drive"
+    if path.parts[:1] == ("..",):
+        return "has a path that leads out of the folder"
+    if not path.parts and not name.endswith("/"):
+        return "has no name"
+    if UNTYPABLE.search(name) or any(len(part.encode()) > 255 for part in path.parts):
         return "has an impossible name for an image"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted"
-    if info.compress_type not in _METHODS:
-        return "is packed with a method other than store and deflate"
     if info.file_size > MAX_MEMBER_BYTES:
         return f"unzips to {info.file_size:,} bytes, more than {MAX_MEMBER_BYTES:,}"
-    if info.file_size > max(RATIO_FREE_BYTES, MAX_RATIO * info.compress_size):
-        return f"unzips to more than {MAX_RATIO} times its size, as a decompression bomb does"
     return None
 
 
