@@ -5,9 +5,12 @@ number of images: it finds duplicates, matches names and sorts.
 """
 
 import csv
+import difflib
+import errno
 import os
 import sqlite3
 import stat
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -16,7 +19,7 @@ from typing import Final
 
 from components.errors import DataError, InputError
 from components.files import replacing
-from components.ingest import archive, layout
+from components.ingest import archive, grouping, layout, near_names
 from components.ingest.labels import LABEL_COLUMNS, TableProblems, read_labels
 from components.ingest.spreadsheet import harmless
 from schema import features
@@ -34,6 +37,10 @@ BAD_IMAGE_WITH_POSTURE: Final = (
 CONTRADICTIONS: Final = (POSTURE_WITHOUT_PERSON, BAD_IMAGE_WITH_POSTURE)
 
 _EXTENSIONS: Final = (".png", ".jpg", ".jpeg")
+
+_NEAREST_OF: Final = 1000  # names that are compared letter by letter
+
+_LINKED_FOLDER: Final = "a link to a folder, which is not followed"
 
 # Called with the tranche's name, bytes unzipped, and bytes in all.
 Advance = Callable[[str, int, int], None]
@@ -75,8 +82,8 @@ class MasterReport:
       known_posture: rows with one of the classes.
       single_person: rows in the selection of that name.
       contradictions: rows of the label tables that contradict themselves, by kind.
-      shared_clips: clips that appear in more than one tranche. They do not leak between splits,
-        which go by clip; but the metrics of these tranches are not independent.
+      shared_clips: clips that appear in more than one tranche.
+      warnings: what is read, but may not be as it should be; sentences.
       master: path of tranch_master.csv.
       rejects: path of the table of what did not match.
       contradictory_rows: path of the table of contradictions.
@@ -92,6 +99,7 @@ class MasterReport:
     single_person: int = 0
     contradictions: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CONTRADICTIONS, 0))
     shared_clips: int = 0
+    warnings: list[str] = field(default_factory=list)
 
 
 def build_master(
@@ -108,7 +116,7 @@ def build_master(
       spreadsheet would take for a formula. `file_path` is relative to the table's folder for
       images below it, else absolute; blank with `labels_only`.
     - `rejects.csv`: labels without image, images without label, and files that are not images,
-      with the reason.
+      with the reason. It is written even if a tranche is refused because nothing matches.
     - `contradictions.csv`: rows whose labels contradict each other. They stay in
       the master table.
 
@@ -134,6 +142,12 @@ def build_master(
         rejects=out_dir / REJECTS_NAME,
         contradictory_rows=out_dir / CONTRADICTIONS_NAME,
     )
+    if strays := layout.strays(data_root):
+        report.warnings.append(
+            f"Not read, but nearly named as one of a tranche: {', '.join(strays)} in {data_root}."
+            " Rename what belongs to a tranche N to tranchN_labels.csv, persons-posture-tranchN.zip"
+            " or (a folder) tranchN, and move the rest away."
+        )
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         with closing(_open()) as join:
@@ -143,11 +157,16 @@ def build_master(
             if not labels_only:
                 for tranche in tranches:
                     _add_images(join, tranche, out_dir, advance)
+                    if tranche.images_zip and tranche.images_dir:
+                        report.warnings += _lacks(join, tranche, out_dir)
             _count(join, report, labels_only)
-            if not labels_only:
-                _refuse_strangers(tranches, report)
-            _write(report.master, features.MASTER_COLUMNS, _master_rows(join))
+            if any(counts.labels_without_image for counts in report.tranches.values()):
+                near_names.note(join)
             _write(report.rejects, REPORT_COLUMNS, _reject_rows(join))
+            if not labels_only:
+                _refuse_strangers(join, tranches, report)
+            report.warnings += _doubts(join, report)
+            _write(report.master, features.MASTER_COLUMNS, _master_rows(join))
             _write(report.contradictory_rows, REPORT_COLUMNS, _contradictory_rows(join))
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
@@ -182,6 +201,7 @@ def _open() -> sqlite3.Connection:
             tranche INTEGER, file_name TEXT, file_path TEXT, PRIMARY KEY (tranche, file_name)
         ) WITHOUT ROWID;
         CREATE TABLE reject (tranche INTEGER, file_name TEXT, reason TEXT);
+        CREATE TABLE hint (file_name TEXT PRIMARY KEY, words TEXT) WITHOUT ROWID;
         BEGIN;
         """
     )
@@ -220,16 +240,16 @@ def _add_labels(join: sqlite3.Connection, tranche: layout.Tranche) -> None:
 def _add_images(
     join: sqlite3.Connection, tranche: layout.Tranche, out_dir: Path, advance: Advance | None
 ) -> None:
-    if tranche.images_zip:
+    if tranche.images_dir:
+        folder = tranche.images_dir
+    else:
+        assert tranche.images_zip is not None  # noqa: S101 (discover sees to it)
         folder = out_dir / IMAGES_NAME / f"tranch{tranche.name}"
         archive.unzip(
             tranche.images_zip,
             folder,
             lambda done, total: advance(tranche.name, done, total) if advance else None,
         )
-    else:
-        assert tranche.images_dir is not None  # noqa: S101 (discover sees to it)
-        folder = tranche.images_dir
     number = int(tranche.name)
     folder, base = folder.resolve(), out_dir.resolve()
     for name, path, reason in _files(folder):
@@ -250,7 +270,7 @@ def _add_images(
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str, str | None]]:
-    """Yields name, path and, if it cannot be an image, the reason, of all files in a folder."""
+    """Yields name (NFC), path and, if it cannot be an image, the reason, of all files."""
 
     def refuse(error: OSError) -> None:
         raise error  # os.walk would leave out a folder that it may not read
@@ -258,7 +278,7 @@ def _files(folder: Path) -> Iterator[tuple[str, str, str | None]]:
     for parent, folders, names in os.walk(folder, onerror=refuse):
         for name in folders:
             if os.path.islink(os.path.join(parent, name)):
-                yield archive.printable(name), "", "a link to a folder, which is not followed"
+                yield archive.printable(name), "", _LINKED_FOLDER
         for name in names:
             path = os.path.join(parent, name)
             if archive.UNTYPABLE.search(path):
@@ -267,19 +287,48 @@ def _files(folder: Path) -> Iterator[tuple[str, str, str | None]]:
                     "",
                     "its name or folder contains control characters or bytes that are not UTF-8",
                 )
-            elif name.startswith(".") or not name.lower().endswith(_EXTENSIONS):
+            elif not _is_image(name):
                 yield name, path, "not an image file (png, jpg, jpeg)"
             elif not _is_regular(path):
                 yield name, path, "not a regular file: a broken link or a device"
             else:
-                yield name, path, None
+                yield unicodedata.normalize("NFC", name), path, None
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(_EXTENSIONS)
 
 
 def _is_regular(path: str) -> bool:
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False
+        raise
+
+
+def _lacks(join: sqlite3.Connection, tranche: layout.Tranche, out_dir: Path) -> Iterator[str]:
+    """Warns of a folder that lacks images of the zip beside it, as a broken unzip leaves it."""
+    assert tranche.images_zip is not None  # noqa: S101 (the caller sees to it)
+    used = f"Of {tranche.images_dir} and {tranche.images_zip}, the folder is used"
+    try:
+        packed = [each for each in archive.sizes(tranche.images_zip) if _is_image(each[0])]
+    except InputError as error:
+        yield f"{used}; the zip cannot be compared with it: {error}"
+        return
+    missing = 0
+    for name, size in packed:
+        found = join.execute(
+            "SELECT file_path FROM image WHERE tranche = ? AND file_name = ?",
+            (int(tranche.name), name),
+        ).fetchone()
+        missing += found is None or os.stat(out_dir.resolve() / found[0]).st_size != size
+    if missing:
+        yield (
+            f"{used}, and {missing:,} of the zip's {len(packed):,} images are not there, or not of"
+            " the same size. Move the folder away if it was unzipped only in part, or else the zip."
+        )
 
 
 # -- Out --------------------------------------------------------------------------------
@@ -291,7 +340,6 @@ def _count(join: sqlite3.Connection, report: MasterReport, labels_only: bool) ->
     join.execute(
         f"CREATE VIEW master AS SELECT * FROM label {images} USING (tranche, file_name)"  # noqa: S608
     )
-    join.execute("CREATE INDEX image_nocase ON image (tranche, file_name COLLATE NOCASE)")
 
     def by_tranche(query: str) -> Iterator[tuple[MatchCounts, int]]:
         for tranche, count in join.execute(query + " GROUP BY tranche"):
@@ -331,16 +379,70 @@ def _count(join: sqlite3.Connection, report: MasterReport, labels_only: bool) ->
         report.contradictions[str(kind)] += 1
 
 
-def _refuse_strangers(tranches: list[layout.Tranche], report: MasterReport) -> None:
-    """Raises if a tranche's table and images have nothing in common."""
+def _refuse_strangers(
+    join: sqlite3.Connection, tranches: list[layout.Tranche], report: MasterReport
+) -> None:
+    """Raises if a tranche's table and images have nothing in common; says why that may be."""
     for tranche in tranches:
         counts = report.tranches[tranche.name]
-        if not counts.matched:
-            raise DataError(
-                f"None of the {counts.images:,} images in"
-                f" {tranche.images_zip or tranche.images_dir} is named in {tranche.labels_csv}"
-                f" ({counts.rows:,} rows); check that the two belong together."
+        if counts.matched:
+            continue
+        number = (int(tranche.name),)
+        said = [
+            f"None of the {counts.images:,} images in {tranche.images} is named in"
+            f" {tranche.labels_csv} ({counts.rows:,} rows)"
+            if counts.images
+            else f"There are no images in {tranche.images}"
+        ]
+        row, name, words = join.execute(
+            "SELECT row, file_name, words FROM label LEFT JOIN hint USING (file_name)"
+            " WHERE tranche = ? ORDER BY words IS NULL, row LIMIT 1",
+            number,
+        ).fetchone()
+        if not words:
+            some = join.execute(
+                f"SELECT file_name FROM image WHERE tranche = ? LIMIT {_NEAREST_OF}",  # noqa: S608
+                number,
             )
+            if near := difflib.get_close_matches(name, [each for (each,) in some], n=1):
+                words = f"and the nearest is {near[0]}"
+        if words:
+            said.append(f"row {row} names {name!r}, {words}")
+        remedy = "check that table and images belong together"
+        if words and words.endswith("only"):
+            remedy = "make the names equal"
+            if "encoding" in words:
+                remedy = "pack or unpack the images again with a program that keeps names in UTF-8"
+        if counts.other_files:
+            reasons = join.execute(
+                "SELECT COUNT(*), reason FROM reject WHERE tranche = ? GROUP BY 2 ORDER BY 1 DESC",
+                number,
+            )
+            said.append(
+                f"{counts.other_files:,} files or folders were left out, see {report.rejects}: "
+                + ", ".join(f"{count:,} x {reason}" for count, reason in reasons)
+            )
+        if tranche.images_dir and tranche.images_zip:
+            said.append(f"{tranche.images_zip.name} beside the folder was not used")
+        raise DataError("; ".join([*said, f"{remedy}."]))
+
+
+def _doubts(join: sqlite3.Connection, report: MasterReport) -> Iterator[str]:
+    """Warns of what is read, but may not be as it should be."""
+    (links,) = join.execute(
+        "SELECT COUNT(*) FROM reject WHERE reason = ?", (_LINKED_FOLDER,)
+    ).fetchone()
+    if links:
+        yield (
+            f"{links:,} links to folders among the images are not followed, so that nothing they"
+            f" lead to is read: put the folders in their places. {report.rejects} names them."
+        )
+    if report.shared_clips:
+        yield (
+            f"{report.shared_clips:,} clips appear in more than one tranche; the splits keep each"
+            " clip together, but the metrics of these tranches are not independent."
+        )
+    yield from grouping.doubts(join, report.tranches)
 
 
 def _master_rows(join: sqlite3.Connection) -> Iterator[list[object]]:
@@ -362,11 +464,8 @@ def _reject_rows(join: sqlite3.Connection) -> Iterator[list[object]]:
         join.execute(
             """
             SELECT l.tranche, l.file_name, l.source, l.row,
-                'no image has this name' || COALESCE('; but ' || (
-                    SELECT near.file_name FROM image near WHERE near.tranche = l.tranche
-                        AND near.file_name = l.file_name COLLATE NOCASE LIMIT 1
-                ) || ' differs in case only', '')
-            FROM label l
+                'no image has this name' || COALESCE('; ' || h.words, '')
+            FROM label l LEFT JOIN hint h USING (file_name)
             WHERE (l.tranche, l.file_name) NOT IN (SELECT tranche, file_name FROM master)
             UNION ALL
             SELECT i.tranche, i.file_name, NULL, NULL, 'no row names this image'

@@ -13,7 +13,7 @@ from schema import features
 MOST_EXAMPLES: Final = 5
 
 # Rejected rows that differ in a name alone have the same reason.
-_NEAR_NAME: Final = re.compile(r"; but .* differs in case only$", re.DOTALL)
+_NEAR_NAME: Final = re.compile(r"; but .* differs in (.* only)$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def read_rejects(data_dir: Path) -> list[Reject]:
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], str] = {}
     for row in (row for path in paths for row in _rows(path)):
-        reason = _NEAR_NAME.sub("; but one differs in case only", row["reason"])
+        reason = _NEAR_NAME.sub(r"; but one differs in \1", row["reason"])
         key = row["tranche"], reason
         counts[key] += 1
         examples.setdefault(key, row["file_name"])

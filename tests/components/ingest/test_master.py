@@ -1,9 +1,11 @@
 import csv
+import itertools
 import os
 import random
 import shutil
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -266,12 +268,170 @@ def test_images_of_one_name_in_two_folders_are_an_error(
     assert "have the same name" in refused(root, tmp_path / "out")
 
 
+def strangers(root: Path, out: Path) -> str:
+    """The message for a data root where nothing matches; the table with the reasons is there."""
+    with pytest.raises(DataError) as caught:
+        build_master(root, out)
+    assert [path.name for path in out.iterdir() if path.is_file()] == ["rejects.csv"]
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
 def test_tables_and_images_that_are_strangers_are_an_error(
     tmp_path: Path, write_table: WriteTable
 ) -> None:
     root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
     (root / "home" / "a_cat-1_0.png").rename(root / "home" / "b_cat-1_0.png")
-    assert "None of the 1 images" in refused(root, tmp_path / "out")
+    assert strangers(root, tmp_path / "out") == (
+        f"None of the 1 images in {root}/home is named in {root}/tranch1_labels.csv (1 rows);"
+        " row 2 names 'a_cat-1_0.png', and the nearest is b_cat-1_0.png; check that table and"
+        " images belong together."
+    )
+
+
+def test_where_nothing_matches_the_nearest_name_is_given(
+    tmp_path: Path, write_table: WriteTable, read_csv: ReadCsv
+) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    (root / "home" / "a_cat-1_0.png").rename(root / "home" / "A_cat-1_0.jpg")
+    words = "but A_cat-1_0.jpg differs in case and extension only"
+    message = strangers(root, tmp_path / "out")
+    assert message.endswith(f"row 2 names 'a_cat-1_0.png', {words}; make the names equal.")
+    reasons = [row["reason"] for row in read_csv(tmp_path / "out" / "rejects.csv")]
+    assert reasons == ["no row names this image", f"no image has this name; {words}"]
+
+
+def test_images_of_another_tranche_are_named(tmp_path: Path, write_table: WriteTable) -> None:
+    root = root_with(
+        tmp_path / "root", {"1": [("a_cat-1_0.png",)], "2": [("b_cat-1_0.png",)]}, write_table
+    )
+    (root / "home").rename(root / "x")
+    (root / "tranch2").rename(root / "home")
+    (root / "x").rename(root / "tranch2")
+    assert "but a_cat-1_0.png differs in place (tranche 2) only" in strangers(root, tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (
+            "a link",
+            "1 files or folders were left out, see {}: 1 x a link to a folder, which is not",
+        ),
+        (
+            "a loop",
+            "1 files or folders were left out, see {}: 1 x a link to a folder, which is not",
+        ),
+        ("a broken link", "1 files or folders were left out, see {}: 1 x not a regular file"),
+        ("a link to itself", "1 files or folders were left out, see {}: 1 x not a regular file"),
+        ("nothing", "There are no images in "),
+        ("a picture of another format", "1 x not an image file (png, jpg, jpeg)"),
+    ],
+)
+def test_a_tranche_without_images_says_what_was_left_out(
+    tmp_path: Path, write_table: WriteTable, kind: str, said: str
+) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    home = root / "home"
+    (home / "a_cat-1_0.png").rename(tmp_path / "a_cat-1_0.png")
+    if kind in ("a link", "a loop"):
+        (home / "more").symlink_to(tmp_path if kind == "a link" else home)
+    elif kind != "nothing":
+        name = "a_cat-1_0.webp" if kind == "a picture of another format" else "a_cat-1_0.png"
+        targets = {"a broken link": "nowhere", "a link to itself": name}
+        (home / name).symlink_to(targets.get(kind, tmp_path / "a_cat-1_0.png"))
+    message = strangers(root, tmp_path / "out")
+    assert said.format(tmp_path / "out" / "rejects.csv") in message
+    assert f"There are no images in {home}" in message
+
+
+def test_links_to_folders_are_warned_of_where_others_match(
+    tmp_path: Path, write_table: WriteTable
+) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    (root / "home" / "more").symlink_to(tmp_path)
+    (warning,) = build_master(root, tmp_path / "out").warnings
+    assert warning.startswith("1 links to folders among the images are not followed")
+
+
+def test_a_link_to_a_file_is_that_file(tmp_path: Path, write_table: WriteTable) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    (root / "home").rename(tmp_path / "elsewhere")
+    (root / "home").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "a_cat-1_0.png").rename(tmp_path / "x.png")
+    (root / "home" / "a_cat-1_0.png").symlink_to(tmp_path / "x.png")
+    assert build_master(root, tmp_path / "out").rows == 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "zipped", "warned"),
+    [
+        ("abc", "abc", None),
+        ("abcd", "abc", None),
+        ("a", "abc", "2 of the zip's 3 images are not there, or not of the same size"),
+        ("abC", "abc", "1 of the zip's 3 images"),  # the last file is cut
+        ("ax", "abc", "2 of the zip's 3 images"),
+        ("abc", "", "the zip cannot be compared with it"),
+    ],
+)
+def test_a_folder_that_lacks_what_the_zip_beside_it_has(
+    tmp_path: Path,
+    write_table: WriteTable,
+    write_zip: WriteZip,
+    folder: str,
+    zipped: str,
+    warned: str | None,
+) -> None:
+    root = root_with(tmp_path / "root", {"1": [("a_cat-1_0.png",)]}, write_table)
+    for letter in folder:
+        name = root / "home" / f"{letter.lower()}_cat-1_0.png"
+        name.write_bytes(b"image" if letter.islower() else b"im")
+    packed = root / "persons-posture-tranch1.zip"
+    if zipped:
+        write_zip(packed, {f"home/{letter}_cat-1_0.png": b"image" for letter in zipped} | {
+            "__MACOSX/home/._a_cat-1_0.png": b"1", "home/Thumbs.db": b"1"
+        })  # fmt: skip
+    else:
+        packed.write_bytes(b"PK\x03\x04")
+    report = build_master(root, tmp_path / "out")
+    assert report.rows == 1
+    assert not (tmp_path / "out" / "images").exists()
+    if warned is None:
+        assert report.warnings == []
+    else:
+        (warning,) = report.warnings
+        assert warned in warning
+        assert f"Of {root}/home and {packed}, the folder is used" in warning
+
+
+def test_one_name_in_two_unicode_forms_is_one_name(
+    tmp_path: Path, write_table: WriteTable, write_zip: WriteZip, read_csv: ReadCsv
+) -> None:
+    """Composed and decomposed (macOS), in table, folder and zip."""
+    names = [
+        unicodedata.normalize(form, f"{clip}_cat-1_0.png")
+        for clip in ("Gr\u00fcn", "\u30ac")
+        for form in ("NFC", "NFD")
+    ]
+    assert len(set(names)) == 4
+    composed = sorted({unicodedata.normalize("NFC", name) for name in names})
+    for number, (table, files) in enumerate(itertools.product((names[::2], names[1::2]), repeat=2)):
+        for kind in ("home", "zip"):
+            root = tmp_path / f"{number}{kind}"
+            root.mkdir()
+            write_table(root / "tranch1_labels.csv", [(name,) for name in table])
+            if kind == "zip":
+                write_zip(root / "persons-posture-tranch1.zip", {n: n.encode() for n in files})
+            else:
+                (root / "home").mkdir()
+                for name in files:
+                    (root / "home" / name).write_bytes(name.encode())
+            out = tmp_path / f"{number}{kind}out"
+            rows = read_csv(build_master(root, out).master)
+            assert sorted(row["file_name"] for row in rows) == composed
+            for row in rows:
+                content = (out / row["file_path"]).read_text()
+                assert unicodedata.normalize("NFC", content) == row["file_name"]
 
 
 def test_an_output_folder_that_cannot_be_made_is_named(
@@ -333,7 +493,7 @@ def test_every_label_and_image_is_in_one_table(
         (root / f"tranch{tranche}" / name).touch()
     matched = {name for name in images if name in labels and labels[name][0] == images[name]}
     if {images[name] for name in matched} != tranches:
-        with pytest.raises(DataError, match="None of the"):
+        with pytest.raises(DataError, match=r"None of the|There are no images"):
             build_master(root, out)
         return
 
