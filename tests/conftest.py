@@ -40,11 +40,12 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> "Command":
 
 @pytest.fixture(scope="session")
 def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small tranches of drawn images."""
+    """Small tranches of drawn images, and a table of a fourth whose name is not quite right."""
     from components.demo.tranches import draw_tranches
 
     folder = tmp_path_factory.mktemp("tranches")
     draw_tranches(folder, clips=120, seed=3)
+    (folder / "tranch4_labels (1).csv").touch()
     return folder
 
 

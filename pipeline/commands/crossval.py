@@ -127,7 +127,10 @@ def _run(
 
     folder = chosen.crossval_dir
     folder.mkdir(exist_ok=True)
-    ingest(chosen, Steps(), beam.local_args())
+    steps = Steps()
+    ingest(chosen, steps, beam.local_args())
+    for warning in steps.warnings:
+        click.echo(f"Warning: {warning.sentence}", err=True)
     shards = sorted(map(str, chosen.tfrecords_dir.glob(SHARD_PATTERN)))
     bars = Progress(
         *Progress.get_default_columns()[:2],

@@ -87,11 +87,8 @@ def _show(report: "MasterReport", labels_only: bool) -> None:
     others = sum(counts.other_files for counts in tranches.values())
     if others:
         click.echo(f"{others:,} files among the images are not images.")
-    if report.shared_clips:
-        click.echo(
-            f"Warning: {report.shared_clips:,} clips appear in more than one tranche; the splits"
-            " keep each clip together, but the metrics of these tranches are not independent."
-        )
+    for warning in report.warnings:
+        click.echo(f"Warning: {warning}")
     click.echo(f"Master table: {report.master}")
     click.echo(f"What did not match: {report.rejects}")
     click.echo(f"Contradictory rows: {report.contradictory_rows}")

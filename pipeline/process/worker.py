@@ -58,10 +58,11 @@ class Job(BaseModel):
 
 
 class Progress:
-    """Times the steps before the pipeline and reports them to the launcher."""
+    """Times the steps before the pipeline, reports them to the launcher, keeps their warnings."""
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
+        self.warnings: list[Finding] = []
         self._next = 0.0
 
     @contextmanager
@@ -157,6 +158,7 @@ def ingest(config: PipelineConfig, steps: Progress, beam_args: list[str]) -> Cou
             config.data_dir,
             advance=lambda _, done, total: steps.advance(MASTER, done, total),
         )
+    steps.warnings += [Finding("warning", sentence) for sentence in table.warnings]
     with steps.stage(TFRECORDS) as stage:
         from components.ingest import tfrecords
 
@@ -202,7 +204,12 @@ def work(job: Job) -> Run:
         logging.exception("ingestion stopped")
         refused = isinstance(error, DataError)
         kept = kept.model_copy(
-            update={"stages": steps.stages, "refused": refused, "failure": str(error)}
+            update={
+                "stages": steps.stages,
+                "warnings": steps.warnings,
+                "refused": refused,
+                "failure": str(error),
+            }
         )
         return _reviewed(kept)
     progress.emit("stage", name=LOADING, state="running")
@@ -217,7 +224,7 @@ def work(job: Job) -> Run:
             "stages": steps.stages,
             "counts": counts,
             "nodes": [component.id for component in pipeline.components],
-            "warnings": seals.check(),
+            "warnings": [*steps.warnings, *seals.check()],
         }
         | snapshot.of_data(config.data_dir)
     )

@@ -102,8 +102,10 @@ def findings(run: Run) -> list[Finding]:
     refused = [Finding(severity="blocking", sentence=run.snapshot.failure)]
     return [
         *(refused if run.snapshot.refused else []),
-        *sorted(run.findings, key=lambda finding: finding.severity != "blocking"),
-        *run.snapshot.warnings,
+        *sorted(
+            (*run.snapshot.warnings, *run.findings),
+            key=lambda finding: finding.severity != "blocking",
+        ),
         *_overconfident(run),
     ]
 

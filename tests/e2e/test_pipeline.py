@@ -43,6 +43,14 @@ def test_first_run_is_pushed(whole_run: Ended) -> None:
     assert str(whole_run.out) in whole_run.text, "the last lines say where things are"
 
 
+def test_what_ingestion_warns_of_is_said_everywhere(whole_run: Ended) -> None:
+    warning = "Not read, but nearly named as one of a tranche: tranch4_labels (1).csv in "
+    assert any(each["sentence"].startswith(warning) for each in whole_run.record["findings"])
+    assert warning in " ".join(whole_run.text.split())
+    page = " ".join(whole_run.page_text.split())
+    assert page.index(warning) < page.index("Accuracy"), "before all figures"
+
+
 def test_nothing_is_lost_between_tables_and_splits(whole_run: Ended, tranches: Path) -> None:
     named = set()
     for table in tranches.glob("*_labels.csv"):

@@ -142,8 +142,8 @@ def test_pushed_although_the_page_could_not_be_drawn(config: PipelineConfig) -> 
     assert [stage.name for stage in run.components if stage.state == "failed"] == ["ReviewPage"]
     written = record.record(run)
     assert [finding.sentence for finding in written.findings] == [
-        "Postures differ.",
         "There is no review page: no ink",
+        "Postures differ.",
     ]
     assert "review" not in written.paths
     assert_all_say(config, "r1", "pushed")
