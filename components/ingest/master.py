@@ -412,7 +412,7 @@ def _refuse_strangers(
         if words and words.endswith("only"):
             remedy = "make the names equal"
             if "encoding" in words:
-                remedy = "pack or unpack the images again with a program that keeps names in UTF-8"
+                remedy = "save the table, or pack the images, again with names in UTF-8"
         if counts.other_files:
             reasons = join.execute(
                 "SELECT COUNT(*), reason FROM reject WHERE tranche = ? GROUP BY 2 ORDER BY 1 DESC",
@@ -436,6 +436,12 @@ def _doubts(join: sqlite3.Connection, report: MasterReport) -> Iterator[str]:
         yield (
             f"{links:,} links to folders among the images are not followed, so that nothing they"
             f" lead to is read: put the folders in their places. {report.rejects} names them."
+        )
+    name, words, nearly = join.execute("SELECT file_name, words, COUNT(*) FROM hint").fetchone()
+    if nearly:
+        yield (
+            f"{nearly:,} labels have no image, but there is one with nearly their name, for example"
+            f" {name!r}, {words}: make the names equal. {report.rejects} has them all."
         )
     if report.shared_clips:
         yield (

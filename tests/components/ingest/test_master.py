@@ -160,6 +160,9 @@ def test_what_does_not_match_is_rejected_with_its_reason(
             "exception_case": "",
         },
     ]
+    (links, nearly) = report.warnings
+    assert links.startswith("1 links to folders among the images are not followed")
+    assert nearly.startswith("1 labels have no image, but there is one with nearly their name")
     table = "tranch2_labels.csv"
     text = "its name or folder contains control characters or bytes that are not UTF-8"
     assert [tuple(row.values()) for row in read_csv(report.rejects)] == [
