@@ -579,7 +579,10 @@ def _record(overall: Slice, tranches: list[Slice], **fields: Any) -> Record:
         "demo": False,
         "reasons": [],
         "gates": [],
-        "findings": [],
+        "findings": [
+            {"severity": "warning", "sentence": f"Postures differ between tranches 1 and {other}."}
+            for other in range(2, 7)
+        ],
         "model": 51,
         "accuracy": overall.accuracy,
         "metrics": slices,

@@ -114,6 +114,13 @@ def test_each_slice_is_there_with_its_figures(whole: Review, parsed: Parsed) -> 
             assert formats.percent(part.accuracy) in row[:12]
 
 
+def test_the_first_warnings_are_at_the_top(whole: Review, parsed: Parsed) -> None:
+    head = parsed.text[: parsed.text.index("Scripts are turned off")]
+    said = [finding.sentence for finding in whole.run.findings]
+    assert [sentence in head for sentence in said] == [True, True, True, False, False]
+    assert "and 2 more" in head
+
+
 def test_a_perfect_model_has_a_page(whole: Review) -> None:
     assert whole.overall is not None
     perfect = replace(whole.overall, name="Perfect", accuracy=1.0, low=None, high=None)
