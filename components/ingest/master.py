@@ -411,7 +411,9 @@ def _refuse_strangers(
         remedy = "check that table and images belong together"
         if words and words.endswith("only"):
             remedy = "make the names equal"
-            if "encoding" in words:
+            if "place (tranche" in words:
+                remedy = "check that the tables and images of the tranches are not exchanged"
+            elif "encoding" in words:
                 remedy = "save the table, or pack the images, again with names in UTF-8"
         if counts.other_files:
             reasons = join.execute(

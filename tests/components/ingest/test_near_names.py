@@ -29,11 +29,11 @@ def test_each_difference_is_named(what: str) -> None:
     assert difference(NAME, other) == difference(other, NAME) == what
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.permutations(CHANGES, 2))
-def test_two_differences_are_found(first: str, second: str) -> None:
-    other = CHANGES[second](CHANGES[first](NAME))
-    if other != CHANGES[first](NAME):  # otherwise the first left nothing to change
-        assert set(difference(NAME, other).split(" and ")) <= {first, second}
+def test_two_differences_are_found() -> None:
+    for first, second in itertools.permutations(CHANGES, 2):
+        other = CHANGES[second](CHANGES[first](NAME))
+        if other != CHANGES[first](NAME):  # otherwise the first left nothing to change
+            assert set(difference(NAME, other).split(" and ")) <= {first, second}
 
 
 @pytest.mark.parametrize(
