@@ -11,7 +11,7 @@ SIZE: Final = 4096  # bytes that `kind` needs
 # No editor shows them before a text: byte-order mark, soft hyphen, zero-width spaces and joiners.
 INVISIBLE: Final = "\ufeff\u00ad\u200b\u200c\u200d\u200e\u200f\u2060"
 
-ZIP: Final = "a zip, as Excel workbooks are"
+ZIP: Final = "a zip"
 _SIGNATURES: Final = (
     (b"PK\x03\x04", ZIP),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)"),
@@ -35,6 +35,14 @@ _SIGNATURES: Final = (
     (b"\xff\xfe", "UTF-16 text"),
     (b"\xfe\xff", "UTF-16 text"),
 )
+# Names of members of zips that are more than that.
+_MEMBERS: Final = (
+    (b"xl/", "an Excel workbook (.xlsx)"),
+    (b"opendocument", "an OpenDocument file (.ods)"),
+    (b"metadata.json", "a Keras model (.keras)"),
+    (b".npy", "a NumPy archive (.npz)"),
+    (b"data.pkl", "a PyTorch file"),
+)
 _JSON: Final = re.compile(rb'\{\s*"|\[\s*\{')
 
 
@@ -49,10 +57,8 @@ def kind(start: bytes) -> str:
       TOML, and for what is not known.
     """
     found = next((name for magic, name in _SIGNATURES if start.startswith(magic)), "")
-    if found == ZIP and b"xl/" in start:
-        return "an Excel workbook (.xlsx)"
-    if found == ZIP and b"opendocument" in start:
-        return "an OpenDocument file (.ods)"
+    if found == ZIP:
+        return next((name for member, name in _MEMBERS if member in start), ZIP)
     if found:
         return found
     if start[257:262] == b"ustar":

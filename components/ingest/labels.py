@@ -20,7 +20,7 @@ from typing import Final, Self, TextIO
 from urllib.parse import unquote, urlsplit
 
 from components.errors import DataError
-from components.first_bytes import INVISIBLE, SIZE, kind
+from components.first_bytes import INVISIBLE, SIZE, ZIP, kind
 from schema import features
 
 # Names of the image column, the preferred one first. In a table with both, the other one is the
@@ -167,6 +167,7 @@ def _records(table: Path) -> Iterator[tuple[int, list[str]]]:
         if what.startswith("UTF-"):
             raise _wrong_encoding(table, 1, what.replace("text", "and "))
         if what:
+            what += ", as Excel workbooks are" * (what == ZIP)
             raise DataError(
                 f"{table} is {what}, not a CSV table; save the table as"
                 ' "CSV UTF-8 (comma delimited)", or fetch it again.'

@@ -104,7 +104,7 @@ OTHERS = {
     "UTF-32 text": "image_size = 64\n".encode("utf-32"),
     "an HTML page, such as a sign-in page": b"<!DOCTYPE html>\n<html></html>",
     "a JSON document": b'{"image_size": 64}',
-    "a zip, as Excel workbooks are": b"PK\x03\x04",
+    "a zip": b"PK\x03\x04",
     "an RTF document": rb"{\rtf1\ansi image_size = 64}",
     "a gzip file": b"\x1f\x8b\x08",
 }
