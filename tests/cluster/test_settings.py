@@ -175,7 +175,7 @@ def test_a_password_comes_from_the_environment_or_a_private_file(
     assert server.connection().mysql.password == "secret"  # noqa: S105 (no real password)
     assert "secret" not in server.model_dump_json() + str(server)
     file = tmp_path / "password"
-    file.write_text("other\n")
+    file.write_text("\ufeffother\n", encoding="utf-8")
     file.chmod(0o644)
     private = MetadataServer(**SERVER, password_file=file)
     with pytest.raises(InputError, match="chmod 600"):
