@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.support.missing import missing
 
 if TYPE_CHECKING:  # most tests need neither, and they take long to import
     from tests.support.running import Command, Ended
+
+# No test depends on luck, or on how busy the machine is.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

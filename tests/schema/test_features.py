@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -43,7 +43,6 @@ def test_the_schema_has_the_columns_of_the_examples(contract: schema_pb2.Schema)
     )
 
 
-@settings(derandomize=True, deadline=None)
 @given(
     names=st.permutations(["1", "2", "9", "10", "101", "a", "night 2", "night 2b", "night 10"]),
 )
@@ -54,7 +53,6 @@ def test_tranches_sort_by_their_numbers(names: list[str]) -> None:
     ]
 
 
-@settings(derandomize=True, deadline=None)
 @given(names=st.lists(st.text("a0129²٣ ", max_size=6), max_size=6))
 def test_any_names_sort_the_same_way_each_time(names: list[str]) -> None:
     ordered = sorted(names, key=features.tranche_order)

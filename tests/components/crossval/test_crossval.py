@@ -44,7 +44,7 @@ def pools(draw: st.DrawFn) -> Pool:
     return _pool(clips, [n % 3 for n in range(len(clips))], [1 + clip % 3 for clip in clips])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(pool=pools(), folds=st.integers(2, 5), seed=st.integers(0, 5))
 @pytest.mark.filterwarnings("ignore:The least populated class")
 def test_every_image_is_held_out_once_and_no_clip_is_on_two_sides(

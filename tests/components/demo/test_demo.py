@@ -171,7 +171,7 @@ def test_the_printed_command_can_be_run_as_it_is(tmp_path: Path) -> None:
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(seeds)
 def test_poses_are_what_they_are_called(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -287,7 +287,7 @@ def sample_shape(rng: np.random.Generator, kind: str) -> Shape:
     return Box(centre, (half[0], half[1], half[2]), turn, GREY)
 
 
-@settings(max_examples=90, deadline=None, derandomize=True)
+@settings(max_examples=90)
 @given(seeds, st.sampled_from(["cone", "ellipsoid", "box"]))
 def test_rays_meet_a_shape_first_on_its_surface(seed: int, kind: str) -> None:
     rng = np.random.default_rng(seed)

@@ -52,7 +52,7 @@ def test_selection(
     assert (_side(example, features.SINGLE_PERSON) < 3) is single_person
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(clip=st.text(min_size=1), postures=st.lists(st.sampled_from(features.POSTURES), min_size=2))
 def test_frames_of_a_clip_stay_together(clip: str, postures: list[str]) -> None:
     sides = {_side(_example(clip, posture), features.LABELLED) for posture in postures}

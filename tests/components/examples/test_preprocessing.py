@@ -29,7 +29,7 @@ def _encoded(pixels: np.ndarray, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("fit", ["stretch", "border", "letterbox"])
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(height=st.integers(1, 90), width=st.integers(1, 90))
 def test_every_shape_becomes_the_square(fit: str, height: int, width: int) -> None:
     fitted = preprocessing.fit_image(tf.constant(_noise(height, width)), 32, fit)
@@ -63,7 +63,7 @@ def test_unknown_fit_is_refused() -> None:
         preprocessing.fit_image(tf.zeros([4, 4, 3], tf.uint8), 4, "crop")
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(height=st.integers(1, 300), width=st.integers(1, 300))
 def test_scale_down_fits_and_never_enlarges(height: int, width: int) -> None:
     scaled = preprocessing.scale_down(tf.constant(_noise(height, width)), 100).numpy()

@@ -124,7 +124,7 @@ sides = st.one_of(st.integers(1, 120), st.integers(1, 3), st.integers(500, 4000)
 modes = st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(width=sides, height=sides, mode=modes, size=st.integers(1, 300))
 def test_fits_never_grows_and_keeps_its_shape(
     width: int, height: int, mode: str, size: int

@@ -2,7 +2,7 @@ import itertools
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.ingest.near_names import difference, key, readings
@@ -98,7 +98,6 @@ def test_other_names_are_not_near(name: str, other: str) -> None:
     assert key(name) != key(other)
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.text(max_size=20))
 def test_any_name_is_near_itself_in_each_form(name: str) -> None:
     name += "_cat-1_000.png"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.judging import metrics
@@ -29,7 +29,6 @@ def _confusion(labels: np.ndarray, predicted: np.ndarray) -> metrics.Confusion:
     }
 
 
-@settings(deadline=None)
 @given(CASES)
 def test_confusion_metrics_equal_scikit_learn(
     cases: list[tuple[int, tuple[float, ...]]],
@@ -51,7 +50,6 @@ def _totals(terms: str, cases: list[tuple[int, tuple[float, ...]]]) -> np.ndarra
     return sum(function(int(a), p, 1.0) for a, p in zip(labels, probabilities, strict=True))
 
 
-@settings(deadline=None)
 @given(CASES)
 def test_cross_entropy_equals_scikit_learn(cases: list[tuple[int, tuple[float, ...]]]) -> None:
     labels, probabilities = _arrays(cases)
@@ -60,7 +58,6 @@ def test_cross_entropy_equals_scikit_learn(cases: list[tuple[int, tuple[float, .
     assert found == pytest.approx(expected, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(CASES)
 def test_calibration_error_equals_the_formula(cases: list[tuple[int, tuple[float, ...]]]) -> None:
     """Sum over the bins of |B_m| / n * |acc(B_m) - conf(B_m)|, B_m = ((m-1)/M, m/M]."""
@@ -77,7 +74,6 @@ def test_calibration_error_equals_the_formula(cases: list[tuple[int, tuple[float
     assert found == pytest.approx(expected, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(CASES, st.lists(st.booleans(), min_size=60, max_size=60))
 def test_coverage_and_selective_accuracy_equal_numpy_and_scikit_learn(
     cases: list[tuple[int, tuple[float, ...]]], drawn: list[bool]

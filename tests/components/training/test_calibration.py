@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -35,14 +35,12 @@ def loss(logits: np.ndarray, labels: np.ndarray, temperature: float) -> np.ndarr
     return -shares[np.arange(len(labels)), labels]
 
 
-@settings(deadline=None)
 @given(answers(WILD))
 def test_whatever_the_logits_the_temperature_is_usable(case: Answers) -> None:
     temperature = calibration.fit_temperature(*case)
     assert LOW <= temperature <= HIGH
 
 
-@settings(deadline=None)
 @given(answers(st.floats(-30, 30, width=32)))
 def test_no_other_temperature_explains_the_clips_better(case: Answers) -> None:
     def surprise(temperature: float) -> float:
@@ -120,7 +118,6 @@ def columns(rows: Rows) -> Answers:
     return np.array(confidence, float), np.array(correct, bool), np.array(clips, int)
 
 
-@settings(deadline=None)
 @given(IMAGES, st.floats(0, 1), st.sampled_from([0.0, calibration.WILSON_QUANTILE]))
 def test_the_threshold_is_the_lowest_that_reaches_what_is_wanted(
     rows: Rows, wanted: float, quantile: float
@@ -146,7 +143,6 @@ def test_the_threshold_is_the_lowest_that_reaches_what_is_wanted(
     assert choice.selective_accuracy == pytest.approx(correct[sure].mean())
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(width=32), st.booleans()), max_size=30), st.floats(0, 1))
 def test_wild_confidences_do_no_harm(rows: list[tuple[float, bool]], wanted: float) -> None:
     confidence, correct, clips = columns([(*row, 0) for row in rows])
@@ -155,14 +151,12 @@ def test_wild_confidences_do_no_harm(rows: list[tuple[float, bool]], wanted: flo
     assert choice.threshold is None or np.isfinite(choice.threshold)
 
 
-@settings(deadline=None)
 @given(st.lists(CONFIDENCES, min_size=1, max_size=200), WANTED)
 def test_the_frames_of_one_clip_never_prove_anything(sure: list[float], wanted: float) -> None:
     rows = [(confidence, True, 0) for confidence in sure]
     assert calibration.choose_threshold(*columns(rows), wanted).threshold is None
 
 
-@settings(deadline=None)
 @given(IMAGES, WANTED, st.integers(2, 5))
 def test_more_frames_like_those_of_a_clip_change_nothing(
     rows: Rows, wanted: float, times: int

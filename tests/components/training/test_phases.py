@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.training import checkpoint, phases
@@ -58,7 +58,6 @@ def _history(losses: list[float]) -> checkpoint.Epochs:
     return [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate(losses)]
 
 
-@settings(deadline=None)
 @given(LOSSES, st.integers(1, 5))
 def test_a_phase_ends_when_early_stopping_of_keras_would_end_it(
     losses: list[float], patience: int

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.training import network
@@ -130,7 +130,6 @@ def batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.eye(len(labels), dtype=np.float32), np.eye(3, dtype=np.float32)[labels], weights
 
 
-@settings(deadline=None)
 @given(batches(), st.floats(0.05, 5), st.integers(0, 2**31))
 def test_the_loss_of_mixed_examples_is_the_mix_of_their_weighted_losses(
     batch: tuple[np.ndarray, np.ndarray, np.ndarray], parameter: float, seed: int

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
@@ -67,7 +67,6 @@ def brute_force(rows):
     return found
 
 
-@settings(deadline=None)
 @given(images())
 def test_lists_what_comparing_all_with_all_finds(rows):
     nearest = {}

@@ -79,7 +79,7 @@ def test_a_cell_shows_many_clips_before_two_frames_of_one():
     assert shown[features.CLIP].is_unique
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.integers(0, 60),
     st.integers(0, 5),

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.review import hamming
@@ -22,7 +22,6 @@ def clusters(draw):
 
 @pytest.mark.parametrize("chunk", [hamming.CHUNK, 3])
 @pytest.mark.parametrize("most", [0, 4, 8, 21])
-@settings(deadline=None)
 @given(hashes=clusters())
 def test_finds_each_pair_once_as_comparing_all_with_all_does(chunk, most, hashes):
     with pytest.MonkeyPatch.context() as patch:

@@ -43,7 +43,7 @@ def test_a_posture_without_labels_does_not_hide_errors_among_the_others():
     assert label_errors.suspects(labels, probabilities).tolist() == [3]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data())
 def test_any_answers_about_any_labels_give_positions_each_once(data):
     labels = data.draw(npst.arrays(np.int64, st.integers(0, 30), elements=st.integers(0, 2)))

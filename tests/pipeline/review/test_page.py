@@ -240,7 +240,7 @@ def test_names_from_the_data_stay_text(whole: Review) -> None:
     assert all(link.startswith("#") for link in links)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=st.text(st.characters(exclude_characters="\r\x00"), min_size=1))
 def test_any_name_is_shown_as_it_is(name: str) -> None:
     whole = _small(replace(_PICTURE, file_name=name, labels={name: name}))

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.judging import metrics
@@ -43,7 +43,6 @@ def answers(draw):
     return draw(st.sampled_from(features.POSTURES)), probabilities
 
 
-@settings(deadline=None)
 @given(st.lists(answers(), min_size=1, max_size=40))
 def test_error_and_bins_are_those_of_the_evaluators_metric(rows):
     frame = predictions(rows)
@@ -66,7 +65,6 @@ def test_error_and_bins_are_those_of_the_evaluators_metric(rows):
     assert [part.low for part in result.bins] == pytest.approx(lows.tolist())
 
 
-@settings(deadline=None)
 @given(st.lists(answers(), min_size=1, max_size=40))
 def test_each_point_of_the_curve_is_what_counting_gives(rows):
     frame = predictions(rows)

@@ -1,6 +1,6 @@
 import csv
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.ingest.master import CONTRADICTIONS, REPORT_COLUMNS, build_master
@@ -11,7 +11,6 @@ from pipeline.runs.left_out import Contradiction, Reject, read_contradictions, r
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT)))
 def test_reads_back_any_names_and_reasons(tmp_path_factory, cells):
     folder = tmp_path_factory.mktemp("data")

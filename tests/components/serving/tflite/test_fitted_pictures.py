@@ -14,7 +14,7 @@ from tests.support import small_output
 from tests.support.examples import serialized
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(total=st.integers(0, 60), count=st.integers(1, 70))
 def test_the_chosen_lie_evenly(total: int, count: int) -> None:
     chosen = list(
