@@ -37,7 +37,7 @@ SMALLEST_PROBABILITY: Final = 1e-7  # as Keras: the logarithm of 0 would swallow
 Array = npt.NDArray[np.float64]
 # Weighted count of images by (actual, predicted) class.
 Confusion = dict[multi_class_confusion_matrix_metrics.MatrixEntryKey, float]
-# By clip: images, right ones of the candidate, right ones of the baseline.
+# By clip: images, right ones of the candidate, those only it got right, those only the baseline.
 ClipCounts = dict[bytes, Array]
 
 
@@ -331,16 +331,18 @@ class _ClipCombiner(beam.CombineFn):
     def add_input(
         self, accumulator: ClipCounts, element: metric_types.StandardMetricInputs
     ) -> ClipCounts:
-        counts = [1.0, 0.0, 0.0]
-        for place, model in enumerate(self._models, start=1):
+        right = [0.0, 0.0]
+        for place, model in enumerate(self._models):
             label, prediction, _ = next(
                 metric_util.to_label_prediction_example_weight(
                     element, eval_config=self._eval_config, model_name=model, flatten=False
                 )
             )
-            counts[place] = float(np.argmax(prediction) == label.item())
+            right[place] = float(np.argmax(prediction) == label.item())
+        mine, others = right
         clip = np.asarray(element.features[features.CLIP]).item()
-        return _added(accumulator, clip, np.array(counts))
+        counts = np.array([1.0, mine, mine * (1 - others), others * (1 - mine)])
+        return _added(accumulator, clip, counts)
 
     def merge_accumulators(self, accumulators: Iterable[ClipCounts]) -> ClipCounts:
         merged = self.create_accumulator()
@@ -350,10 +352,10 @@ class _ClipCombiner(beam.CombineFn):
         return merged
 
     def extract_output(self, accumulator: ClipCounts) -> metric_types.MetricsDict:
-        images, right, before = np.array([*accumulator.values()]).reshape(-1, 3).T
+        images, right, gained, lost = np.array([*accumulator.values()]).reshape(-1, 4).T
         ends = [
             *intervals.accuracy_interval(images, right),
-            *intervals.difference_interval(images, right - before),
+            *intervals.difference_interval(images, gained, lost),
         ]
         return dict(zip(self._keys, ends, strict=False))  # without a baseline, the first two
 

@@ -6,19 +6,27 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from components.intervals import (
     QUANTILE,
     accuracy_interval,
     difference_interval,
     effective_images,
+    effective_pairs,
+    tango_interval,
     wilson_bound,
 )
 
 # Images of each clip and how many of them are right.
 CLIPS = st.lists(
     st.integers(1, 40).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size))),
+    min_size=1,
+    max_size=50,
+)
+# Images of each clip, and how many of them only one of two models got right.
+CHANGES = st.lists(
+    st.tuples(*[st.integers(0, 20)] * 3).filter(any).map(lambda n: (sum(n), n[1], n[2])),
     min_size=1,
     max_size=50,
 )
@@ -117,26 +125,66 @@ def test_the_interval_holds_where_long_clips_err_more_often(accuracy: float, cli
 
 def test_without_images_there_is_no_interval() -> None:
     assert np.isnan(accuracy_interval(np.zeros(0), np.zeros(0))).all()
-    assert np.isnan(difference_interval(np.zeros(0), np.zeros(0))).all()
+    assert np.isnan(difference_interval(np.zeros(0), np.zeros(0), np.zeros(0))).all()
 
 
-@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=2, max_size=60))
-def test_the_difference_of_single_frames_has_students_interval(gained: list[float]) -> None:
-    found = difference_interval(np.ones(len(gained)), np.array(gained))
-    if len(set(gained)) == 1:
-        assert np.isnan(found).all()
-        return
-    expected = stats.ttest_1samp(gained, 0).confidence_interval()
-    assert found == pytest.approx((max(-1, expected.low), min(1, expected.high)))
-
-
-@given(CLIPS, st.integers(2, 9))
+@given(CHANGES, st.integers(2, 9))
 def test_more_frames_of_the_same_clips_say_nothing_more_of_a_difference(
-    clips: list[tuple[int, int]], times: int
+    clips: list[tuple[int, int, int]], times: int
 ) -> None:
-    images, gained = _columns(clips)
-    low, high = difference_interval(images, gained)
-    assert difference_interval(times * images, times * gained) == pytest.approx(
-        (low, high), nan_ok=True, abs=1e-9
-    )
-    assert math.isnan(low) or -1 <= low <= gained.sum() / images.sum() <= high <= 1
+    counts = np.array(clips, float).T
+    assert difference_interval(*(times * counts)) == pytest.approx(difference_interval(*counts))
+
+
+@given(CHANGES)
+def test_the_interval_holds_the_difference_and_has_a_width(
+    clips: list[tuple[int, int, int]],
+) -> None:
+    images, gained, lost = np.array(clips, float).T
+    low, high = difference_interval(images, gained, lost)
+    difference = (gained.sum() - lost.sum()) / images.sum()
+    assert -1 <= low - 1e-9 <= difference <= high + 1e-9
+    assert high <= 1 and high - low > 0.01
+    assert difference_interval(images, lost, gained) == pytest.approx((-high, -low))
+
+
+@given(CHANGES)
+def test_pairs_are_no_more_than_clips(clips: list[tuple[int, int, int]]) -> None:
+    images, gained, lost = np.array(clips, float).T
+    assert 0 < effective_pairs(images, gained + lost) <= len(images) + 1e-9
+
+
+@pytest.mark.parametrize("pairs", [10, 44, 300])
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (0, 3), (4, 2), (5, 5)])
+def test_tangos_interval_inverts_the_score_test(pairs: int, gained: int, lost: int) -> None:
+    """At its ends, the observed difference is the quantile's standard errors away.
+
+    The standard error is that of the likeliest shares with that difference, found by search.
+    """
+    ends = tango_interval(np.array(pairs), np.array(gained), np.array(lost))
+    for end in map(float, ends):
+
+        def surprise(share: float, end: float = end) -> float:
+            chances = (share + end, share, 1 - 2 * share - end)
+            counts = (gained, lost, pairs - gained - lost)
+            return -sum(n * math.log(p) for n, p in zip(counts, chances, strict=True) if n)
+
+        least, most = max(0.0, -end), (1 - end) / 2
+        found = optimize.minimize_scalar(
+            surprise, bounds=(least, most), method="bounded", options={"xatol": 1e-12}
+        )
+        variance = pairs * (2 * found.x + end - end**2)
+        distance = gained - lost - pairs * end
+        assert abs(distance) / math.sqrt(variance) == pytest.approx(QUANTILE, rel=1e-3)
+
+
+@pytest.mark.parametrize("sizes", [[1], [1, 1, 2, 4, 8, 20]])
+def test_nineteen_of_twenty_intervals_hold_the_true_difference(sizes: list[int]) -> None:
+    """Clips change as a whole: one in 20 is lost, one in 100 gained."""
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(400):
+        images, chance = rng.choice(sizes, 60).astype(float), rng.random(60)
+        low, high = difference_interval(images, images * (chance > 0.99), images * (chance < 0.05))
+        held += low <= 0.01 - 0.05 <= high
+    assert held >= 0.93 * 400
