@@ -160,12 +160,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = Table(
         "sizes", "clips", "lost, gained", *ways, title="Interval holds the truth; is above"
     )
-    for (name, sizes), clips, changes in product(populations.items(), CLIPS, CHANGES):
-        results = [judged(sizes, Cell(clips, *changes, *kind), given.draws) for kind in kinds]
+    for (name, sizes), clips, (lost, gained) in product(populations.items(), CLIPS, CHANGES):
+        cells = [Cell(clips, lost, gained, whole, long) for whole, long in kinds]
+        results = [judged(sizes, cell, given.draws) for cell in cells]
         least = min(least, *(held for held, _ in results))
         most = max(most, *(above for _, above in results))
         row = [f"{held:.3f}; {above:.3f}" for held, above in results]
-        lost, gained = changes
         table.add_row(name, f"{clips:,}", f"{lost:g}, {gained:g}", *row)
     console = Console()
     console.print(table)
