@@ -3,7 +3,7 @@
 import gzip
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -233,10 +233,3 @@ def mark_deleted(config: PipelineConfig, numbers: list[int]) -> None:
 
     store = lineage.open_store(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
     lineage.mark_deleted(store, store.get_artifacts_by_id(numbers))
-
-
-def rewrite(config: PipelineConfig, without: Callable[[str], str]) -> None:
-    """Removes names from the database, see `pipeline.runs.lineage.rewrite`."""
-    from pipeline.runs import lineage
-
-    lineage.rewrite(config, without)

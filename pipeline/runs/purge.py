@@ -229,6 +229,8 @@ def carry_out(planned: Plan, config: PipelineConfig, target: Target) -> list[Pat
     Raises:
       InputError: something cannot be removed.
     """
+    from pipeline.runs import lineage
+
     try:
         # Before the folders: no run may take a deleted one from the cache.
         descent.mark_deleted(config, planned.lineage.artifacts)
@@ -240,7 +242,7 @@ def carry_out(planned: Plan, config: PipelineConfig, target: Target) -> list[Pat
                 _remove_empty(path.parent, config.data_dir / master.IMAGES_NAME)
         without = planned.names.without
         if config.metadata is not None or config.metadata_path in planned.texts:
-            descent.rewrite(config, without)
+            lineage.rewrite(config, without)
         for path in planned.texts:
             if path != config.metadata_path:
                 text = path.read_text(encoding="utf-8", errors="surrogateescape")
