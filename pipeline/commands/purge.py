@@ -88,7 +88,9 @@ def _show(plan: "Plan", output_root: Path, target: "Target") -> None:
     for path in plan.left:
         click.echo(f"Not to be removed, as `lookdeep` did not write it: {inside(path)}")
     for model in plan.lineage.models:
-        name = "A model of another database" if model.id is None else f"Model {model.id}"
+        name = (
+            "A model that the database does not know" if model.id is None else f"Model {model.id}"
+        )
         where = f", pushed to {', '.join(map(str, model.pushed))}" if model.pushed else ""
         click.echo(f"{name} {_USES[model.used]}{where}. It is kept: {model.uri}")
     if not plan.lineage.models:

@@ -195,7 +195,18 @@ def trace(config: PipelineConfig, *wanted: bytes) -> Descent:
 
 
 def _with_abandoned(descent: Descent, config: PipelineConfig) -> Descent:
-    """Adds the folders that no run can use, and the models among them."""
+    """Adds the folders that no run can use, and the models that the database does not know."""
+    models = {
+        (artifact.id, artifact.create_time_since_epoch)
+        for artifact in descent.known.values()
+        if artifact.type == "Model"
+    }
+    descent.models += [
+        Descendant(None, str(version.folder), "perhaps")
+        for version in versions(config.serving_dir)
+        if version.origin is None
+        or (version.origin.model_id, version.origin.model_created) not in models
+    ]
     for folder in metadata_file.artifact_folders(config):
         if folder in descent.known:
             continue

@@ -16,6 +16,7 @@ from pipeline.runs import snapshot
 from pipeline.runs.left_out import Reject
 from pipeline.runs.run import Snapshot
 from schema import features
+from tests.support import damages
 
 RUN = "20260101T000000Z"
 # None is another one's, though it is in it, or it in none.
@@ -186,8 +187,12 @@ def test_artifacts_that_no_database_knows_go_too(config: PipelineConfig) -> None
     with pytest.raises(InputError, match="contains nothing of clip nobody"):
         (config.pipeline_root / "Transform/transformed_examples/7/Split-train/x.gz").unlink()
         call(config, "--clip", "nobody")
+    damages.save_graph(config.serving_dir / "5")
     result = call(config, "--clip", "room1")
     assert result.exit_code == 0
     assert not (config.pipeline_root / "Transform/transformed_examples/7").exists()
-    assert "A model of another database may have been trained on it" in result.stdout
+    unknown = "A model that the database does not know may have been trained on it"
+    assert result.stdout.count(unknown) == 2
+    assert str(saved.parents[1]) in result.stdout
+    assert str(config.serving_dir / "5") in result.stdout
     assert saved.exists()
