@@ -25,6 +25,25 @@ NO_WEIGHTS: Final = "none"
 # Plain words where pydantic's message names a Python type.
 _ALLOWED: Final = {"path_type": "a path in quotes", "model_type": "a table"}
 
+# What Slurm, Keras and people call settings that have another name here.
+_OTHER_NAMES: Final = {
+    "gres": ("gpu", "gpus", "gpus_per_node"),
+    "cpus": ("cores", "cpus_per_task", "threads"),
+    "workers": ("ntasks", "ntasks_per_node"),
+    "memory_gb": ("mem", "ram", "ram_gb"),
+    "time_limit": ("time", "walltime", "hours", "minutes"),
+    "partition": ("queue",),
+    "account": ("project",),
+    "constraint": ("features",),
+    "engine": ("runner",),
+    "head_epochs": ("epochs",),
+    "head_learning_rate": ("learning_rate", "lr"),
+    "base_weights": ("weights",),
+    "data_root": ("data", "tranches"),
+    "output_root": ("out", "output"),
+    "eval": ("val", "validation"),
+}
+
 # Defaults of the demo; a settings file and flags override them.
 DEMO_SETTINGS: Final = Path(__file__).with_name("demo.toml")
 
@@ -266,9 +285,7 @@ def _problem(detail: Any, model: type[BaseModel], table: Sequence[str]) -> str:
     *place, name = detail["loc"] or ("",)
     key = ".".join(map(str, [*table, *detail["loc"]]))
     if detail["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(name), _table(model, place).model_fields, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
-        return f"there is no setting {key}{hint}"
+        return f"there is no setting {key}{_hint(str(name), _table(model, place))}"
     if detail["type"] == "missing":
         return f"{key} is missing"
     if detail["type"] == "value_error":
@@ -276,7 +293,21 @@ def _problem(detail: Any, model: type[BaseModel], table: Sequence[str]) -> str:
     if allowed := _ALLOWED.get(detail["type"]):
         return f"{key} is {detail['input']!r} and should be {allowed}"
     message, should, wanted = detail["msg"].partition("should ")
-    return f"{key} is {detail['input']!r}" + (f" and should {wanted}" if should else f": {message}")
+    given = detail["input"]
+    shown = repr(given) if isinstance(given, str) else given  # a time of day as TOML writes it
+    return f"{key} is {shown}" + (f" and should {wanted}" if should else f": {message}")
+
+
+def _hint(name: str, table: type[BaseModel]) -> str:
+    """The setting that is probably meant, as the end of a sentence."""
+    word = name.lower().replace("-", "_")
+    fields = table.model_fields
+    known = [field for field in fields if word in _OTHER_NAMES.get(field, ())]
+    if close := known or difflib.get_close_matches(word, fields, n=1):
+        return f", did you mean {close[0]}?"
+    if word in PipelineConfig.model_fields:
+        return f", did you mean {word}, above the first [table]?"
+    return ""
 
 
 def _table(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:

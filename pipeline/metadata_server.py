@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from components import processes
 from components.errors import InputError
+from pipeline.forms import form
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -36,7 +37,7 @@ class MetadataServer(BaseModel):
     kind: Literal["mysql"]
     host: str
     port: int | None = Field(None, ge=1, le=65535)  # None means 3306
-    database: str = Field("lookdeep", pattern=r"^[A-Za-z0-9_]+$")
+    database: Annotated[str, form(r"\w+", "a word of letters, digits and _")] = "lookdeep"
     user: str
     password_env: str | None = None
     # Made absolute, because a job runs in another folder.
