@@ -1,11 +1,14 @@
 """The sbatch script of a run."""
 
 import hashlib
+import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from components import processes
+from components.errors import InputError
 from pipeline.cluster.settings import ClusterSettings
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -23,8 +26,11 @@ def script(cluster: ClusterSettings, settings: Path, folder: Path) -> str:
       A script for sbatch. Of a user's jobs with the same output folder, one runs at a time.
       The signal before the time limit, loss of the first node and preemption put the job
       back into the queue under its own number.
+
+    Raises:
+      InputError: Slurm has no way to write the name of the folder.
     """
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     options = {
         "job-name": f"lookdeep-{digest}",
         "dependency": "singleton",  # waits for jobs of the same name
@@ -35,27 +41,56 @@ def script(cluster: ClusterSettings, settings: Path, folder: Path) -> str:
         "time": cluster.time_limit,
         "partition": cluster.partition,
         "account": cluster.account,
+        "qos": cluster.qos,
+        "constraint": cluster.constraint,
         "gres": cluster.gres,
         "signal": f"B:USR1@{cluster.warning}",
-        "output": folder / "%j.out",
+        "output": _output(folder),
         "open-mode": "append",
     }
     lines = [
         "#!/bin/bash",
-        *(f"#SBATCH --{name}={_quoted(value)}" for name, value in options.items() if value),
+        *(f"#SBATCH --{name}={value}" for name, value in options.items() if value),
         "#SBATCH --requeue",
         "#SBATCH --no-kill",  # a lost node ends its own workers, not the job
-        "set -euo pipefail",
+        'fail() { printf "%s\\n" "$1" >&2; exit 2; }',
+        *_load(cluster.modules),
+        "set -eu",
         "umask 077",
-        *(f"module load {shlex.quote(module)}" for module in cluster.modules),
-        f"cd {shlex.quote(str(_ROOT))}",
         f"export PYTHONPATH={shlex.quote(processes.environment()['PYTHONPATH'])}",
+        f"cd {shlex.quote(str(_ROOT))} || fail 'All nodes must see the folder of the project.'",
         # exec, so that Slurm's signals reach this process.
         f"exec {shlex.join([*processes.python('cluster_runner'), 'job', str(settings)])}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _quoted(value: object) -> str:
-    """Quotes a path for sbatch, whose directives know double quotes but no other syntax."""
-    return f'"{value}"' if isinstance(value, Path) else str(value)
+def _output(folder: Path) -> str:
+    """The file of a job's output as a value in sbatch's directives, which are no shell's."""
+    name = str(folder)
+    if "\\" in name or "\n" in name:
+        raise InputError(
+            f"Slurm cannot write to {name!r}, because of the backslash or line break; name another"
+            " folder with --output-root."
+        )
+    name = name.replace("%", "%%").replace('"', '\\"')  # %j is the job's number
+    return f'"{name}/%j.out"'
+
+
+def _load(modules: Sequence[str]) -> list[str]:
+    """Loads modules, and undoes what they may do to the rest of the script.
+
+    They are the site's code, and so not under strict mode: it may read variables that are not
+    set. Only a login shell is sure to define `module`.
+    """
+    return [
+        "former_path=$PATH",
+        *(["type module &>/dev/null || . /etc/profile"] if modules else []),
+        *(
+            f"module load {shlex.quote(name)} || fail 'The module {name} could not be loaded on"
+            " this node; see above, and correct cluster.modules in the settings.'"
+            for name in modules
+        ),
+        'export PATH="${PATH:+$PATH:}$former_path"',  # with Slurm's commands
+        'unset "${!PYTHON@}"',  # they would be another Python's
+    ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
+from components.errors import InputError
 from pipeline.cluster import engines, slurm
 from pipeline.cluster.flink import jars
 from pipeline.cluster.flink.plan import SessionPlan
@@ -42,9 +43,14 @@ def run(place: Path) -> int:
       The exit status, see `pipeline.runs.record.EXIT_STATUS`.
 
     Raises:
-      InputError: the settings cannot work on this node.
+      InputError: the settings are gone, or cannot work on this node.
     """
-    settings = JobSettings.model_validate_json(place.read_bytes())
+    try:
+        settings = JobSettings.model_validate_json(place.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"The job's settings {place} cannot be read: {error.strerror}; submit the run again."
+        ) from error
     job, console = os.environ["SLURM_JOB_ID"], Console(width=100)
 
     def time_is_up(number: int, frame: object) -> None:
