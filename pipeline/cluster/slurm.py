@@ -1,8 +1,10 @@
 """Slurm's own commands; what they refuse becomes one sentence."""
 
+import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from typing import Final
 
@@ -13,6 +15,27 @@ ENDED: Final = frozenset(
     {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE",
      "BOOT_FAIL", "PREEMPTED"}
 )  # fmt: skip
+
+# The variables that Slurm's commands need. Others are of a job in which the user is working, and
+# would decide about the new one; `processes.isolate` has taken away SBATCH_*.
+_NEEDED: Final = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
+
+
+def check(script: str) -> str:
+    """Has Slurm check a batch script, without submitting it.
+
+    Returns:
+      A sentence: that Slurm accepts it, or why Slurm was not asked.
+
+    Raises:
+      InputError: Slurm refuses the script.
+    """
+    try:
+        _call("scontrol", "ping")
+    except InputError as error:
+        return f"Slurm was not asked. {error}"
+    _call("sbatch", "--test-only", stdin=script)
+    return "Slurm accepts this script."
 
 
 def submit(script: str) -> str:
@@ -42,7 +65,7 @@ def state(job: str) -> tuple[str, str]:
     line = _call("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%M|%l|%N|%r")
     if not line.strip():
         raise InputError(f"Slurm does not know job {job}, or no longer does.")
-    word, used, limit, nodes, reason = line.splitlines()[0].split("|")
+    word, used, limit, nodes, reason = line.splitlines()[0].split("|", 4)
     where = f" on {nodes}" if nodes else ""
     why = f" ({reason})" if reason != "None" else ""
     return word, f"{used} of {limit}{where}{why}"
@@ -90,7 +113,18 @@ def address(node: str) -> str:
 def _call(*command: str, stdin: str | None = None) -> str:
     try:
         done = subprocess.run(  # noqa: S603 (a command of ours)
-            command, input=stdin, capture_output=True, text=True, check=False
+            command,
+            input=stdin,
+            capture_output=True,
+            encoding=sys.getfilesystemencoding(),  # a script holds paths
+            errors="surrogateescape",
+            check=False,
+            env={
+                name: value
+                for name, value in os.environ.items()
+                if name in _NEEDED or not name.startswith("SLURM_")
+            },
+            cwd="/",  # where a job starts; every node has it
         )
     except FileNotFoundError as error:
         raise InputError(
@@ -98,5 +132,6 @@ def _call(*command: str, stdin: str | None = None) -> str:
         ) from error
     if done.returncode != 0:
         words = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise InputError(f"{command[0]}: {words[-1] if words else 'it failed without a message'}")
+        last = words[-1].removeprefix(f"{command[0]}: ") if words else "failed without a message"
+        raise InputError(f"{command[0]}: {last}")
     return done.stdout

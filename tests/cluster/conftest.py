@@ -26,7 +26,7 @@ from tests.support.running import SETTINGS, write_toml
 THREE_NODES: dict[str, Any] = {
     "engine": "flink", "nodes": 3, "cpus": 2, "workers": 1, "memory_gb": 6, "time_limit": "30:00"
 }  # fmt: skip
-ONE_NODE: dict[str, Any] = {"cpus": 2, "memory_gb": 4}
+ONE_NODE: dict[str, Any] = {"cpus": 2, "memory_gb": 4, "constraint": "fast&here"}
 
 
 @pytest.fixture(scope="session")

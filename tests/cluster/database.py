@@ -7,7 +7,7 @@ from tests.cluster.hosts import Hosts
 from tests.cluster.slurm import wait_for
 
 PROGRAMS = ("mariadbd", "mariadb-install-db", "mariadb")
-USER, PASSWORD = "lookdeep", 'not "so" secret'
+USER, PASSWORD = "lookdeep", 'n@t: "so"/se%20cret#?&$x'
 VARIABLE = "LOOKDEEP_DB"
 
 

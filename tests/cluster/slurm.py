@@ -60,6 +60,7 @@ class Slurm:
                 names=",".join(hosts.addresses),
                 nodes="\n".join(
                     f"NodeName={name} NodeAddr={address} CPUs=2 RealMemory={MEMORY}"
+                    " Feature=fast,here"
                     for name, address in hosts.addresses.items()
                 ),
             )
