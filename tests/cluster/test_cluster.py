@@ -23,6 +23,8 @@ from tests.cluster.test_conformance import same
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 EPOCHS = 12
+# A folder's name with what has a meaning to Slurm, shells, YAML, Java, Beam and XML.
+WILD = '50%j it\'s "out" $HOME #1 & {x} <a:b, c=d>'
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class OneNode:
 
 @pytest.fixture(scope="module")
 def one_node(cluster: Cluster, tranches: Path, tmp_path_factory: pytest.TempPathFactory) -> OneNode:
-    out = tmp_path_factory.mktemp("one_node") / "out"
+    out = tmp_path_factory.mktemp("one_node") / WILD
     epochs = {"scratch_epochs": EPOCHS, "early_stopping_patience": EPOCHS}
     job = cluster.submit(out, tranches, ONE_NODE, **epochs)
     second = cluster.submit(out, tranches, ONE_NODE, seed=2)
@@ -93,7 +95,7 @@ class OnFlink:
 def on_flink(
     flink: None, cluster: Cluster, tranches: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> OnFlink:
-    out = tmp_path_factory.mktemp("on_flink") / "out"
+    out = tmp_path_factory.mktemp("on_flink") / WILD
     left: list[dict[int, str]] = []
 
     cancelled = cluster.submit(out, tranches, THREE_NODES)

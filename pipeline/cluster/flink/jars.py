@@ -22,7 +22,15 @@ def place(folder: Path) -> Path:
 
     Args:
       folder: `cluster.flink_jars`.
+
+    Raises:
+      InputError: Java cannot read its name in a class path.
     """
+    if ":" in str(folder):
+        raise InputError(
+            f"Java takes the colon in {folder} for the end of a name; name another folder in"
+            " cluster.flink_jars."
+        )
     return folder / "gradle" / "wrapper"
 
 

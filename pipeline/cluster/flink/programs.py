@@ -57,12 +57,13 @@ class Programs:
         return self._java(
             f"-Xmx{MANAGER_MB}m",
             "org.apache.beam.runners.flink.FlinkJobServerDriver",
-            f"--flink-master={master}",
-            f"--job-host={address}",
-            f"--job-port={port}",
-            f"--artifact-port={artifacts_port}",
-            "--expansion-port=-1",
-            f"--artifacts-dir={self.folder / 'artifacts'}",
+            # Two words each: args4j cuts "--name=value" at the value's first blank.
+            *("--flink-master", master),
+            *("--job-host", address),
+            *("--job-port", str(port)),
+            *("--artifact-port", str(artifacts_port)),
+            *("--expansion-port", "-1"),
+            *("--artifacts-dir", str(self.folder / "artifacts")),
         )
 
     def _java(self, *arguments: str) -> list[str]:
