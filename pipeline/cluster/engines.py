@@ -1,7 +1,10 @@
 """Beam's options for each engine. TFX's cache key includes them: they name no node and no job."""
 
+import contextlib
+import io
 from collections.abc import Sequence
 
+from components import processes
 from components.errors import InputError
 from pipeline import beam
 from pipeline.cluster.settings import ClusterSettings
@@ -35,17 +38,24 @@ def check(args: Sequence[str]) -> None:
     Raises:
       InputError: Beam refuses them.
     """
-    # Imported here: it takes seconds, and only a dry run waits for it.
+    processes.hush_libraries()
+    # Imported here: it takes seconds.
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
     from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
     from apache_beam.runners.runner import create_runner
 
-    # With Beam's own dry_run, which does not look at a cloud's buckets.
-    options = PipelineOptions([*args, "--dry_run=True"])
+    said = io.StringIO()
     try:
-        runner = create_runner(options.view_as(StandardOptions).runner)
-        refusals = PipelineOptionsValidator(options, runner).validate()
-    except (ValueError, ImportError) as error:
+        with contextlib.redirect_stderr(said):  # argparse's usage
+            # With Beam's own dry_run, which does not look at a cloud's buckets.
+            options = PipelineOptions([*args, "--dry_run=True"])
+            options.get_all_options(retain_unknown_options=True)  # parses each of them
+            name = options.view_as(StandardOptions).runner or StandardOptions.DEFAULT_RUNNER
+            runner = create_runner(name)
+            refusals = PipelineOptionsValidator(options, runner).validate()
+    except (ValueError, ImportError, AttributeError) as error:
         refusals = [str(error)]
+    except SystemExit:
+        refusals = [said.getvalue().rpartition("error: ")[2].strip()]
     if refusals:
         raise InputError(f"Beam refuses these options: {' '.join(refusals)}")

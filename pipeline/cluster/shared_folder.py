@@ -1,6 +1,7 @@
-"""Which file system a folder is on."""
+"""What an output folder for jobs must be: writable, and on a file system that can hold it."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,22 @@ _SHARED: Final = frozenset(
     {"nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "9p", "afs", "panfs",
      "orangefs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "fuse.juicefs"}
 )  # fmt: skip
+
+
+def check_writable(folder: Path) -> None:
+    """Checks that a folder can be made and written, and leaves nothing.
+
+    Raises:
+      InputError: it cannot.
+    """
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryDirectory(dir=nearest):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"The output folder {folder} cannot be written: {error.strerror}."
+        ) from error
 
 
 def refuse_sqlite(config: PipelineConfig, mounts: str | None = None) -> None:

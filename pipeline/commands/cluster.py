@@ -1,11 +1,12 @@
 """The commands of cluster_runner.py: submit a run to Slurm, and watch and end its job."""
 
+import re
 import shutil
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,7 +14,21 @@ from components.errors import InputError
 from pipeline.cluster import slurm
 from pipeline.commands import cli
 
+if TYPE_CHECKING:
+    from pipeline.cluster.settings import ClusterSettings
+    from pipeline.config import PipelineConfig
+
 _FOLDER: Final = "cluster"  # in the output folder: settings, output and notes of jobs
+
+
+def _number(context: click.Context, argument: click.Parameter, job: str) -> str:
+    """Refuses what Slurm's commands would take for a list of jobs or an option."""
+    if re.fullmatch("[1-9][0-9]*", job) is None:
+        raise click.BadParameter(f"{job!r} is not the number of a job.")
+    return job
+
+
+_job = click.argument("job", callback=_number)
 
 
 @click.group(context_settings={"max_content_width": 100})
@@ -26,7 +41,7 @@ def cluster() -> None:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Print the script, Beam's options and the graph of components; submit nothing.",
+    help="Make all checks, print the script, Beam's options and the components; submit nothing.",
 )
 def submit(
     data_root: Path | None,
@@ -36,39 +51,49 @@ def submit(
     dry_run: bool,
 ) -> None:
     """Submit a run and print the job's number. All nodes must see the output folder."""
-    from components.ingest import layout
-    from pipeline.cluster import batch, engines, graph, shared_folder
-    from pipeline.cluster.flink import jars
+    from pipeline.cluster import batch, engines, graph
     from pipeline.cluster.job import JobSettings
     from pipeline.cluster.settings import load
-    from pipeline.process import base_weights as weights
+    from pipeline.runs import snapshot
 
     config, cluster = load(
         settings, data_root=data_root, output_root=output_root, base_weights=base_weights
     )
-    shared_folder.refuse_sqlite(config)
     folder = config.output_root / _FOLDER
     place = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.json"
     script = batch.script(cluster, place, folder)
     if dry_run:
         click.echo(script, nl=False)
-        options = engines.beam_args(cluster)
-        _print_comment("Beam's options:", options)
+    _check(config, cluster)
+    if dry_run:
+        click.echo(f"# {slurm.check(script)}")
+        _print_comment("Beam's options:", engines.beam_args(cluster))
         _print_comment(
             "The components, where they run, and after which:", graph.steps(config, cluster)
         )
-        engines.check(options)
         return
+    snapshot.write_json(JobSettings(config=config, cluster=cluster), place)
+    click.echo(slurm.submit(script))
+
+
+def _check(config: "PipelineConfig", cluster: "ClusterSettings") -> None:
+    """Refuses what can be known to fail in the job.
+
+    Raises:
+      InputError: it would.
+    """
+    from pipeline.cluster import engines, shared_folder
+    from pipeline.cluster.flink import jars
+    from pipeline.process import launcher
+
+    shared_folder.check_writable(config.output_root)
+    shared_folder.refuse_sqlite(config)
     if cluster.engine == "flink":
         jars.check(cluster.flink_jars)
-    weights.check(config)
-    if config.data_root is not None:
-        layout.discover(config.data_root)
-    if config.metadata is not None:
-        config.metadata.password()
-    folder.mkdir(parents=True, exist_ok=True)
-    place.write_text(JobSettings(config=config, cluster=cluster).model_dump_json(indent=2))
-    click.echo(slurm.submit(script))
+    if cluster.beam_options:
+        engines.check(cluster.beam_options)
+    launcher.check(config)
+    launcher.check_earlier_runs(config)
 
 
 def _print_comment(title: str, lines: Iterable[object]) -> None:
@@ -106,7 +131,7 @@ def setup(toml: Path | None) -> None:
 
 
 @cluster.command()
-@click.argument("job")
+@_job
 def status(job: str) -> None:
     """Print a job's state."""
     word, details = slurm.state(job)
@@ -114,11 +139,11 @@ def status(job: str) -> None:
 
 
 @cluster.command()
-@click.argument("job")
+@_job
 @cli.output_root_option("Output folder of the job.")
 def logs(job: str, output_root: Path) -> None:
     """Print a job's output so far."""
-    place = output_root / _FOLDER / f"{Path(job).name}.out"
+    place = output_root / _FOLDER / f"{job}.out"
     try:
         with place.open("r", errors="replace") as file:
             shutil.copyfileobj(file, sys.stdout)
@@ -130,7 +155,7 @@ def logs(job: str, output_root: Path) -> None:
 
 
 @cluster.command()
-@click.argument("job")
+@_job
 def cancel(job: str) -> None:
     """End a job and wait until it is gone.
 

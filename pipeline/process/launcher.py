@@ -65,21 +65,45 @@ def launch(config: PipelineConfig, console: Console, beam_args: Sequence[str] | 
     started = time.time()
     run_id = snapshot.new_name(config.output_root, started)
     _announce(config, run_id, console)
-    base_weights.check(config)
-    if config.metadata is not None:
-        config.metadata.password()
-    if config.data_root is not None:
-        layout.discover(config.data_root)
+    check(config)
     with owner_only(), output_folder(config):
         if config.metadata is None:
             metadata_file.check(config.metadata_path)
-        _keep_demo_apart(config)
-        _keep_runs_together(config)
+        check_earlier_runs(config)
         if config.metadata is None:
             metadata_file.check_age(config)
         snapshot.begin(run_id, config, started)
         args = list(beam_args or beam.local_args())
         return _run(Job(run_id=run_id, config=config, beam_args=args), console)
+
+
+def check(config: PipelineConfig) -> None:
+    """Refuses a run that cannot work, as far as that can be known before it starts.
+
+    Args:
+      config: its settings.
+
+    Raises:
+      InputError: it cannot.
+    """
+    base_weights.check(config)
+    if config.metadata is not None:
+        config.metadata.password()
+    if config.data_root is not None:
+        layout.discover(config.data_root)
+
+
+def check_earlier_runs(config: PipelineConfig) -> None:
+    """Refuses a run that may not follow the earlier runs of its output folder.
+
+    Args:
+      config: its settings.
+
+    Raises:
+      InputError: it may not.
+    """
+    _keep_demo_apart(config)
+    _keep_runs_together(config)
 
 
 def supervise(

@@ -1,15 +1,18 @@
 """The settings of the cluster, the script they make, and what is refused. No Slurm needed."""
 
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from components.errors import InputError
-from pipeline.cluster import batch, engines, graph, settings, shared_folder
+from pipeline.cluster import batch, engines, graph, settings, shared_folder, slurm
 from pipeline.cluster.settings import ClusterSettings
+from pipeline.commands.cluster import cluster as cluster_commands
 from pipeline.config import PipelineConfig
 from pipeline.metadata_server import HidePassword, MetadataServer
 
@@ -37,7 +40,37 @@ def test_one_file_holds_settings_of_run_and_cluster(tmp_path: Path) -> None:
         ("[cluster]\nnodes = 0", "cluster.nodes"),
         ("[cluster]\nnodes = 3", 'only engine "flink" uses more than one node'),
         ('[cluster]\ngres = "gpu:1; rm -rf"', "cluster.gres"),
-        ('[cluster]\ntime_limit = "tomorrow"', "cluster.time_limit"),
+        ('[cluster]\npartition = "a b"', "partition is 'a b' and should be a word in quotes"),
+        ("[cluster]\ngres = 1", "cluster.gres is 1 and should be a word in quotes"),
+        ('[cluster]\nmodules = ["a", "$(id)"]', "modules.1 is '$(id)' and should be a word"),
+        ('[cluster]\nengine = "flink"\nflink_master = "h"', "'h' and should be HOST:PORT"),
+        ('[cluster]\nbeam_options = ["--runner X"]', 'should be one option, "--name=value"'),
+        ('[metadata]\ndatabase = "a-b"', "'a-b' and should be a word of letters, digits and _"),
+        ('[cluster]\ntime_limit = "2:00"', "should be longer than warning (120 s)"),
+        ("[cluster]\ntime_limit = 2", "time_limit is 2 and should be longer"),
+        ("[cluster]\nwarning = 65536", "warning is 65536 and should be less than or equal to"),
+        *(
+            (f"[cluster]\n{name} = 1", f"no setting cluster.{name}, did you mean {meant}?")
+            for name, meant in {
+                "gpus": "gres",
+                "GPUs": "gres",
+                "gpus-per-node": "gres",
+                "cores": "cpus",
+                "cpu": "cpus",
+                "cpus-per-task": "cpus",
+                "mem": "memory_gb",
+                "memory": "memory_gb",
+                "time": "time_limit",
+                "Time-Limit": "time_limit",
+                "walltime": "time_limit",
+                "queue": "partition",
+                "project": "account",
+                "features": "constraint",
+                "quos": "qos",
+                "module": "modules",
+                "seed": "seed, above the first [table]",
+            }.items()
+        ),
         ('[cluster]\nengine = "flink"\nmemory_gb = 4', "needs memory_gb = 6"),
         ('[cluster]\nengine = "flink"\nnodes = 2\nflink_master = "h:1"', "on one node"),
         ('[cluster]\nflink_master = "h:1"', 'is for engine "flink"'),
@@ -55,29 +88,69 @@ def test_what_cannot_work_is_refused_in_a_sentence(tmp_path: Path, text: str, sa
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        ("90", 5400), ("90:30", 5430), ("1:30:00", 5400), ("2-12", 216_000), ("1-0", 86_400),
+        ("2-12:30", 217_800), ("2-12:30:15", 217_815), ("0", 0), ("0:00", 0), ("UNLIMITED", 0),
+        ("infinite", 0),
+    ],
+)  # fmt: skip
+def test_slurms_forms_of_time_are_taken(tmp_path: Path, limit: str, seconds: int) -> None:
+    cluster = load(tmp_path, f'[cluster]\ntime_limit = "{limit}"')
+    assert f"#SBATCH --time={limit}\n" in batch.script(cluster, tmp_path / "x", tmp_path)
+    assert settings._seconds(limit) == seconds
+
+
+def test_a_bare_number_is_minutes(tmp_path: Path) -> None:
+    assert load(tmp_path, "[cluster]\ntime_limit = 90").time_limit == "90"
+
+
+@pytest.mark.parametrize(
+    "limit",
+    ['"tomorrow"', '"1:2:3:4"', '"1-"', '"-1"', "-1", '"1-2-3"', '"1h"', '" 90"', '"90\\n"', '""',
+     "1.5", "true", "01:30:00", '"٣"', "[90]"],
+)  # fmt: skip
+def test_other_times_are_refused_with_the_forms(tmp_path: Path, limit: str) -> None:
+    with pytest.raises(InputError, match=r"cluster.time_limit is .* and should be a time as Slurm"):
+        load(tmp_path, f"[cluster]\ntime_limit = {limit}")
+
+
+def test_paths_do_not_depend_on_the_folder_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path, '[cluster]\nflink_jars = "jars"').flink_jars == tmp_path / "jars"
+
+
 def test_the_script_asks_for_what_the_settings_say(tmp_path: Path) -> None:
     cluster = load(
         tmp_path,
         '[cluster]\nengine = "flink"\nnodes = 3\ncpus = 16\nmemory_gb = 96\npartition = "gpu"\n'
-        'account = "lab"\ngres = "gpu:a100:1"\ntime_limit = "0:40:00"\nmodules = ["python/3.11"]\n',
+        'account = "lab"\nqos = "long"\nconstraint = "[rack1*2&rack2]|fast"\ngres = "gpu:a100:1"\n'
+        'time_limit = "0:40:00"\nmodules = ["python/3.11"]\n',
     )
     folder = tmp_path / "with space"
     script = batch.script(cluster, folder / "settings.json", folder)
     for line in (
         "--nodes=3", "--cpus-per-task=16", "--mem=96G", "--partition=gpu", "--account=lab",
-        "--gres=gpu:a100:1", "--time=0:40:00", "--signal=B:USR1@120", "--requeue",
+        "--qos=long", "--constraint=[rack1*2&rack2]|fast", "--gres=gpu:a100:1",
+        "--time=0:40:00", "--signal=B:USR1@120", "--requeue",
     ):  # fmt: skip
         assert f"#SBATCH {line}\n" in script
     assert f'#SBATCH --output="{folder}/%j.out"\n' in script
-    assert "\nmodule load python/3.11\n" in script
+    assert "\nmodule load python/3.11 || fail " in script
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)  # noqa: S607 (whichever is on the PATH)
 
 
 def test_the_script_starts_the_job_of_this_project(tmp_path: Path) -> None:
     script = batch.script(ClusterSettings(), tmp_path / "absent.json", tmp_path)
     done = subprocess.run(["bash"], input=script, text=True, capture_output=True, cwd=tmp_path)  # noqa: S607 (whichever is on the PATH)
-    assert str(Path(batch.__file__).with_name("job.py")) in done.stderr
-    assert done.stderr.splitlines()[-1].endswith(f"'{tmp_path / 'absent.json'}'")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"The job's settings {tmp_path / 'absent.json'} cannot be read: No such file or directory;"
+        " submit the run again.\n"
+    )
 
 
 def test_no_node_or_job_is_in_the_cache_key() -> None:
@@ -100,6 +173,8 @@ def test_beam_options_are_passed_on_as_they_are() -> None:
              "--temp_location=gs://bucket/tmp"],
             "My_lab",
         ),
+        (["--runner=pipeline.cluster.batch.Runner"], "has no attribute 'Runner'"),
+        (["--direct_num_workers=two"], "argument --direct_num_workers: invalid int value: 'two'"),
     ],
 )  # fmt: skip
 def test_what_beam_refuses_is_said_in_a_sentence(options: list[str], said: str) -> None:
@@ -110,13 +185,20 @@ def test_what_beam_refuses_is_said_in_a_sentence(options: list[str], said: str) 
 
 
 def test_what_beam_can_run_is_not_refused() -> None:
-    for cluster in (ClusterSettings(), ClusterSettings(engine="flink")):
+    options = ["--direct_num_workers=2"]  # of Beam's own runner
+    for cluster in (
+        ClusterSettings(),
+        ClusterSettings(engine="flink"),
+        ClusterSettings(beam_options=options),
+    ):
         engines.check(engines.beam_args(cluster))
 
 
 def test_a_dry_run_shows_the_script_and_the_graph_and_leaves_nothing(tmp_path: Path) -> None:
-    toml = tmp_path / "run.toml"
-    server = 'kind = "mysql"\nhost = "db"\nuser = "u"\npassword_env = "NOT_SET"'
+    toml, secret = tmp_path / "run.toml", tmp_path / "secret"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    server = f'kind = "mysql"\nhost = "db"\nuser = "u"\npassword_file = "{secret}"'
     toml.write_text(f'[metadata]\n{server}\n[cluster]\nbeam_options = ["--runner=SparkRunner"]\n')
     done = subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "cluster_runner.py", "submit", "--dry-run", "--config", toml,
@@ -126,11 +208,55 @@ def test_a_dry_run_shows_the_script_and_the_graph_and_leaves_nothing(tmp_path: P
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)  # noqa: S607 (whichever is on the PATH)
+    assert re.search(r"^# Slurm (was not asked\. .+|accepts this script\.)$", done.stdout, re.M)
     assert "\n#   --runner=SparkRunner\n" in done.stdout
     assert "\n#   Trainer: the first node, after CuratedSchema, Transform, ValidationGate\n" in (
         done.stdout
     )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "said"),
+    [
+        ("", ["--data-root={folder}/absent"], "There is no folder"),
+        ("", ["--base-weights={folder}/absent.h5"], "The base weights"),
+        ("", ["--output-root={folder}/run.toml"], "cannot be written: Not a directory"),
+        ("", ["--output-root=/proc/out"], "cannot be written: No such file"),
+        ("", ["--output-root={folder}/a\\b"], "Slurm cannot write to"),
+        ("[metadata]\nkind='mysql'\nhost='db'\nuser='u'\npassword_env='NOT_SET'", [], "NOT_SET"),
+        ("[cluster]\nengine='flink'\nflink_jars='{folder}'", [], "Flink is not in"),
+        ("[cluster]\nengine='flink'\nflink_jars='{folder}:'", [], "Java takes the colon in"),
+        ("[cluster]\nbeam_options=['--runner=Nothing']", [], "Beam refuses these options"),
+        ("[cluster]\nbeam_options=['--runner=SparkRunner']", ["nfs4"], "locks do not work"),
+    ],
+)
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_a_dry_run_makes_every_check_of_submit(
+    text: str, flags: list[str], said: str, dry: list[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if flags == ["nfs4"]:
+        monkeypatch.setattr(shared_folder, "file_system", lambda folder, mounts: "nfs4")
+        flags = []
+    monkeypatch.setattr(slurm, "submit", lambda script: pytest.fail("it was submitted"))
+    toml = tmp_path / "run.toml"
+    toml.write_text(text.replace("{folder}", str(tmp_path)))
+    given = [f"--config={toml}", f"--output-root={tmp_path / 'out'}", "--base-weights=none"]
+    given += [flag.replace("{folder}", str(tmp_path)) for flag in flags]
+    ended = CliRunner().invoke(cluster_commands, ["submit", *given, *dry])
+    assert isinstance(ended.exception, InputError), ended.exception
+    assert said in str(ended.exception)
+    assert "\n" not in str(ended.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
+
+
+@pytest.mark.parametrize("job", ["--user=root", "1,2", "1_2", "", "0", "-1", "x", "../1"])
+@pytest.mark.parametrize("command", ["status", "logs", "cancel"])
+def test_a_job_is_a_number(command: str, job: str) -> None:
+    ended = CliRunner().invoke(cluster_commands, [command, "--", job])
+    assert ended.exit_code == 2
+    assert "Invalid value for 'JOB'" in ended.output
 
 
 @pytest.mark.parametrize(
