@@ -38,16 +38,16 @@ COMMANDS: Final = {
 
 
 def output_root_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The flag of the commands that look at what runs have left.
+    """The flag of the commands that do one step, or look at what runs have left.
 
     Args:
-      help_text: what the command looks for there.
+      help_text: what the command writes or looks for there.
     """
     return click.option(
         "--output-root",
         default=Path("output"),
         show_default=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, file_okay=False, readable=False),  # `execute` says it
         help=help_text,
     )
 
@@ -63,7 +63,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--output-root",
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),
             help="Folder for everything the run writes.  [default: output]",
         ),
         click.option(
@@ -139,6 +139,15 @@ def execute(command: click.Command) -> NoReturn:
         sys.exit(error.exit_code)
     except InputError as error:
         print(error, file=sys.stderr)
+        sys.exit(USAGE)
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"{error.filename} may not be read or written: {error.strerror}. An output folder is"
+            " its owner's alone; docs/cluster.md says how people can share their runs.",
+            file=sys.stderr,
+        )
         sys.exit(USAGE)
     except BrokenPipeError:
         # Whoever read the output has had enough (`| head`); the interpreter's last

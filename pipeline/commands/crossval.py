@@ -15,6 +15,7 @@ from components.code_digest import code_digest
 from components.crossval.recipes import RECIPES
 from components.errors import InputError
 from pipeline import beam, config
+from pipeline.commands.cli import output_root_option
 from pipeline.config import NO_WEIGHTS, PipelineConfig
 from pipeline.process import launcher
 from pipeline.process.base_weights import check as check_base_weights
@@ -32,13 +33,7 @@ DEFAULT_RECIPES: Final = ("default", "original", "plain", "logistic")
     type=click.Path(path_type=Path),
     help="Folder of the tranches, as for `lookdeep run`.",
 )
-@click.option(
-    "--output-root",
-    default=Path("output"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder for TFRecords, stored features and the table.",
-)
+@output_root_option("Folder for TFRecords, stored features and the table.")
 @click.option(
     "--base-weights",
     metavar="imagenet|FILE.h5",

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands.byte_progress import Bars, byte_progress
+from pipeline.commands.cli import output_root_option
 from schema import features
 
 if TYPE_CHECKING:
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with tranch1_labels.csv, persons-posture-tranch1.zip and so on.",
 )
-@click.option(
-    "--output-root",
-    default=Path("output"),
-    show_default=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for everything a run writes; the tables go to its subfolder data.",
-)
+@output_root_option("Folder for everything a run writes; the tables go to its subfolder data.")
 @click.option("--labels-only", is_flag=True, help="Only count labels; the tables need no images.")
 def master(data_root: Path, output_root: Path, labels_only: bool) -> None:
     """Join all tranches into one tranch_master.csv and count its contents."""

@@ -9,6 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.commands.cli import output_root_option
 from pipeline.config import PipelineConfig
 
 if TYPE_CHECKING:
@@ -16,12 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--output-root",
-    default=Path("output"),
-    show_default=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for everything a run writes; the TFRecords go to its subfolder data/tfrecords.",
+@output_root_option(
+    "Folder for everything a run writes; the TFRecords go to its subfolder data/tfrecords."
 )
 @click.option(
     "--master",

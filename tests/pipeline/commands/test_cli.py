@@ -1,5 +1,7 @@
 """The command line: help without heavy imports, one sentence for what the user can mend."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from components.errors import DataError, InputError
 from pipeline.commands import cli
+from tests.support.missing import missing
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = ("tensorflow", "apache_beam", "tfx", "keras", "pandas", "scipy")
@@ -48,6 +51,63 @@ def test_every_command_has_help_and_none_imports_anything_heavy() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)  # noqa: S603 (a command of ours)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "[]\n"
+
+
+COMMANDS_ON_A_FOLDER = """
+import os, sys
+from pipeline.commands import cli
+from pipeline.commands.cluster import cluster
+commands = [cli.lookdeep.get_command(None, name) for name in cli.COMMANDS]
+commands += [cluster.commands[name] for name in ("submit", "logs")]
+more = {
+    "predict": ["a.png"], "purge": ["--clip=c"], "logs": ["7"], "master": ["--data-root=x"],
+    "run": ["--base-weights=none"], "submit": ["--base-weights=none"],
+    "crossval": ["--data-root=x", "--base-weights=none"],
+}
+for command in commands:
+    if "--output-root" in str([param.opts for param in command.params]):
+        sys.argv[1:] = [*more.get(command.name, []), "--output-root", sys.argv[-1]]
+        if os.fork() == 0:
+            os.dup2(1, 2)
+            cli.execute(command)
+        print(command.name, "exited with", os.wait()[1] >> 8, flush=True)
+"""
+TOLD_FIRST = {"master", "crossval"}  # what else is wrong there
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_somebody_elses_folder_is_refused_by_every_command(tmp_path: Path, opened: bool) -> None:
+    """Also one that a chmod has opened, but not what is in it."""
+    if os.geteuid() != 0:
+        missing("only root can give a folder to somebody else")
+    out = tmp_path / "out"
+    for name in ("review/a", "serving/posture/1", "data", "logs", "cluster"):
+        (out / name).mkdir(parents=True)
+    (out / "metadata.sqlite").touch()
+    for path in (out, *out.rglob("*")):
+        path.chmod(0o700)
+        os.chown(path, 1000, 1000)
+    out.chmod(0o755 if opened else 0o700)
+    rights = "-dac_override,-dac_read_search"  # without them, root reads what others may
+    result = subprocess.run(  # noqa: S603 (a command of ours)
+        ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", sys.executable,  # noqa: S607 (whichever is on the PATH)
+         "-c", COMMANDS_ON_A_FOLDER, out],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.stderr == ""
+    said: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in result.stdout.splitlines():
+        command, _, status = line.partition(" exited with ")
+        if status:
+            assert status == str(cli.USAGE), result.stdout
+            said[command], lines = lines, []
+        else:
+            lines.append(line)
+    assert {"run", "review", "predict", "export", "purge", "status", "submit"} < said.keys()
+    for command, lines in said.items():
+        assert "Traceback" not in "".join(lines), lines
+        assert command in TOLD_FIRST or re.search("Permission denied|unable to", lines[-1]), lines
 
 
 def test_an_unknown_command_is_usage() -> None:
