@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 EPOCHS = 12
 # A folder's name with what has a meaning to Slurm, shells, YAML, Java, Beam and XML.
-WILD = '50%j it\'s "out" $HOME #1 & {x} <a:b, c=d>'
+WILD = '50%j it\'s "out" $HOME #1 & {scratch} <a:b, c=d>'
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from components import processes
 from components.errors import InputError
 from pipeline.cluster import job
 from pipeline.cluster.flink import configuration, jars, keeper
 from pipeline.cluster.flink.configuration import TaskMemory
 from pipeline.cluster.flink.plan import SessionPlan
+from pipeline.cluster.flink.programs import Programs
 from pipeline.cluster.settings import ClusterSettings
 from pipeline.config import PipelineConfig
 from pipeline.process import launcher
-from tests.support.running import ROOT
 
 
 def test_missing_jars_are_reported_with_what_to_do(tmp_path: Path) -> None:
@@ -83,6 +86,22 @@ def test_the_keeper_ends_with_its_standard_input_and_clears_up(tmp_path: Path) -
     assert not scratch.exists()
 
 
+@given(text=st.text("/scrath{}:", max_size=24))
+def test_no_path_is_taken_for_the_scratch_folder(text: str) -> None:
+    assert keeper.SCRATCH not in f"{Path('/out', text.lstrip('/'))}/hosts"
+
+
+def test_the_job_server_gets_a_folder_as_a_word_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parser cuts words of the form --name=value at a blank."""
+    monkeypatch.setattr(jars, "java", lambda: "java")
+    words = Programs(tmp_path, tmp_path / "a b").job_server("h:1", "10.0.0.1", 2, 3)
+    assert words[words.index("--artifacts-dir") + 1] == str(tmp_path / "a b" / "artifacts")
+    after = words[words.index("org.apache.beam.runners.flink.FlinkJobServerDriver") :]
+    assert not any("=" in word for word in after)
+
+
 def _plan(folder: Path) -> SessionPlan:
     return SessionPlan(
         address="10.0.0.1",
@@ -134,4 +153,6 @@ def test_a_job_gives_up_after_too_many_lost_nodes(
 
 
 def _keeper(*commands: list[str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(keeper.command(*commands), cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603 (ours)
+    return subprocess.Popen(  # noqa: S603 (ours)
+        keeper.command(*commands), env=processes.environment(), stdin=subprocess.PIPE
+    )

@@ -1,7 +1,7 @@
 """Keeps programs running on a node: `python -m pipeline.cluster.flink.keeper COMMAND... :: ...`.
 
 All of them end when one of them does, or when standard input closes. That happens when the
-process that started the keeper ends in any way. In the commands, `{scratch}` stands for a
+process that started the keeper ends in any way. In the commands, `SCRATCH` stands for a
 folder on the node's own disk, which is removed at the end.
 """
 
@@ -17,7 +17,7 @@ from typing import IO, Final
 
 from components import processes
 
-SCRATCH: Final = "{scratch}"
+SCRATCH: Final = "//scratch//"  # in no path: pathlib leaves no two slashes side by side
 _SEPARATOR: Final = "::"
 _GRACE: Final = 5.0  # seconds between asking a program to end and killing it
 
