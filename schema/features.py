@@ -87,6 +87,9 @@ LABEL_VALUES: Final[dict[str, tuple[str, ...]]] = {
     EXCEPTION_CASE: ("No", "Yes", "Bad Image"),
 }
 
+# Label values that say nothing.
+NOT_TOLD: Final = (UNKNOWN_POSTURE, UNKNOWN_OCCLUSION, BLANK)
+
 # What the columns are called in a sentence.
 COLUMN_TITLES: Final[dict[str, str]] = {
     TRANCHE: "tranche",
@@ -145,3 +148,13 @@ def tranche_order(name: str) -> tuple[tuple[str | int, ...], str]:
     texts_and_numbers = re.split(r"([0-9]+)", name)  # by turns, starting with a text
     parts = (int(part) if index % 2 else part for index, part in enumerate(texts_and_numbers))
     return tuple(parts), name
+
+
+def value_order(column: str, value: str) -> tuple[bool, int, tuple[tuple[str | int, ...], str]]:
+    """The sort key for the values of a column: as listed above, then others, then not told.
+
+    Values that are listed nowhere, such as tranches, are in `tranche_order`.
+    """
+    listed = QUALITY_VALUES.get(column) or LABEL_VALUES.get(column, ())
+    place = listed.index(value) if value in listed else len(listed)
+    return value in NOT_TOLD, place, tranche_order(value)

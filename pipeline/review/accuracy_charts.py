@@ -80,7 +80,7 @@ def history(runs: Sequence[Record], this: str) -> Chart:
             ),
         )
     ]
-    names = list(dict.fromkeys(row["of"] for row in rows))
+    names = [every, *(f"Tranche {tranche}" for tranche in _tranches(judged))]
     here = [
         {"started": formats.stamp(run.started), "text": "this run"}
         for run in judged
@@ -113,9 +113,7 @@ def history(runs: Sequence[Record], this: str) -> Chart:
 
 def history_table(history: Sequence[Record], this: str) -> Table:
     """All runs of an output folder, one a row."""
-    tranches = sorted(
-        {tranche for run in history for tranche in run.by_tranche}, key=features.tranche_order
-    )
+    tranches = _tranches(history)
     columns = ["Started (UTC)", "Run", "Verdict", "Model", "Test images", "Accuracy"]
     columns += [f"Tranche {tranche}" for tranche in tranches]
     return Table(
@@ -140,3 +138,8 @@ def history_table(history: Sequence[Record], this: str) -> Table:
         ],
         range(4, len(columns)),
     )
+
+
+def _tranches(history: Sequence[Record]) -> list[str]:
+    named = {tranche for run in history for tranche in run.by_tranche}
+    return sorted(named, key=features.tranche_order)

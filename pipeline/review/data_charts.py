@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import altair as alt
@@ -204,13 +205,5 @@ def _quantiles(part: Quantiles) -> tuple[float, ...]:
 
 
 def ordered(column: str, values: Iterable[str]) -> list[str]:
-    """Values in the order of the schema, then others, then unknown and blank; each once."""
-    known: Sequence[str] = features.LABEL_VALUES.get(column, ())
-    return sorted(
-        set(values),
-        key=lambda value: (
-            value in formats.NOT_TOLD,
-            known.index(value) if value in known else len(known),
-            features.tranche_order(value),
-        ),
-    )
+    """Values in the order of `features.value_order`, each once."""
+    return sorted(set(values), key=partial(features.value_order, column))

@@ -155,7 +155,7 @@ def _not_told(labels: dict[str, dict[str, dict[str, int]]]) -> Table:
     tranches = list(dict.fromkeys(tranche for tallies in labels.values() for tranche in tallies))
     rows = []
     for column, tallies in labels.items():
-        for value in formats.NOT_TOLD:
+        for value in features.NOT_TOLD:
             counts = [tallies.get(tranche, {}).get(value, 0) for tranche in tranches]
             if any(counts):
                 numbers = [formats.count(number) for number in (*counts, sum(counts))]

@@ -14,9 +14,6 @@ _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
 _MINUS: Final = "\N{MINUS SIGN}"
 _POINTS: Final = f"{_THIN}points"
 
-# Label values that say nothing.
-NOT_TOLD: Final = (features.UNKNOWN_POSTURE, features.UNKNOWN_OCCLUSION, features.BLANK)
-
 # What was measured on the images, with units.
 _MEASURES: Final = {
     features.WIDTH: "Width (pixels)",

@@ -63,7 +63,7 @@ def worst(slices: list[Slice], least: int, count: int = 5) -> list[Slice]:
         for part in slices
         if part.columns and part.count >= least and part.accuracy < overall.accuracy
     ]
-    return sorted(candidates, key=lambda part: (part.accuracy, part.name))[:count]
+    return sorted(candidates, key=lambda part: part.accuracy)[:count]
 
 
 def against(slices: list[Slice], other: list[Slice]) -> list[Slice]:
@@ -99,7 +99,7 @@ def _slice(key: SliceKey, metrics: SliceMetrics) -> Slice:
     return Slice(
         columns=tuple(column for column, _ in key),
         values=tuple(value for _, value in key),
-        name=_name(key),
+        name=name(key),
         count=metrics.example_count,
         accuracy=metrics.accuracy,
         low=metrics.accuracy_low,
@@ -117,7 +117,8 @@ def _slice(key: SliceKey, metrics: SliceMetrics) -> Slice:
     )
 
 
-def _name(key: SliceKey) -> str:
+def name(key: SliceKey) -> str:
+    """Names a slice for people."""
     values = dict(key)
     if set(values) == {features.TRANCHE, features.POSTURE}:
         return f"{values[features.POSTURE]} in tranche {values[features.TRANCHE]}"

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import altair as alt
 
-from pipeline.review.formats import NOT_TOLD
 from schema import features
 
 Rows = list[dict[str, Any]]
@@ -81,8 +80,8 @@ def finite(value: float | None) -> float | None:
 
 def colours(values: Sequence[str]) -> list[str]:
     """A colour for each value: the same for a posture everywhere, grey for what is unknown."""
-    told = [value for value in values if value not in NOT_TOLD]
-    greys = [value for value in values if value in NOT_TOLD]
+    told = [value for value in values if value not in features.NOT_TOLD]
+    greys = [value for value in values if value in features.NOT_TOLD]
     if set(told) <= set(features.POSTURES):
         numbers = {value: features.POSTURES.index(value) for value in told}
     else:

@@ -19,6 +19,7 @@ from components.errors import InputError
 from pipeline.config import PipelineConfig
 from pipeline.runs.left_out import read_contradictions, read_rejects
 from pipeline.runs.run import Snapshot
+from schema.features import tranche_order
 
 FILE_NAME: Final = "run.json"
 _TIME_FORMAT: Final = "%Y%m%dT%H%M%SZ"
@@ -91,13 +92,13 @@ def of_data(data_dir: Path) -> dict[str, Any]:
     # Imported here: the process that the user sees imports this module, and they bring Beam.
     from components.ingest.tfrecords import MANIFEST_NAME
 
-    manifests = sorted((data_dir / "tfrecords").glob(f"*/{MANIFEST_NAME}"))
+    manifests = (data_dir / "tfrecords").glob(f"*/{MANIFEST_NAME}")
     return {
         "rejects": read_rejects(data_dir),
         "contradictions": read_contradictions(data_dir),
         "tranche_digests": {
             path.parent.name: json.loads(path.read_text(encoding="utf-8"))["digest"]
-            for path in manifests
+            for path in sorted(manifests, key=lambda path: tranche_order(path.parent.name))
         },
     }
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from pipeline.review import data_charts, formats, page
+from pipeline.review import accuracy_charts, data_charts, formats, page
 from pipeline.review.contents import SECTIONS, Review
 from pipeline.review.data_checks import SchemaRow
 from pipeline.review.gallery import Picture
@@ -128,6 +128,22 @@ def test_a_perfect_model_has_a_page(whole: Review) -> None:
     parsed = Parsed(page.render(replace(_small(_PICTURE), groups=[group]), blur=False))
     dots = [float(circle["cx"] or "nan") for circle in parsed.all("circle")]
     assert dots == [100.0]
+
+
+def test_runs_with_other_tranches_have_one_order_in_the_history(whole: Review) -> None:
+    metrics = whole.run.metrics["overall"]
+    runs = [
+        whole.run.model_copy(
+            update={
+                "metrics": {"overall": metrics} | {f"tranche={name}": metrics for name in names}
+            }
+        )
+        for names in (("1", "10"), ("1", "2", "10"))
+    ]
+    table = accuracy_charts.history_table(runs, sample.RUN)
+    assert table.columns[-3:] == ["Tranche 1", "Tranche 2", "Tranche 10"]
+    chart = json.dumps(accuracy_charts.history(runs, sample.RUN).spec)
+    assert '"All test images", "Tranche 1", "Tranche 2", "Tranche 10"' in chart
 
 
 def test_the_worst_slices_are_named(whole: Review, parsed: Parsed) -> None:

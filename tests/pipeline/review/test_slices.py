@@ -46,6 +46,18 @@ def test_worst_leaves_out_small_slices_and_those_as_good_as_the_whole() -> None:
     ]
 
 
+def test_slices_that_are_equally_weak_are_in_the_order_of_the_tranches() -> None:
+    keys: list[SliceKey] = [((features.TRANCHE, name),) for name in ("1", "2", "10")]
+    parts = slices.all_slices(
+        {OVERALL: metrics(200, 0.8)} | {key: metrics(50, 0.6) for key in keys}
+    )
+    assert [part.name for part in slices.worst(parts, 20)] == [
+        "tranche 1",
+        "tranche 2",
+        "tranche 10",
+    ]
+
+
 @given(first=st.floats(0, 1), second=st.floats(0, 1), width=st.floats(0.001, 0.3))
 def test_a_difference_is_noise_unless_it_leaves_both_intervals(
     first: float, second: float, width: float
