@@ -108,6 +108,8 @@ class PipelineConfig(BaseModel):
     coverage_floor: float = Field(0.5, ge=0, le=1.01)  # share that the model is not unsure about
     max_accuracy_drop: float = Field(0.01, ge=0, le=1)  # below the model in service
     max_label_drift: float = Field(0.3, gt=0, le=1)  # L-infinity distance between tranches
+    untested_tranches: Literal["warn", "refuse"] = "warn"  # tranches without a test image
+    missing_posture_floor: float = Field(0.001, ge=0, le=1)  # refused if less probable by chance
 
     @property
     def is_demo(self) -> bool:

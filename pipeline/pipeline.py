@@ -91,6 +91,8 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         anomalies=example_validator.outputs["anomalies"],
         schema=contract,
         max_label_drift=config.max_label_drift,
+        untested_tranches=config.untested_tranches,
+        missing_posture_floor=config.missing_posture_floor,
         code_digest=code_digest("components.examples.validation_gate"),
     )
     passed = validation_gate.outputs["verdict"].future()[0].property("passed") == 1

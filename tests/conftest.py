@@ -45,13 +45,31 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> "Command":
 
 @pytest.fixture(scope="session")
 def tranches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small tranches of drawn images, and a table of a fourth whose name is not quite right."""
+    """Small tranches of drawn images; one of two clips, of one posture, that are both in train.
+
+    There is also a table whose name is not quite right.
+    """
     from components.demo.tranches import draw_tranches
 
     folder = tmp_path_factory.mktemp("tranches")
     draw_tranches(folder, clips=120, seed=3)
+    _add_two_clips(folder)
     (folder / "tranch4_labels (1).csv").touch()
     return folder
+
+
+def _add_two_clips(folder: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    names = [f"night{clip}_cat-1_{frame}.png" for clip in (1, 3) for frame in range(3)]
+    rows = "".join(f"{name},One,Sitting,No,Patient\n" for name in names)
+    header = "file_name,how_many,primary_posture,primary_occluded,staff_patient_other\n"
+    (folder / "tranch10_labels.csv").write_text(header + rows)
+    (folder / "tranch10").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (len(names), 48, 64, 3), np.uint8)
+    for name, pixels in zip(names, noise, strict=True):
+        Image.fromarray(pixels).save(folder / "tranch10" / name)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
+from components.errors import InputError
 from components.examples import preprocessing, record_reader
 from schema import features
 
@@ -100,7 +101,14 @@ class Split:
 
 
 def clip_folds(pool: Pool, folds: int, seed: int) -> list[Split]:
-    """Folds of whole clips, with similar shares of postures."""
+    """Folds of whole clips, with similar shares of postures.
+
+    Raises:
+      InputError: there are not enough clips.
+    """
+    clips = len(set(pool.clips.tolist()))
+    if clips < folds or np.bincount(pool.labels).max() < folds:
+        raise InputError(f"{clips:,} clips are too few for {folds} folds; give fewer --folds.")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [
         Split("clips", train, held_out)
@@ -109,12 +117,14 @@ def clip_folds(pool: Pool, folds: int, seed: int) -> list[Split]:
 
 
 def tranche_folds(pool: Pool) -> list[Split]:
-    """Holds out one tranche at a time."""
+    """Holds out one tranche at a time, if there is another to train on."""
+    tranches = sorted(set(pool.tranches.tolist()), key=features.tranche_order)
     return [
         Split(
             f"tranche {tranche}",
             np.flatnonzero(pool.tranches != tranche),
             np.flatnonzero(pool.tranches == tranche),
         )
-        for tranche in sorted(set(pool.tranches.tolist()), key=features.tranche_order)
+        for tranche in tranches
+        if len(tranches) > 1
     ]

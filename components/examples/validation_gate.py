@@ -8,7 +8,8 @@ on.
 import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, TypeAlias
 
@@ -25,7 +26,7 @@ from schema import features
 
 FINDINGS_FILE: Final = "findings.json"
 DRIFT_FILE: Final = "drift.json"
-OVERALL: Final = "All Examples"  # TFDV's name for the statistics of the whole split
+_PREFIX: Final = f"{features.TRANCHE}_"  # of TFDV's names for the statistics of tranches
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 
@@ -72,72 +73,194 @@ def schema_findings(split: str, anomalies: anomalies_pb2.Anomalies) -> list[Find
     return findings
 
 
-def counts_by_tranche(statistics: Iterable[Statistics]) -> dict[str, dict[str, int]]:
-    """Counts postures in each tranche over several splits.
+@dataclass(frozen=True)
+class Part:
+    """What a split holds of a tranche.
+
+    Attributes:
+      clips: number of clips; no other split has one of them.
+      postures: images by posture.
+    """
+
+    clips: int
+    postures: Counter[str]
+
+    def __add__(self, other: "Part") -> "Part":
+        return Part(self.clips + other.clips, self.postures + other.postures)
+
+
+# By split and tranche; a tranche is in no split that has no image of it.
+Parts: TypeAlias = Mapping[str, Mapping[str, Part]]
+_NOTHING: Final = Part(0, Counter())
+
+
+def parts(statistics: Statistics) -> dict[str, Part]:
+    """Counts what there is of each tranche in a split.
 
     Args:
       statistics: TFDV statistics with slices `tranche_NAME` beside the whole.
 
     Returns:
-      Examples by tranche and posture.
+      The parts by tranche.
     """
-    counts: dict[str, dict[str, int]] = {}
-    for split in statistics:
-        for dataset in split.datasets:
-            if dataset.name == OVERALL:
-                continue
-            tranche = dataset.name.removeprefix(f"{features.TRANCHE}_")
-            postures = counts.setdefault(tranche, {})
-            for posture, count in _value_counts(dataset, features.POSTURE).items():
-                postures[posture] = postures.get(posture, 0) + count
-    return counts
+    return {
+        _tranche(dataset): Part(
+            clips=_strings(dataset, features.CLIP).unique,
+            postures=Counter(
+                {
+                    bucket.label: int(bucket.sample_count)
+                    for bucket in _strings(dataset, features.POSTURE).rank_histogram.buckets
+                }
+            ),
+        )
+        for dataset in _slices(statistics)
+    }
 
 
-def _value_counts(dataset: statistics_pb2.DatasetFeatureStatistics, column: str) -> dict[str, int]:
-    for feature in dataset.features:
-        if list(feature.path.step) == [column]:
-            buckets = feature.string_stats.rank_histogram.buckets
-            return {bucket.label: int(bucket.sample_count) for bucket in buckets}
-    return {}
+def _slices(statistics: Statistics) -> list[statistics_pb2.DatasetFeatureStatistics]:
+    """The statistics of each tranche; those of an empty split have one dataset, without a name."""
+    named = (each for each in statistics.datasets if each.name.startswith(_PREFIX))
+    return sorted(named, key=lambda dataset: features.tranche_order(_tranche(dataset)))
 
 
-def class_findings(
-    splits: Mapping[str, Statistics], tranches: Mapping[str, Mapping[str, int]]
-) -> list[Finding]:
-    """Finds splits and tranches without images of one of the classes.
+def _tranche(dataset: statistics_pb2.DatasetFeatureStatistics) -> str:
+    return dataset.name.removeprefix(_PREFIX)
+
+
+def _strings(
+    dataset: statistics_pb2.DatasetFeatureStatistics, column: str
+) -> statistics_pb2.StringStatistics:
+    found = (each for each in dataset.features if list(each.path.step) == [column])
+    return next((each.string_stats for each in found), statistics_pb2.StringStatistics())
+
+
+def split_findings(splits: Parts) -> list[Finding]:
+    """Finds the splits without images of some posture.
 
     Args:
-      splits: statistics of train, eval and test.
-      tranches: `counts_by_tranche` of the same splits.
+      splits: the parts of train, eval and test.
 
     Returns:
-      A blocking finding for each missing class.
+      A blocking finding for each such split.
     """
     findings = []
-    for name, statistics in splits.items():
-        whole = next((d for d in statistics.datasets if d.name == OVERALL), None)
-        present = _value_counts(whole, features.POSTURE) if whole else {}
-        findings += [
-            Finding(
-                "blocking",
-                f"Split {name} has no {posture} image, so the model cannot be "
-                f"{'trained' if name == features.TRAIN else 'judged'} on that posture: "
-                "add clips with it, or change the shares of the splits.",
+    for split, tranches in splits.items():
+        present = sum(tranches.values(), _NOTHING).postures
+        missing = [posture for posture in features.POSTURES if not present[posture]]
+        if missing:
+            which = " or ".join(missing) if present else "labelled"
+            verb = "trained" if split == features.TRAIN else "judged"
+            findings.append(
+                Finding(
+                    "blocking",
+                    f"Split {split} has no {which} image, so the model cannot be {verb} on that:"
+                    " add clips, or change the shares of the splits.",
+                )
             )
-            for posture in features.POSTURES
-            if not present.get(posture)
-        ]
-    for tranche in sorted(tranches, key=features.tranche_order):
-        findings += [
-            Finding(
-                "blocking",
-                f"Tranche {tranche} has no {posture} image in the selection: "
-                "check its label table before a model learns from it.",
-            )
-            for posture in features.POSTURES
-            if not tranches[tranche].get(posture)
-        ]
     return findings
+
+
+# What it means that a split has nothing of a tranche; the worst first.
+_WITHOUT: Final = {
+    features.TEST: "its accuracy is not checked",
+    features.TRAIN: "the model learns nothing from it and its label drift is not measured",
+    features.EVAL: "early stopping and calibration do not regard it",
+}
+
+
+def tranche_findings(
+    splits: Parts, unselected: Iterable[str], untested: str, missing_posture_floor: float
+) -> list[Finding]:
+    """Finds the tranches that are absent from a split, or lack a posture.
+
+    Args:
+      splits: the parts of train, eval and test.
+      unselected: the tranches with images outside the selection.
+      untested: `refuse` or `warn`: what becomes of a tranche that has no test image.
+      missing_posture_floor: a tranche without a posture is refused if that is less probable, by
+        chance, than this.
+
+    Returns:
+      The findings, the worst kind first, each kind by tranche.
+    """
+    whole: dict[str, Part] = {}
+    for tranches in splits.values():
+        for name, part in tranches.items():
+            whole[name] = whole.get(name, _NOTHING) + part
+    names = sorted(whole, key=features.tranche_order)
+    findings = [
+        _untested(
+            untested,
+            f"Tranche {name} has no image in the selection, so nothing is learnt from it and"
+            f" {_WITHOUT[features.TEST]}. Check its label table and the setting selection",
+        )
+        for name in sorted({*unselected} - {*whole}, key=features.tranche_order)
+    ]
+    for split, consequence in _WITHOUT.items():
+        for name in names:
+            if name not in splits[split]:
+                sentence = (
+                    f"Tranche {name} has no image in split {split}, so {consequence}. Label more"
+                    " clips of it, or enlarge the share of the split"
+                )
+                test = split == features.TEST
+                findings.append(
+                    _untested(untested, sentence) if test else Finding("warning", f"{sentence}.")
+                )
+    for name in names:
+        others = sum((part for other, part in whole.items() if other != name), _NOTHING)
+        findings += _missing_postures(name, whole[name], others, missing_posture_floor)
+    for posture in features.POSTURES:
+        lacking = [
+            name
+            for name, part in splits[features.TEST].items()
+            if whole[name].postures[posture] and not part.postures[posture]
+        ]
+        if lacking:
+            which = ", ".join(sorted(lacking, key=features.tranche_order))
+            findings.append(
+                Finding(
+                    "warning",
+                    f"Split test has no {posture} image of tranche{'s' if len(lacking) > 1 else ''}"
+                    f" {which}, although there are some: accuracy there says nothing about that"
+                    " posture.",
+                )
+            )
+    return findings
+
+
+def _untested(untested: str, sentence: str) -> Finding:
+    if untested == "refuse":
+        return Finding("blocking", f'{sentence}; untested_tranches = "warn" lets the run go on.')
+    return Finding("warning", f'{sentence}; untested_tranches = "refuse" would stop the run.')
+
+
+def _missing_postures(name: str, part: Part, others: Part, floor: float) -> Iterator[Finding]:
+    """Judges that a tranche lacks postures by how probable that is.
+
+    Frames of a clip mostly show one posture. So if the tranche were like the others, the
+    probability would be (1 - the posture's share in the others) to the power of its clips.
+    """
+    clips = f"{part.clips:,} clip{'' if part.clips == 1 else 's'}"
+    for posture in features.POSTURES:
+        share = others.postures[posture] / max(1, others.postures.total())
+        if part.postures[posture] or not share:  # if nobody has it, the splits lack it
+            continue
+        chance = (1.0 - share) ** part.clips
+        lacks = f"Tranche {name} has no {posture} image in the selection"
+        if chance < floor:
+            yield Finding(
+                "blocking",
+                f"{lacks}, but {share * 100:.0f} % of the other tranches' images are {posture}: for"
+                f" its {clips}, that has a probability of {chance:.0e}. Check its label table"
+                " before a model learns from it; if it is right, set missing_posture_floor = 0.",
+            )
+        else:
+            yield Finding(
+                "warning",
+                f"{lacks}, where it has {clips}. If its label table is right, there is nothing to"
+                " do.",
+            )
 
 
 def label_drift(statistics: Statistics, schema: schema_pb2.Schema, threshold: float) -> list[Drift]:
@@ -155,22 +278,15 @@ def label_drift(statistics: Statistics, schema: schema_pb2.Schema, threshold: fl
     compared.CopyFrom(schema)
     posture = tfdv.get_feature(compared, features.POSTURE)
     posture.drift_comparator.infinity_norm.threshold = threshold
-    slices = sorted(
-        (dataset for dataset in statistics.datasets if dataset.name != OVERALL),
-        key=lambda dataset: features.tranche_order(dataset.name),
-    )
     drift = []
-    for earlier, later in itertools.combinations(slices, 2):
+    for earlier, later in itertools.combinations(_slices(statistics), 2):
         anomalies = tfdv.validate_statistics(
             statistics_pb2.DatasetFeatureStatisticsList(datasets=[later]),
             compared,
             previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[earlier]),
         )
-        first, second = (
-            dataset.name.removeprefix(f"{features.TRANCHE}_") for dataset in (earlier, later)
-        )
         drift += [
-            Drift((first, second), measurement.value, measurement.threshold)
+            Drift((_tranche(earlier), _tranche(later)), measurement.value, measurement.threshold)
             for info in anomalies.drift_skew_info
             for measurement in info.drift_measurements
         ]
@@ -197,6 +313,8 @@ def ValidationGate(
     schema: InputArtifact[standard_artifacts.Schema],
     verdict: OutputArtifact[ValidationVerdict],
     max_label_drift: Parameter[float],
+    untested_tranches: Parameter[str],
+    missing_posture_floor: Parameter[float],
     code_digest: Parameter[str],
 ) -> None:
     """Publishes whether a model may be trained on the data, and why not.
@@ -208,6 +326,8 @@ def ValidationGate(
       verdict: the verdict, with findings.json and drift.json.
       max_label_drift: largest L-infinity distance between the postures of two tranches
         without a warning.
+      untested_tranches: see `tranche_findings`.
+      missing_posture_floor: see `tranche_findings`.
       code_digest: digest of this module; part of the cache key.
     """
     contract = io_utils.SchemaReader().read(os.path.join(schema.uri, "schema.pbtxt"))
@@ -220,9 +340,12 @@ def ValidationGate(
         split: tfdv.load_stats_binary(
             os.path.join(artifact_utils.get_split_uri([statistics], split), "FeatureStats.pb")
         )
-        for split in (features.TRAIN, features.EVAL, features.TEST)
+        for split in (features.TRAIN, features.EVAL, features.TEST, features.UNSELECTED)
     }
-    findings += class_findings(splits, counts_by_tranche(splits.values()))
+    found = {split: parts(each) for split, each in splits.items()}
+    unselected = found.pop(features.UNSELECTED)
+    findings += split_findings(found)
+    findings += tranche_findings(found, unselected, untested_tranches, missing_posture_floor)
     drift = label_drift(splits[features.TRAIN], contract, max_label_drift)
     findings += drift_findings(drift)
     verdict.passed = int(not any(finding.severity == "blocking" for finding in findings))

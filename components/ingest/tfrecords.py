@@ -25,6 +25,7 @@ from components.errors import DataError, InputError
 from components.files import INCOMING, begin, publish
 from components.ingest.spreadsheet import harmless
 from components.ingest.staging import REJECT_COLUMNS, ShardedFolder, stage
+from schema.features import tranche_order
 
 if TYPE_CHECKING:  # it brings Beam along
     from components.ingest.conversion import Advance
@@ -117,7 +118,7 @@ def write_tfrecords(
     Raises:
       InputError: a path cannot be used.
       DataError: tranch_master.csv is not what `lookdeep master` writes, or not one
-        picture can be used.
+        picture of a tranche can be used.
       RuntimeError: the Beam job failed, or a row ended neither in the TFRecords nor in the
         rejects table.
     """
@@ -148,12 +149,14 @@ def write_tfrecords(
         reused=tuple(reused),
         removed=removed,
     )
-    if not report.written:
-        reason, _ = report.reasons.most_common(1)[0]
-        raise DataError(
-            f"None of the pictures named in {master_csv} can be used, most often because of"
-            f" {reason!r}; see {REJECTS_NAME} in the folders of {out_dir}."
-        )
+    for name, counts in report.tranches.items():
+        if not counts.written:
+            reason = max(counts.reasons, key=lambda each: counts.reasons[each])
+            raise DataError(
+                f"None of the pictures of tranche {name} can be used, most often because of"
+                f" {reason!r}; see {out_dir / name / REJECTS_NAME}. Replace them, or take the"
+                " tranche away."
+            )
     return report
 
 
@@ -182,14 +185,11 @@ def _valid(folder: Path, digest: str) -> ConversionCounts | None:
 
 def _remove_vanished(out_dir: Path, tranches: Container[str]) -> tuple[str, ...]:
     """Deletes folders that have a manifest, but whose tranche no row names."""
-    vanished = sorted(
-        path.parent
-        for path in out_dir.glob(f"*/{MANIFEST_NAME}")
-        if path.parent.name not in tranches
-    )
-    for folder in vanished:
-        shutil.rmtree(folder)
-    return tuple(folder.name for folder in vanished)
+    present = (path.parent.name for path in out_dir.glob(f"*/{MANIFEST_NAME}"))
+    vanished = sorted((name for name in present if name not in tranches), key=tranche_order)
+    for name in vanished:
+        shutil.rmtree(out_dir / name)
+    return tuple(vanished)
 
 
 # -- Finished folders ---------------------------------------------------------------------

@@ -28,7 +28,7 @@ class GateRow:
       name: for example `Accuracy in tranche 2`.
       value: what was measured, None if it was not or is no number.
       threshold: what was asked, in the same unit.
-      passed: None if the run ended before the gate.
+      passed: None if the run ended before the gate, or there was nothing to check.
       sentence: what it means, in plain words.
     """
 

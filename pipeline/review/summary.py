@@ -1,5 +1,6 @@
 """Section 1: what the run came to, gate by gate, in words."""
 
+from pipeline.review import slices
 from pipeline.review.contents import Baseline, GateRow, Slice
 from pipeline.runs import verdict
 from pipeline.runs.record import Record
@@ -22,7 +23,7 @@ def headline(record: Record, overall: Slice | None, baseline: Baseline | None) -
         judged += "."
     match record.verdict:
         case "pushed":
-            return f"The new model passed every gate and was pushed. {judged}"
+            return f"No gate refused the new model, and it was pushed. {judged}"
         case "superseded":
             return f"The model was pushed; there is a newer version now. {judged}"
         case "withdrawn":
@@ -35,21 +36,21 @@ def headline(record: Record, overall: Slice | None, baseline: Baseline | None) -
             return "The run broke off before its verdict. Nothing was pushed."
 
 
-def gates(run: Run, slices: list[Slice], baseline: Baseline | None) -> list[GateRow]:
+def gates(run: Run, found: list[Slice], baseline: Baseline | None) -> list[GateRow]:
     """The conditions between the data and a model in service, in the order of the pipeline.
 
     Args:
       run: the run.
-      slices: metrics of the test images; empty if the model was not judged.
+      found: metrics of the test images; empty if the model was not judged.
       baseline: what the model was compared with.
     """
-    parts = {tuple(zip(part.columns, part.values, strict=True)): part for part in slices}
+    parts = {tuple(zip(part.columns, part.values, strict=True)): part for part in found}
     return [_row(run, gate, parts, baseline) for gate in verdict.gates(run)]
 
 
 def _row(run: Run, gate: Gate, parts: dict[SliceKey, Slice], baseline: Baseline | None) -> GateRow:
     part = parts.get(gate.place)
-    where = f"in {part.name}" if part and part.columns else "on all test images"
+    where = f"in {slices.name(gate.place)}" if gate.place else "on all test images"
     match gate.kind:
         case "contract":
             return GateRow("The data keeps the contract", None, None, gate.passed, _contract(run))
@@ -57,7 +58,7 @@ def _row(run: Run, gate: Gate, parts: dict[SliceKey, Slice], baseline: Baseline 
             return GateRow("Answers real requests", None, None, gate.passed, _serving(run))
         case "accuracy":
             name = f"Accuracy {where}"
-            sentence = _wrong(part) if part else "No model was judged."
+            sentence = _wrong(part) if part else gate.note or "No model was judged."
         case "coverage":
             name = "Share of test images that the model is sure of"
             sentence = _sure(run, part) if part else "No model was judged."

@@ -4,7 +4,7 @@ TensorFlow Model Analysis is imported when a function is called: it takes 20 s.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir
 from typing import Any, Final
 
@@ -31,20 +31,24 @@ _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"
 # The order of slices and of the columns in their names.
 _COLUMNS: Final = (*features.MASTER_COLUMNS, *features.QUALITIES)
 
+NOT_CHECKED: Final = "Not checked: the test split has no image of it."
+
 # Thresholds are set a rounding error lower than configured (`pipeline.evaluation`).
 _DIGITS: Final = 6
 
 
-def read(evaluation_uri: str, eval_config: str) -> Evaluation:
+def read(evaluation_uri: str, eval_config: str, tranches: Iterable[str]) -> Evaluation:
     """Reads an evaluation.
 
     Args:
       evaluation_uri: folder of the Evaluator's `evaluation` artifact.
       eval_config: the Evaluator's execution property of that name. The copy in the artifact is
         no use: in a Turkish locale, protobuf's C++ code writes `classids` for `classIds`.
+      tranches: all tranches of the data, also those without a test image.
 
     Returns:
-      Metrics by slice, and one gate for each threshold in each slice that it applies to.
+      Metrics by slice, and one gate for each threshold in each slice that it applies to. A
+      tranche without a test image has the gate that it would have, not checked.
     """
     import tensorflow_model_analysis as tfma
     from google.protobuf import json_format
@@ -54,7 +58,9 @@ def read(evaluation_uri: str, eval_config: str) -> Evaluation:
     config = json_format.Parse(eval_config, config_pb2.EvalConfig())
     with chdir(evaluation_uri):  # TFMA would take a `[` in its path for a pattern
         result = tfma.load_validation_result(".")
-    return Evaluation(slices, tuple(_gates(slices, config, result)) if result else ())
+    expected: set[SliceKey] = {((features.TRANCHE, name),) for name in tranches}
+    gates = _gates(slices, config, result, expected) if result else ()
+    return Evaluation(slices, tuple(gates))
 
 
 def read_slices(evaluation_uri: str) -> dict[SliceKey, SliceMetrics]:
@@ -81,8 +87,14 @@ def slice_name(key: SliceKey) -> str:
     return ", ".join(f"{column}={value}" for column, value in key) or "overall"
 
 
-def _gates(slices: Mapping[SliceKey, SliceMetrics], config: Any, result: Any) -> Iterator[Gate]:
-    """The thresholds of an EvalConfig, and what TFMA's validation says of each."""
+def _gates(
+    slices: Mapping[SliceKey, SliceMetrics], config: Any, result: Any, expected: set[SliceKey]
+) -> Iterator[Gate]:
+    """The thresholds of an EvalConfig, and what TFMA's validation says of each.
+
+    It says nothing of a slice that the test split does not have. If none of the slices by some
+    columns is there, it refuses the model; if one of those `expected` is not, it passes it over.
+    """
     failures = {
         (_slice_key(validation.slice_key), failure.metric_key.name, _is_change(failure)): failure
         for validation in result.metric_validations_per_slice
@@ -96,7 +108,9 @@ def _gates(slices: Mapping[SliceKey, SliceMetrics], config: Any, result: Any) ->
         for slicing in threshold.slicing_specs
     ]
     for metric, columns, threshold in thresholds:
-        places = [key for key in slices if tuple(column for column, _ in key) == columns]
+        judged = {key for key in slices if _columns(key) == columns}
+        unjudged = {key for key in expected - judged if judged and _columns(key) == columns}
+        places = sorted(judged | unjudged, key=_position)
         for key in places or [tuple((column, "") for column in columns)]:
             metrics = slices.get(key)
             if threshold.HasField("value_threshold"):
@@ -105,9 +119,9 @@ def _gates(slices: Mapping[SliceKey, SliceMetrics], config: Any, result: Any) ->
                     kind=metric,
                     place=key,
                     value=getattr(metrics, metric, None),
-                    limit=round(threshold.value_threshold.lower_bound.value, _DIGITS),
-                    passed=metrics is not None and failure is None,
-                    note=failure.message.strip() if failure else "",
+                    limit=_limit(threshold.value_threshold.lower_bound.value),
+                    passed=None if key in unjudged else metrics is not None and failure is None,
+                    note=NOT_CHECKED if key in unjudged else _note(failure),
                 )
             # Without a model in service TFX leaves the comparison out.
             compared = metrics is not None and metrics.accuracy_difference is not None
@@ -117,10 +131,22 @@ def _gates(slices: Mapping[SliceKey, SliceMetrics], config: Any, result: Any) ->
                     kind="no_worse",
                     place=key,
                     value=metrics.accuracy_difference,
-                    limit=round(threshold.change_threshold.absolute.value, _DIGITS),
+                    limit=_limit(threshold.change_threshold.absolute.value),
                     passed=failure is None,
-                    note=failure.message.strip() if failure else "",
+                    note=_note(failure),
                 )
+
+
+def _columns(key: SliceKey) -> tuple[str, ...]:
+    return tuple(column for column, _ in key)
+
+
+def _limit(threshold: float) -> float:
+    return round(threshold, _DIGITS) + 0.0  # no minus zero
+
+
+def _note(failure: Any) -> str:
+    return str(failure.message).strip() if failure else ""
 
 
 def _is_change(failure: Any) -> bool:
@@ -129,15 +155,9 @@ def _is_change(failure: Any) -> bool:
 
 def _position(key: SliceKey) -> tuple[Any, ...]:
     """Where a slice stands among the others: by labels first, few columns first."""
-    columns = [column for column, _ in key]
+    columns = _columns(key)
     by_quality = any(column in features.QUALITIES for column in columns)
-    values = [
-        (
-            features.QUALITY_VALUES[column].index(value) if by_quality else 0,
-            features.tranche_order(value),
-        )
-        for column, value in key
-    ]
+    values = [features.value_order(column, value) for column, value in key]
     return by_quality, len(key), [_COLUMNS.index(column) for column in columns], values
 
 

@@ -1,7 +1,7 @@
 """Builds `Run`s, out of ML Metadata, the artifacts, the served versions and the snapshots."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,11 @@ from pipeline.runs.run import (
     Stage,
     State,
 )
+from schema import features
 
 if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
+
     from pipeline.runs.lineage import Lineage, Node
 
 
@@ -55,7 +58,7 @@ class Runs:
         names = self.ids()
         if not names:
             raise InputError(
-                f"There is no run in {self.config.output_root} yet; start one with `lookdeep run`,"
+                f"There is no run in {self.config.output_root} yet; start one with the command run,"
                 " or name another folder with --output-root."
             )
         return names[-1]
@@ -153,16 +156,29 @@ def _pushed(run_id: str, outputs: Artifacts, served: tuple[Version, ...]) -> int
 
 def _splits(statistics: Artifact | None) -> dict[str, int]:
     """The images of each split, as StatisticsGen counted them."""
-    if statistics is None:
-        return {}
+    return {
+        split: max((int(dataset.num_examples) for dataset in datasets), default=0)
+        for split, datasets in _statistics(statistics)
+    }
+
+
+def _tranches(statistics: Artifact | None) -> set[str]:
+    """The tranches that have an image in one of the splits."""
+    prefix = f"{features.TRANCHE}_"
+    names = {each.name for _, datasets in _statistics(statistics) for each in datasets}
+    return {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+
+
+def _statistics(
+    artifact: Artifact | None,
+) -> Iterator[tuple[str, Iterable["DatasetFeatureStatistics"]]]:
+    if artifact is None:
+        return
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
-    counts = {}
-    for split in json.loads(statistics.properties["split_names"]):
-        content = (statistics.folder / f"Split-{split}" / "FeatureStats.pb").read_bytes()
-        datasets = statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets
-        counts[split] = max((int(dataset.num_examples) for dataset in datasets), default=0)
-    return counts
+    for split in json.loads(artifact.properties["split_names"]):
+        content = (artifact.folder / f"Split-{split}" / "FeatureStats.pb").read_bytes()
+        yield split, statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets
 
 
 def _findings(gate: Artifact | None) -> tuple[Finding, ...]:
@@ -186,4 +202,6 @@ def _evaluation(run: Run) -> Evaluation | None:
     artifact = run.kept("Evaluator", "evaluation")
     if artifact is None:
         return None
-    return evaluation_result.read(artifact.uri, run.properties["Evaluator"]["eval_config"])
+    eval_config = run.properties["Evaluator"]["eval_config"]
+    tranches = _tranches(run.kept("StatisticsGen", "statistics"))
+    return evaluation_result.read(artifact.uri, eval_config, tranches)

@@ -173,7 +173,7 @@ class Gate(BaseModel):
       place: the slice that it is about; values are empty if the test split has no such slice.
       value: what was measured; None where nothing could be.
       limit: the least that passes; None for gates that are no threshold.
-      passed: None if the run ended before it.
+      passed: None if the run ended before it, or there was nothing to check.
       note: what the component says of it, a sentence; may be empty.
     """
 

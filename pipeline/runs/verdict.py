@@ -16,7 +16,7 @@ PUSHED: Final = ("pushed", "superseded", "withdrawn")
 
 # What each says in a sentence, wherever runs are listed.
 MEANINGS: Final[dict[Verdict, str]] = {
-    "pushed": "Pushed: the model passed every gate and is in service.",
+    "pushed": "Pushed: no gate refused the model, and it is in service.",
     "superseded": "Superseded: the model was pushed, and there is a newer version now.",
     "withdrawn": "Withdrawn: the model was pushed, and its version is gone, or no longer whole.",
     "not_blessed": "Not pushed: a gate refused the model.",

@@ -97,6 +97,20 @@ def test_record_says_what_tfma_found(whole_run: Ended) -> None:
         assert metrics[f"tranche={tranche}"]["accuracy"] == tfma_accuracy[tranche]
 
 
+def test_a_tranche_without_a_test_image_is_named_wherever_the_gates_are(whole_run: Ended) -> None:
+    by_tranche = {gate["place"][0][1]: gate for gate in whole_run.record["gates"] if gate["place"]}
+    assert list(by_tranche) == ["1", "2", "3", "10"]
+    assert [gate["passed"] for gate in by_tranche.values()] == [True, True, True, None]
+    sentences = [each["sentence"] for each in whole_run.record["findings"]]
+    for words in ("Tranche 10 has no image in split test", "Tranche 10 has no Lying image"):
+        assert any(sentence.startswith(words) for sentence in sentences)
+        assert words in whole_run.text and words in whole_run.page_text
+    assert "Accuracy in tranche 10 ○ Not checked" in whole_run.page_text
+    assert "not checked" in next(
+        line for line in whole_run.text.splitlines() if "tranche 10" in line
+    )
+
+
 def test_unsure_is_one_answer_everywhere(whole_run: Ended) -> None:
     """The history, the pushed model, the table of predictions and TFMA name one threshold."""
     history = Path(whole_run.record["paths"]["training"]) / "history.json"

@@ -21,7 +21,7 @@ from pipeline.config import PipelineConfig
 from pipeline.evaluation import BATCH_SIZE, eval_config
 from pipeline.runs import evaluation_result, verdict
 from pipeline.runs.evaluation_result import slice_name
-from pipeline.runs.run import Run, SliceMetrics, Snapshot, Stage
+from pipeline.runs.run import Evaluation, Run, SliceMetrics, Snapshot, Stage
 from schema import features
 from tests.support.examples import Row, artifact, write_split
 
@@ -212,13 +212,17 @@ def read_metrics(uri: str) -> dict[str, SliceMetrics]:
     return {slice_name(key): found for key, found in evaluation_result.read_slices(uri).items()}
 
 
+def read(uri: str, *tranches: str) -> Evaluation:
+    judged_by = Path(uri).with_name("eval_config.json").read_text()
+    return evaluation_result.read(uri, judged_by, tranches)
+
+
 def refusals(uri: str) -> list[str]:
     """Why a model is not pushed that nothing but this evaluation refuses."""
-    judged_by = Path(uri).with_name("eval_config.json").read_text()
     run = Run(
         snapshot=Snapshot(run_id="r1", config=PipelineConfig(), started=0.0),
         components=(Stage(name="Pusher", state="ran", seconds=0.0),),
-        read_evaluation=lambda: evaluation_result.read(uri, judged_by),
+        read_evaluation=lambda: read(uri),
     )
     refused = [gate for gate in verdict.gates(run) if gate.passed is False]
     return verdict.reasons(run) if refused else []
@@ -315,6 +319,21 @@ def test_metrics_equal_scikit_learn(run: Judged, slice_name: str) -> None:
         assert numbers == pytest.approx(list(values), abs=1e-5, nan_ok=True), name
     matrix = sklearn.metrics.confusion_matrix(labels, predicted, labels=[0, 1, 2])
     assert found.confusion_matrix == matrix.tolist()
+
+
+def test_a_tranche_without_a_test_image_has_a_gate_that_is_not_checked(run: Judged) -> None:
+    found = read(run.uri, "1", "2", "3", "2b", "10", "0").gates
+    by_tranche = {gate.place[0][1]: gate for gate in found if gate.place}
+    assert list(by_tranche) == ["0", "1", "2", "2b", "3", "10"]
+    for name, gate in by_tranche.items():
+        assert gate.limit == 0.75
+        if name in ("0", "2b", "10"):
+            assert (gate.passed, gate.value) == (None, None) and "Not checked" in gate.note
+        else:
+            assert gate.passed is (name != "3") and gate.value is not None
+    assert [gate for gate in found if gate.place != () and gate.passed is not None] == [
+        gate for gate in read(run.uri).gates if gate.place
+    ]
 
 
 def test_every_slice_is_there_in_a_readable_order(run: Judged) -> None:

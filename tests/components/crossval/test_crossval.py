@@ -44,6 +44,17 @@ def pools(draw: st.DrawFn) -> Pool:
     return _pool(clips, [n % 3 for n in range(len(clips))], [1 + clip % 3 for clip in clips])
 
 
+def test_too_few_clips_for_the_folds_are_refused() -> None:
+    with pytest.raises(InputError, match="2 clips are too few for 3 folds"):
+        clip_folds(_pool([0, 0, 1, 1], [0, 1, 0, 1], [1, 1, 1, 1]), 3, 0)
+    with pytest.raises(InputError, match="3 clips are too few for 3 folds"):
+        clip_folds(_pool([0, 1, 2], [0, 1, 2], [1, 1, 1]), 3, 0)
+
+
+def test_a_tranche_alone_is_not_held_out() -> None:
+    assert tranche_folds(_pool([0, 1, 2], [0, 1, 2], [1, 1, 1])) == []
+
+
 @settings(max_examples=30)
 @given(pool=pools(), folds=st.integers(2, 5), seed=st.integers(0, 5))
 @pytest.mark.filterwarnings("ignore:The least populated class")

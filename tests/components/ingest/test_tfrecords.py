@@ -258,6 +258,14 @@ def test_vanished_tranches_are_removed_and_strangers_are_not(ingestion: Ingestio
     assert sorted(path.name for path in ingestion.out.iterdir()) == ["1", "notes"]
 
 
+def test_a_tranche_without_a_usable_picture_is_refused(ingestion: Ingestion) -> None:
+    for row in ingestion.rows:
+        if row[features.TRANCHE] == "2":
+            row[features.FILE_PATH] = "nowhere.png"
+    with pytest.raises(DataError, match=r"None of the pictures of tranche 2 can be used"):
+        ingestion.write()
+
+
 def test_an_interrupted_write_leaves_the_old_state_and_recovers(ingestion: Ingestion) -> None:
     ingestion.write()
     before = ingestion.times()
@@ -328,7 +336,7 @@ def test_a_broken_master_table_is_named(text: str, message: str, tmp_path: Path)
 
 
 def test_a_missing_master_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="write it with `lookdeep master`"):
+    with pytest.raises(InputError, match="write it with the command master"):
         tfrecords.write_tfrecords(tmp_path / "none.csv", tmp_path / "out", size=SIZE)
 
 

@@ -109,7 +109,7 @@ def review() -> Review:
             ],
             paths={"pushed": "output/serving/posture/1763906707"},
         ),
-        sentence="The model passed every gate and is now in service.",
+        sentence="No gate refused the model, and it is now in service.",
         gates=gates,
         baseline=Baseline(
             41, "2026-08-30T091500-c2d0", overall.accuracy - 0.013, 0.013, -0.008, 0.034

@@ -94,6 +94,14 @@ def test_a_refused_run_reached_one_gate() -> None:
     assert "One finding stops the run" in found[0].sentence
 
 
+def test_a_gate_that_had_nothing_to_check_is_listed_and_has_not_passed() -> None:
+    ten: SliceKey = ((features.TRANCHE, "10"),)
+    absent = Gate(kind="accuracy", place=ten, limit=0.75, note="Not checked: no image.")
+    (row,) = [row for row in rows(run((*GATES, absent))) if row.passed is None]
+    assert (row.name, row.threshold, row.value) == ("Accuracy in tranche 10", 0.75, None)
+    assert row.sentence == "Not checked: no image."
+
+
 def said(verdict: str) -> Record:
     return record(run()).model_copy(update={"verdict": verdict})
 
@@ -111,7 +119,7 @@ def test_the_headline_says_what_would_change(difference: float, words: str) -> N
     baseline = Baseline(7, "r1", 0.9, difference, None, None)
     sentence = summary.headline(said("pushed"), overall, baseline)
     assert words in sentence
-    assert sentence.startswith("The new model passed every gate and was pushed.")
+    assert sentence.startswith("No gate refused the new model, and it was pushed.")
     assert "90.0 % of 100 test images" in sentence
 
 
