@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from components import command_line
 from components.errors import InputError
 from components.ingest.archive import printable
 
@@ -97,7 +98,8 @@ def discover(data_root: Path, *, labels_only: bool = False) -> list[Tranche]:
             folder = _HOME if name == "1" else f"tranch{name}"
             raise InputError(
                 f"{tables[name]} has no images; put {zip_name(name)} or the folder {folder}/"
-                " beside it, or count labels alone with `lookdeep master --labels-only`"
+                " beside it, or count labels alone:"
+                f" `{command_line.lookdeep('master', '--labels-only', '--data-root', data_root)}`"
                 f"{nearly}."
             )
     return [

@@ -146,7 +146,7 @@ def stage(master_csv: Path, staging: Path, settings: object) -> dict[str, Sharde
             tranches[name] = _Stager(staging / name, base, settings)
         tranches[name].add(row)
     if not tranches:
-        raise DataError(f"{master_csv} has no rows; check the data root of `lookdeep master`.")
+        raise DataError(f"{master_csv} has no rows; check the data root of the command master.")
     return {name: stager.finish() for name, stager in tranches.items()}
 
 
@@ -160,8 +160,8 @@ def _rows(master_csv: Path) -> Iterator[Row]:
             missing = [name for name in features.MASTER_COLUMNS if name not in header]
             if missing:
                 raise DataError(
-                    f"{master_csv} lacks the column {missing[0]}; write it again with"
-                    " `lookdeep master`."
+                    f"{master_csv} lacks the column {missing[0]}; write it again with the"
+                    " command master."
                 )
             places = [header.index(name) for name in features.MASTER_COLUMNS]
             for number, cells in enumerate(reader, start=2):
@@ -170,7 +170,7 @@ def _rows(master_csv: Path) -> Iterator[Row]:
                 if len(cells) != len(header):
                     raise DataError(
                         f"Row {number} of {master_csv} has {len(cells)} cells instead of"
-                        f" {len(header)}; write the table again with `lookdeep master`."
+                        f" {len(header)}; write the table again with the command master."
                     )
                 row = tuple(original(cells[place] for place in places))
                 if not _TRANCHE_NAME.fullmatch(row[tranche_place]):
@@ -181,11 +181,11 @@ def _rows(master_csv: Path) -> Iterator[Row]:
                     )
                 yield row
     except FileNotFoundError:
-        raise InputError(f"There is no {master_csv}; write it with `lookdeep master`.") from None
+        raise InputError(f"There is no {master_csv}; write it with the command master.") from None
     except OSError as error:
         raise InputError(f"{master_csv} cannot be read: {error.strerror}.") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(
-            f"{master_csv} is not a CSV table in UTF-8 ({error}); write it again with"
-            " `lookdeep master`."
+            f"{master_csv} is not a CSV table in UTF-8 ({error}); write it again with the"
+            " command master."
         ) from error

@@ -68,7 +68,7 @@ def find_model(folder: Path) -> Path:
     *_, last = (None, *versions(folder))
     if last is None:
         raise InputError(
-            f"There is no model in {folder}; push one with `lookdeep run`, or name another folder."
+            f"There is no model in {folder}; push one with the command run, or name another folder."
         )
     if last.damage:
         raise InputError(
@@ -139,7 +139,7 @@ def _load(folder: Path) -> Any:
     ):
         raise InputError(
             f"The model {folder} does not take encoded pictures as this pipeline's models do;"
-            " name one that `lookdeep run` made."
+            " name one that the command run has pushed."
         )
     serve.model = model  # a signature dies with its model
     return serve

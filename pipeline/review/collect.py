@@ -5,6 +5,7 @@ from typing import Final
 
 import pandas as pd
 
+from components import command_line
 from components.errors import InputError
 from components.examples import parquet
 from components.training.model_run import KERAS_MODEL
@@ -55,7 +56,8 @@ def collect(run: Run, against: str | None = None) -> Review:
         if not theirs or other.model is None:
             raise InputError(
                 f"Run {against} has judged no model, so there is nothing to compare with;"
-                " `lookdeep status` lists the runs."
+                f" `{command_line.lookdeep('status', '--output-root', run.config.output_root)}`"
+                " lists the runs."
             )
         parts = slices.against(parts, theirs)
         compared = _compared(parts, other.model.id, against)

@@ -1,7 +1,6 @@
 """Section 10: which data, code and settings a model comes from, and how to reproduce it."""
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 import tomli_w
 
+from components import command_line
 from components.files import replacing
 from pipeline.config import PipelineConfig
 from pipeline.review.section import Section, Table
@@ -95,8 +95,10 @@ def provenance(run: Run) -> Provenance:
         versions=run.snapshot.versions,
         settings=run.config.model_dump(mode="json"),
         commands=[
-            f"lookdeep run --config {shlex.quote(str(place / SETTINGS_FILE))}"
-            " --output-root ANOTHER_FOLDER"
+            command_line.lookdeep(
+                *("run", "--config", place / SETTINGS_FILE),
+                *("--output-root", f"{run.config.output_root}-again"),
+            )
         ],
     )
 

@@ -7,10 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from components import command_line
 from components.errors import InputError
 
 _HERE: Final = Path(__file__).parent
-_SETUP: Final = "run `python cluster_runner.py setup` on a machine with internet access"
+_SETUP: Final = (
+    f"run `{command_line.cluster_runner('setup')}`, with your --config if it sets"
+    " cluster.flink_jars, on a machine with internet access"
+)
 
 
 def place(folder: Path) -> Path:

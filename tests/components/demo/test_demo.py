@@ -2,9 +2,7 @@
 
 import csv
 import io
-import os
 import re
-import shlex
 import zipfile
 from collections import Counter
 from dataclasses import replace
@@ -26,9 +24,7 @@ from components.demo.scene import STYLES, Style, build_clip
 from components.demo.tranches import CORRUPT, QUIRKS, DemoReport, draw_tranches, quirk_of
 from components.errors import InputError
 from components.ingest import layout
-from pipeline import config
 from pipeline.commands.demo import demo as command
-from pipeline.commands.run import run
 from schema import features
 
 CLIPS = 45
@@ -152,18 +148,6 @@ def test_command_says_what_the_demo_is_not(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "not its clinical accuracy" in result.output
     assert len(layout.discover(tmp_path)) == 3
-
-
-def test_the_printed_command_can_be_run_as_it_is(tmp_path: Path) -> None:
-    folder = tmp_path / "a demo's folder"
-    result = CliRunner().invoke(command, ["--output", str(folder), "--clips", "3"])
-    program, name, *arguments = shlex.split(result.output.splitlines()[-1])
-    assert os.access(program, os.X_OK)
-    assert name == "run"
-    given = run.make_context(name, arguments).params
-    assert layout.discover(given["data_root"])
-    loaded = config.load(given["settings"], data_root=given["data_root"])
-    assert loaded.base_weights == config.NO_WEIGHTS  # no download
 
 
 # --- labels -------------------------------------------------------------------

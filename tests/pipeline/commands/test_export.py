@@ -100,7 +100,7 @@ def test_a_folder_with_something_in_it_is_left_alone(output: Path, tmp_path: Pat
 
 
 def test_without_a_pushed_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"There is no model in .*lookdeep run"):
+    with pytest.raises(InputError, match=r"There is no model in .*the command run"):
         invoke("--output-root", tmp_path)
 
 
