@@ -68,7 +68,8 @@ class Splits:
     @cached_property
     def _features(self) -> tuple[dict[str, Features], dict[str, Features]]:
         def report(done: int, total: int) -> None:
-            progress.emit("progress", stage=self._stage, done=done, total=total)
+            event = {"stage": self._stage, "done": done, "total": total}
+            progress.emit("progress", **event, unit="pictures")
 
         train, evaluation = (
             self._caches[name].features(files, report) for name, files in self._files.items()

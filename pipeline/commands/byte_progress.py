@@ -10,6 +10,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 
 
 class Bars:
@@ -29,7 +30,7 @@ class Bars:
 def byte_progress() -> Progress:
     """Returns bars on standard error: bytes, speed and time remaining."""
     return Progress(
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

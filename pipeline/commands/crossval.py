@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
-from rich.table import Table
 
 from components import processes
 from components.code_digest import code_digest
 from components.crossval.recipes import RECIPES
 from components.errors import InputError
-from pipeline import beam, config
+from pipeline import beam, config, tables
 from pipeline.commands.cli import output_root_option
 from pipeline.config import NO_WEIGHTS, PipelineConfig
 from pipeline.process import launcher
@@ -159,12 +158,13 @@ def _run(
         )
         found = cells.cross_validate(trials, pool, recipes, folds, seeds, report)
     cells.write(folder / "crossval.json", found, pool, folds, keep_test_out)
-    Console().print(_table(found, len(pool.labels), seeds))
+    _show(found, len(pool.labels), seeds)
 
 
-def _table(cells: Sequence["Cell"], images: int, seeds: int) -> Table:
-    table = Table(
-        *(
+def _show(cells: Sequence["Cell"], images: int, seeds: int) -> None:
+    tables.show(
+        Console(),
+        (
             "recipe",
             "held out",
             "accuracy",
@@ -173,21 +173,23 @@ def _table(cells: Sequence["Cell"], images: int, seeds: int) -> Table:
             "calibration error",
             "by chance",
         ),
+        [
+            (
+                cell.recipe,
+                cell.held_out,
+                f"{cell.accuracy * 100:.1f} %",
+                f"{cell.low * 100:.1f} to {cell.high * 100:.1f} %",
+                f"{min(cell.accuracies) * 100:.1f} to {max(cell.accuracies) * 100:.1f} %",
+                f"{cell.calibration_error:.3f}",
+                f"{cell.calibration_error_by_chance:.3f}",
+            )
+            for cell in cells
+        ],
+        numbers=range(2, 7),
         title=f"{images:,} images; mean over {seeds} seed{'s' if seeds > 1 else ''}",
         caption=(
             "Intervals take the frames of a clip as right or wrong together."
-            " Spread: lowest to highest seed."
-            " By chance: the calibration error of a perfectly calibrated model on these clips."
+            " Spread: lowest to highest seed. Calibration errors are from 0, the best, to 1."
+            " By chance: that of a perfectly calibrated model on these clips."
         ),
     )
-    for cell in cells:
-        table.add_row(
-            cell.recipe,
-            cell.held_out,
-            f"{cell.accuracy:.3f}",
-            f"{cell.low:.3f} to {cell.high:.3f}",
-            f"{min(cell.accuracies):.3f} to {max(cell.accuracies):.3f}",
-            f"{cell.calibration_error:.3f}",
-            f"{cell.calibration_error_by_chance:.3f}",
-        )
-    return table

@@ -1,13 +1,11 @@
 """The command `lookdeep demo`."""
 
-import shlex
-import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
+from components import command_line
 from pipeline.config import DEMO_SETTINGS
 
 
@@ -35,9 +33,9 @@ def demo(output: Path, clips: int | None, seed: int | None) -> None:
     )
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-    from rich.table import Table
 
     from components.demo.tranches import DEFAULT_CLIPS, DEFAULT_SEED, draw_tranches
+    from pipeline import tables
     from schema import features
 
     console = Console()
@@ -50,26 +48,30 @@ def demo(output: Path, clips: int | None, seed: int | None) -> None:
             seed=DEFAULT_SEED if seed is None else seed,
             advance=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    table = Table("Tranche", title="Demo tranches", title_justify="left")
-    for tranche in report.tranches:
-        table.add_column(tranche.name, justify="right")
-
-    def row(heading: str, counts: Iterable[int]) -> None:
-        table.add_row(heading, *(f"{count:,}" for count in counts))
-
     tranches = report.tranches
-    row("clips", (tranche.clips for tranche in tranches))
-    row("images", (tranche.images for tranche in tranches))
-    row("labels", (tranche.rows for tranche in tranches))
-    for posture in (*features.POSTURES, features.UNKNOWN_POSTURE, ""):
-        row(f"  {posture or 'blank'}", [tranche.postures.get(posture, 0) for tranche in tranches])
-    row("corrupt images", (tranche.corrupt for tranche in tranches))
-    row("images without label", (tranche.images_without_label for tranche in tranches))
-    row("labels without image", (tranche.labels_without_image for tranche in tranches))
-    console.print(table)
+
+    def row(heading: str, counts: Iterable[int]) -> tuple[str, ...]:
+        return heading, *(f"{count:,}" for count in counts)
+
+    tables.show(
+        console,
+        ("Tranche", *(tranche.name for tranche in tranches)),
+        [
+            row("clips", (tranche.clips for tranche in tranches)),
+            row("images", (tranche.images for tranche in tranches)),
+            row("labels", (tranche.rows for tranche in tranches)),
+            *(
+                row(f"  {posture or 'blank'}", [each.postures.get(posture, 0) for each in tranches])
+                for posture in (*features.POSTURES, features.UNKNOWN_POSTURE, "")
+            ),
+            row("corrupt images", (tranche.corrupt for tranche in tranches)),
+            row("images without label", (tranche.images_without_label for tranche in tranches)),
+            row("labels without image", (tranche.labels_without_image for tranche in tranches)),
+        ],
+        numbers=range(1, len(tranches) + 1),
+        title="Demo tranches",
+    )
     if not report.drawn:
         click.echo("The same demo existed already; nothing was drawn.")
-    # Beside the interpreter, where a virtual environment is not active.
-    lookdeep = shutil.which("lookdeep") or Path(sys.executable).with_name("lookdeep")
-    run = [lookdeep, "run", "--data-root", output.absolute(), "--config", DEMO_SETTINGS]
-    click.echo(f"Run the pipeline on it:\n{shlex.join(map(str, run))}")
+    run = command_line.lookdeep("run", "--data-root", output.absolute(), "--config", DEMO_SETTINGS)
+    click.echo(f"Run the pipeline on it:\n{run}")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from components.errors import InputError
 from components.serving.asking import find_model
 from components.serving.tflite import export as device
 from components.training import model_run
+from pipeline import tables
 from pipeline.commands.cli import output_root_option
 from pipeline.config import PipelineConfig
 from pipeline.runs import snapshot
@@ -56,7 +56,7 @@ def export(ctx: click.Context, output_root: Path, destination: Path | None) -> N
     refusals = device.refusals(models)
     if not refusals:
         device.write(destination, source, models)
-    Console().print(_table(models))
+    _show(models)
     if refusals:
         errors.print(Text(f"{'; '.join(refusals)}; nothing was written."))
         ctx.exit(EXIT_STATUS["not_blessed"])
@@ -90,7 +90,7 @@ def find_source(config: PipelineConfig) -> device.PushedModel:
         if not path.exists():
             raise InputError(
                 f"{path} is gone, and model {saved_model.name} cannot be exported without it;"
-                " put it back, or train again with `lookdeep run`."
+                " put it back, or train again with the command run."
             )
     return device.PushedModel(
         saved_model=saved_model,
@@ -100,24 +100,22 @@ def find_source(config: PipelineConfig) -> device.PushedModel:
     )
 
 
-def _table(models: list[device.Model]) -> Table:
+def _show(models: list[device.Model]) -> None:
     threads = sorted({count for model in models for count in model.latency})
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("Model")
-    table.add_column("MB", justify="right")
-    for count in threads:
-        plural = "s" if count > 1 else ""
-        table.add_column(f"ms, {count} thread{plural}\np50 / p99", justify="right")
-    table.add_column("Decides alike", justify="right")
-    table.add_column("Accuracy", justify="right")
+    times = (f"p50 / p99, ms, {count} thread{'s' if count > 1 else ''}" for count in threads)
+    rows = []
     for model in models:
         speeds = (model.latency.get(count) for count in threads)
-        table.add_row(
-            model.name,
-            f"{model.size / 1e6:.1f}",
-            *(f"{speed.p50:.1f} / {speed.p99:.1f}" if speed else "" for speed in speeds),
-            f"{model.score.agreement:.1%}" if model.content else "",
-            f"{model.score.accuracy:.3f}",
+        rows.append(
+            (
+                model.name,
+                f"{model.size / 1e6:.1f}",
+                *(f"{speed.p50:.1f} / {speed.p99:.1f}" if speed else "" for speed in speeds),
+                f"{model.score.agreement * 100:.1f} %" if model.content else "",
+                f"{model.score.accuracy * 100:.1f} %",
+            )
         )
-    table.caption = f"{models[0].score.images:,} test pictures; the time of the network alone"
-    return table
+    headings = ("Model", "MB", *times, "Decides alike", "Accuracy")
+    images = f"{models[0].score.images:,} test pictures; the time of the network alone"
+    numbers = range(1, len(headings))
+    tables.show(Console(), headings, rows, numbers=numbers, caption=images)

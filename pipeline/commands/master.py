@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 
+from pipeline import tables
 from pipeline.commands.byte_progress import Bars, byte_progress
 from pipeline.commands.cli import output_root_option
 from schema import features
@@ -91,12 +91,14 @@ def _show(report: "MasterReport", labels_only: bool) -> None:
 
 def _print_counts(title: str, columns: tuple[str, ...], rows: dict[str, tuple[int, ...]]) -> None:
     """Prints a table of counts by tranche, with totals."""
-    table = Table("Tranche", title=title)
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, counts in rows.items():
-        table.add_row(name, *(f"{count:,}" for count in counts))
-    table.add_section()
     totals = (sum(column) for column in zip(*rows.values(), strict=True))
-    table.add_row("All", *(f"{total:,}" for total in totals), style="bold")
-    Console().print(table)
+    tables.show(
+        Console(),
+        ("Tranche", *columns),
+        [
+            (name, *(f"{count:,}" for count in counts))
+            for name, counts in (*rows.items(), ("All", totals))
+        ],
+        numbers=range(1, len(columns) + 1),
+        title=title,
+    )

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from components.ingest.archive import printable
 from components.serving.asking import Unreadable, answers, find_model
+from pipeline import tables
 from pipeline.commands.cli import output_root_option
 from pipeline.config import PipelineConfig
 from schema import features
@@ -37,7 +37,7 @@ def predict(
     folder = find_model(model or PipelineConfig(output_root=output_root.absolute()).serving_dir)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     errors.print(Text(f"Loading the model {folder}; TensorFlow takes about ten seconds."))
-    table = Table("Image", "Posture", "", *features.POSTURES, show_edge=False, pad_edge=False)
+    rows = []
     unreadable = 0
     for answer in answers(folder, images):
         if isinstance(answer, Unreadable):
@@ -46,11 +46,9 @@ def predict(
         elif as_json:
             click.echo(json.dumps(asdict(answer)))
         else:
-            shares = (f"{answer.probabilities[name]:.2f}" for name in features.POSTURES)
+            shares = (f"{answer.probabilities[name] * 100:.0f} %" for name in features.POSTURES)
             doubt = "unsure" if answer.unsure else ""
-            table.add_row(
-                Text(printable(answer.image), overflow="fold"), answer.label, doubt, *shares
-            )
-    if table.row_count:
-        Console().print(table)
+            rows.append((printable(answer.image), answer.label, doubt, *shares))
+    headings = ("Image", "Posture", "", *features.POSTURES)
+    tables.show(Console(), headings, rows, numbers=range(3, len(headings)))
     ctx.exit(1 if unreadable else 0)

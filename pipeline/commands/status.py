@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from pipeline import tables
 from pipeline.commands.cli import output_root_option
 
 if TYPE_CHECKING:
@@ -86,11 +85,11 @@ def status(output_root: Path, as_json: bool) -> None:
         click.echo(json.dumps(content, indent=2))
         return
     console = Console()
-    console.print(_run_table(runs))
+    _show_runs(console, runs)
     for verdict, meaning in MEANINGS.items():
         if verdict in {run.verdict for run in runs}:
             console.print(meaning, highlight=False)
-    console.print(_model_table(models))
+    _show_models(console, models)
 
 
 def _run(run: "Run") -> RunStatus:
@@ -135,38 +134,31 @@ def _models(runs: "list[Run]") -> list[ModelStatus]:
     return [models[number] for number in sorted(models)]
 
 
-def _run_table(runs: list[RunStatus]) -> Table:
-    table = Table(title="Runs")
-    table.add_column("Run", overflow="fold")
-    for heading in ("Started", "Verdict", "Components", "Model"):
-        table.add_column(heading)
+def _show_runs(console: Console, runs: list[RunStatus]) -> None:
+    rows = []
     for run in runs:
         states = list(run.components.values())
         parts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
-        table.add_row(
-            run.run_id,
-            _short(run.started),
-            run.verdict,
-            ", ".join(parts),
-            "" if run.model is None else str(run.model),
-        )
-    return table
+        model = "" if run.model is None else str(run.model)
+        rows.append((run.run_id, _short(run.started), run.verdict, ", ".join(parts), model))
+    headings = ("Run", "Started (UTC)", "Verdict", "Components", "Model")
+    tables.show(console, headings, rows, title="Runs")
 
 
-def _model_table(models: list[ModelStatus]) -> Table:
-    table = Table(
-        "Model", "Trained", "Blessed", "Serves", "In service", "Pushed to", title="Models"
-    )
-    for model in models:
-        table.add_row(
+def _show_models(console: Console, models: list[ModelStatus]) -> None:
+    headings = ("Model", "Trained (UTC)", "Blessed", "Serves", "In service", "Pushed to")
+    rows = [
+        (
             str(model.id),
             _short(model.trained),
             _answer(model.blessed),
             _answer(model.serves),
             "yes" if model.in_service else "",
-            Text(model.pushed or "", overflow="fold"),
+            model.pushed or "",
         )
-    return table
+        for model in models
+    ]
+    tables.show(console, headings, rows, title="Models")
 
 
 def _answer(value: bool | None) -> str:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
+from pipeline import tables
 from pipeline.commands.cli import output_root_option
 from pipeline.config import PipelineConfig
 
@@ -59,19 +58,26 @@ def tfrecords(output_root: Path, master_csv: Path | None, size: int) -> None:
 
 def _show(report: "TFRecordsReport") -> None:
     console = Console()
-    table = Table("Tranche", title="TFRecords")
-    for heading in ("Rows", "Written", "Rejected"):
-        table.add_column(heading, justify="right")
-    table.add_column("Reused")
-    for name, counts in report.tranches.items():
-        numbers = (f"{n:,}" for n in (counts.rows, counts.written, counts.rejected))
-        table.add_row(name, *numbers, "yes" if name in report.reused else "no")
-    console.print(table)
-    if report.reasons:
-        table = Table("Rejected because", title="Rejects")
-        table.add_column("Pictures", justify="right")
-        for reason, count in report.reasons.most_common():
-            table.add_row(Text(reason), f"{count:,}")
-        console.print(table)
+    tables.show(
+        console,
+        ("Tranche", "Rows", "Written", "Rejected", "Reused"),
+        [
+            (
+                name,
+                *(f"{n:,}" for n in (counts.rows, counts.written, counts.rejected)),
+                "yes" if name in report.reused else "no",
+            )
+            for name, counts in report.tranches.items()
+        ],
+        numbers=range(1, 4),
+        title="Rows of the master table, as TFRecords",
+    )
+    tables.show(
+        console,
+        ("Rejected because", "Pictures"),
+        [(reason, f"{count:,}") for reason, count in report.reasons.most_common()],
+        numbers=[1],
+        title="Rejects",
+    )
     for name in report.removed:
         console.print(f"Removed the TFRecords of tranche {name}: no row names it any more.")

@@ -9,12 +9,14 @@ from typing import Any, Final, Self
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from pipeline import tables
 from pipeline.runs.record import Record
-from pipeline.runs.run import Stage
+from pipeline.runs.run import SliceMetrics, Stage
 from pipeline.runs.verdict import MEANINGS, Verdict
+from schema.features import tranche_order
 
 _STYLES: Final = {
     "waiting": "dim",
@@ -55,7 +57,7 @@ class RunView:
     Events are dicts with the key `event`:
       plan: `stages`, the names of the steps to come.
       stage: `name`, `state`, and perhaps `detail`.
-      progress: `stage`, `done`, `total`.
+      progress: `stage`, `done`, `total`, and their `unit`.
       doing: `what` the running step does now.
       batch: `phase`, `epoch`, `epochs`, `batch`, `batches`.
       epoch: `phase`, `epoch`, `epochs`, `loss`, `accuracy`, `val_loss`, `val_accuracy`.
@@ -97,8 +99,8 @@ class RunView:
                     self.rows.setdefault(name, Row(name))
             case {"event": "stage", "name": name, "state": state}:
                 self._change(name, state, event.get("detail", ""))
-            case {"event": "progress", "stage": name, "done": done, "total": total}:
-                self._detail(name, f"{done:,} of {total:,}", often=True)
+            case {"event": "progress", "stage": name, "done": done, "total": total, "unit": unit}:
+                self._detail(name, _progress_text(done, total, unit), often=True)
             case {"event": "doing", "what": what}:
                 self._doing(what)
             case {"event": "batch", "batch": batch, "batches": batches}:
@@ -131,7 +133,7 @@ class RunView:
 
     def render(self) -> RenderableType:
         """The live table."""
-        table = Table.grid(padding=(0, 2))
+        table = Table.grid(*(Column(overflow="fold") for _ in range(5)), padding=(0, 2))
         for row in list(self.rows.values()):
             style = _STYLES[row.state]
             running = row.state == "running"
@@ -204,7 +206,7 @@ def show(record: Record, console: Console) -> None:
         if finding.severity == "warning":
             console.print(Text(f"  Warning: {finding.sentence}", "yellow"), soft_wrap=True)
     if record.metrics:
-        console.print(_accuracy_table(record))
+        _show_accuracy(record, console)
     counts = record.counts
     if counts.rows:
         splits = ", ".join(f"{name} {count:,}" for name, count in counts.splits.items())
@@ -220,7 +222,6 @@ def show(record: Record, console: Console) -> None:
             style="yellow",
             soft_wrap=True,
         )
-    paths = Table.grid(padding=(0, 2))
     shown = {
         "review": "review page",
         "pushed": "model",
@@ -231,8 +232,8 @@ def show(record: Record, console: Console) -> None:
     }
     for name, label in shown.items():
         if name in record.paths:
-            paths.add_row(label, Text(short_path(Path(record.paths[name])), overflow="fold"))
-    console.print(paths)
+            path = short_path(Path(record.paths[name]))
+            console.print(Text(f"{label:<13}{path}"), soft_wrap=True)
     console.print(f"{duration(record.seconds)} to the verdict", highlight=False)
 
 
@@ -252,27 +253,34 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _accuracy_table(record: Record) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("Test images")
-    table.add_column("Count", justify="right")
-    table.add_column("Accuracy", justify="right")
-    table.add_column("95 %", justify="right")
-    table.add_column("Sure of", justify="right")
+def _show_accuracy(record: Record, console: Console) -> None:
     # run.json has the other slices.
-    rows = {"overall": record.metrics["overall"]} | {
-        f"tranche {name}": metrics for name, metrics in record.by_tranche.items()
-    }
-    for name, metrics in rows.items():
-        low, high = metrics.accuracy_low, metrics.accuracy_high
-        table.add_row(
-            name,
-            f"{metrics.example_count:,}",
-            f"{metrics.accuracy:.3f}",
-            "" if low is None or high is None else f"{low:.2f} to {high:.2f}",
-            "" if metrics.coverage is None else f"{metrics.coverage:.3f}",
-        )
-    return table
+    judged = record.by_tranche
+    unchecked = [gate.place[0][1] for gate in record.gates if gate.place and gate.passed is None]
+    rows = [_accuracy_row("overall", record.metrics["overall"])]
+    for name in sorted({*judged, *unchecked}, key=tranche_order):
+        rows.append(_accuracy_row(f"tranche {name}", judged.get(name)))
+    headings = ("Test split", "Images", "Accuracy", "95 % interval", "Sure of")
+    tables.show(console, headings, rows, numbers=range(1, 5))
+
+
+def _accuracy_row(name: str, metrics: SliceMetrics | None) -> tuple[str, ...]:
+    if metrics is None:
+        return name, "0", "not checked", "", ""
+    low, high = metrics.accuracy_low, metrics.accuracy_high
+    return (
+        name,
+        f"{metrics.example_count:,}",
+        f"{metrics.accuracy * 100:.1f} %",
+        "" if low is None or high is None else f"{low * 100:.0f} to {high * 100:.0f} %",
+        "" if metrics.coverage is None else f"{metrics.coverage * 100:.1f} %",
+    )
+
+
+def _progress_text(done: int, total: int, unit: str) -> str:
+    if unit == "bytes":
+        return f"{done / 2**20:,.1f} of {total / 2**20:,.1f} MiB"
+    return f"{done:,} of {total:,} {unit}"
 
 
 def _epoch_text(phase: str, epoch: int, epochs: int, figures: dict[str, Any]) -> str:

@@ -40,6 +40,8 @@ MASTER: Final = "Master table"
 TFRECORDS: Final = "TFRecords"
 LOADING: Final = "TensorFlow Extended"
 
+_UNITS: Final = {DEMO: "clips", MASTER: "bytes", TFRECORDS: "pictures"}  # of progress
+
 _PROGRESS_INTERVAL: Final = 0.25  # seconds between events of one step, at least
 
 
@@ -86,7 +88,7 @@ class Progress:
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + _PROGRESS_INTERVAL
-            progress.emit("progress", stage=name, done=done, total=total)
+            progress.emit("progress", stage=name, done=done, total=total, unit=_UNITS[name])
 
 
 class ComponentEvents(logging.Handler):

@@ -94,7 +94,7 @@ def test_a_table_for_people(model: Path, tmp_path: Path, monkeypatch: pytest.Mon
     status, output, _ = invoke("[bold]red.png", "--model", model)
     assert status == 0
     assert "Sitting" in output
-    assert "1.00" in output
+    assert "100 %" in output
     assert "[bold]red.png" in output
     assert "unsure" not in output
 
