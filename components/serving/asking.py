@@ -73,7 +73,7 @@ def find_model(folder: Path) -> Path:
     if last.damage:
         raise InputError(
             f"No server can load the version {last.folder}: {last.damage}; remove it, and push"
-            " the model again with `lookdeep run`."
+            " the model again with the command run."
         )
     return last.folder
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from components import command_line
 from components.errors import InputError
 from pipeline.commands.cli import output_root_option
 
@@ -32,8 +33,9 @@ def review(
     run = runs.read(run_id or runs.last())
     if against == run.id:
         raise InputError(
-            f"Run {run.id} cannot be compared with itself; name another one with --against"
-            " (`lookdeep status` lists the runs)."
+            f"Run {run.id} cannot be compared with itself; name another one with --against."
+            f" `{command_line.lookdeep('status', '--output-root', run.config.output_root)}` lists"
+            " the runs."
         )
     click.echo(f"Drawing the page of run {run.id}; this takes about half a minute.")
     from pipeline.review import build

@@ -259,7 +259,8 @@ def carry_out(planned: Plan, config: PipelineConfig, target: Target) -> list[Pat
 
 
 def _folders(place: Path) -> list[Path]:
-    return sorted(path for path in place.glob("*") if path.is_dir())
+    folders = (path for path in place.glob("*") if path.is_dir())
+    return sorted(folders, key=lambda folder: features.tranche_order(folder.name))
 
 
 def _remove_empty(folder: Path, top: Path) -> None:

@@ -14,14 +14,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cluster_runner
 from components import command_line
 from pipeline.commands import cli
+from pipeline.commands.cluster import cluster
 from pipeline.commands.demo import demo
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [path for folder in ("components", "pipeline") for path in (ROOT / folder).rglob("*.py")]
-GROUPS = {"lookdeep": cli.lookdeep, "cluster_runner": cluster_runner.cluster}
+GROUPS = {"lookdeep": cli.lookdeep, "cluster_runner": cluster}
 
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 
