@@ -20,6 +20,7 @@ import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from apache_beam.internal.cloudpickle import cloudpickle
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.windowed_value import WindowedValue
@@ -312,6 +313,8 @@ PIPELINES: list[Callable[[Harness], Any]] = [
 
 def main() -> None:
     """Runs all of them on one engine."""
+    # An engine's workers get the project on their path, not the tests.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     folder, *arguments = sys.argv[1:]
     harness = Harness(Path(folder), arguments)
     harness.folder.mkdir(parents=True)
