@@ -11,4 +11,4 @@ docs/cluster.md.
 from pipeline.commands import script
 
 if __name__ == "__main__":
-    script.start("cluster")
+    script.start("cluster", "cluster")

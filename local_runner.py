@@ -10,4 +10,4 @@ data was refused, 2 if the settings cannot work, and 1 for anything else.
 from pipeline.commands import script
 
 if __name__ == "__main__":
-    script.start("run")
+    script.start("run", "run")

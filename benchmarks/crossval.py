@@ -50,7 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("output"), help="keeps the trainings")
     given = parser.parse_args(arguments)
     data = given.data.resolve()
-    command = [*processes.python("pipeline.commands.cli"), "crossval", "--seeds", str(given.seeds)]
+    command = [
+        *processes.python("pipeline.commands.script"),
+        "crossval",
+        "--seeds",
+        str(given.seeds),
+    ]
     command += ["--data-root", str(data / "tranches"), "--output-root", str(given.folder)]
     command += ["--base-weights", str(stages.weights(data))]
     for recipe in (DEFAULT, *SIMPLER):

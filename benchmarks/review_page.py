@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         config = run(given.data.resolve(), Path(scratch), given.images)
         imports = seconds("-c", "import pipeline.review.build")
-        drawn = seconds("-m", "pipeline.commands.cli", "review", RUN, "--output-root", scratch)
+        drawn = seconds("-m", "pipeline.commands.script", "review", RUN, "--output-root", scratch)
         page = snapshot.page_path(config.output_root, RUN)
         from pipeline.review import collect
 

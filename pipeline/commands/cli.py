@@ -13,7 +13,6 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from components import processes
 from components.errors import InputError
 from components.files import owner_only
 
@@ -155,13 +154,3 @@ def execute(command: click.Command) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def main() -> NoReturn:
-    """The entry point of `lookdeep`."""
-    processes.isolate()
-    execute(lookdeep)
-
-
-if __name__ == "__main__":
-    main()

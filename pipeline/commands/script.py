@@ -1,4 +1,4 @@
-"""How the scripts beside the packages start: with the environment that `make setup` installs.
+"""How `lookdeep` and the scripts beside the packages start, with what `make setup` installs.
 
 Any Python 3 can read this module, and says so if it is another one.
 """
@@ -11,11 +11,12 @@ from typing import NoReturn
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(name: str) -> NoReturn:
+def start(module: str, name: str) -> NoReturn:
     """Runs a command and exits, as `cli.execute` does.
 
     Args:
-      name: of the command, and of its module in this folder.
+      module: of the command, in this folder.
+      name: of the command in there.
     """
     if sys.version_info[:2] != (3, 11) or find_spec("tfx") is None:
         print(
@@ -24,12 +25,21 @@ def start(name: str) -> NoReturn:
             file=sys.stderr,
         )
         sys.exit(2)
+    sys.path.insert(0, str(_ROOT))  # PYTHONPATH may have others of these names
     from components import processes
 
     processes.isolate()
-    # Only now: PYTHONPATH may have had others of this name.
     from importlib import import_module
 
     from pipeline.commands import cli
 
-    cli.execute(getattr(import_module(f"pipeline.commands.{name}"), name))
+    cli.execute(getattr(import_module(f"pipeline.commands.{module}"), name))
+
+
+def lookdeep() -> NoReturn:
+    """The entry point of `lookdeep`."""
+    start("cli", "lookdeep")
+
+
+if __name__ == "__main__":
+    lookdeep()

@@ -43,7 +43,7 @@ class Person:
 
     def lookdeep(self, *arguments: object) -> str:
         """Runs `lookdeep`; returns what it printed."""
-        done = self.call("-m", "pipeline.commands.cli", *arguments)
+        done = self.call("-m", "pipeline.commands.script", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -123,14 +123,14 @@ def test_a_copied_folder_is_refused_in_one_sentence(
     copy = Person(original.hosts, Path(shutil.copytree(original.out, tmp_path / "copy")))
     (settings,) = copy.out.glob("review/*/settings.toml")
     arguments = command.format(settings=settings).split()
-    done = copy.call("-m", "pipeline.commands.cli", *arguments)
+    done = copy.call("-m", "pipeline.commands.script", *arguments)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert f"as those of {original.out}; move the folder back there" in done.stderr
 
 
 def test_a_wrong_password_is_reported_in_one_sentence(people: tuple[Person, Person]) -> None:
-    done = people[0].call("-m", "pipeline.commands.cli", "status", password="something else")  # noqa: S106 (no real password)
+    done = people[0].call("-m", "pipeline.commands.script", "status", password="something else")  # noqa: S106 (no real password)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "see whether it runs, and takes this user and password" in done.stderr

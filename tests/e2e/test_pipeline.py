@@ -193,9 +193,10 @@ def test_predict_answers_for_the_pushed_model(whole_run: Ended, command: Command
     ]
     images = [next((whole_run.out / "data" / "images").rglob(name)) for name in names]
     asked = command.call(
-        "-m", "pipeline.commands.cli", "predict", *images, "--output-root", whole_run.out, "--json",
+        *("-m", "pipeline.commands.script", "predict", *images),
+        *("--output-root", whole_run.out, "--json"),
         out=whole_run.out,
-    )  # fmt: skip
+    )
     answers = [json.loads(line) for line in asked.text.splitlines() if line.startswith("{")]
     assert len(answers) == 2, asked.text
     for answer in answers:
@@ -207,7 +208,7 @@ def test_predict_answers_for_the_pushed_model(whole_run: Ended, command: Command
 def test_status_lists_runs_models_and_blessings(whole_run: Ended, command: Command) -> None:
     shown = command.call(
         "-m",
-        "pipeline.commands.cli",
+        "pipeline.commands.script",
         "status",
         "--output-root",
         whole_run.out,

@@ -32,7 +32,7 @@ def test_the_model_card_goes_with_the_pushed_model(whole_run: Ended) -> None:
 
 def test_an_unknown_run_is_named(whole_run: Ended, command: Command) -> None:
     drawn = command.call(
-        *("-m", "pipeline.commands.cli", "review", "NOSUCH", "--output-root", whole_run.out),
+        *("-m", "pipeline.commands.script", "review", "NOSUCH", "--output-root", whole_run.out),
         out=whole_run.out,
     )
     assert drawn.status == 2

@@ -40,7 +40,7 @@ def test_its_page_can_be_drawn_again_against_another_run(
     tuned: Ended, whole_run: Ended, command: Command
 ) -> None:
     drawn = command.call(
-        *("-m", "pipeline.commands.cli", "review", tuned.record["run_id"], "--blur"),
+        *("-m", "pipeline.commands.script", "review", tuned.record["run_id"], "--blur"),
         *("--output-root", tuned.out, "--against", whole_run.record["run_id"]),
         out=tuned.out,
     )

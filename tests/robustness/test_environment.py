@@ -46,9 +46,10 @@ def nobody() -> list[str]:
 @pytest.fixture
 def foreign(tmp_path: Path) -> list[str]:
     """Variables, and a HOME, of other work, which would each break a run or change its result."""
-    fake = tmp_path / "foreign" / "numpy"
-    fake.mkdir(parents=True)
-    (fake / "__init__.py").write_text("raise ImportError('the numpy of another Python')")
+    packages = tmp_path / "foreign"
+    packages.mkdir()
+    for name in ("click", "components", "numpy", "pydantic", "rich"):
+        (packages / f"{name}.py").write_text("raise ImportError('of another Python')")
     keras = tmp_path / "foreign" / ".keras" / "keras.json"
     keras.parent.mkdir()
     keras.write_text(
@@ -57,12 +58,12 @@ def foreign(tmp_path: Path) -> list[str]:
     temporary = tmp_path / "foreign" / "tmp [1]*"
     temporary.mkdir()
     return [
-        f"HOME={fake.parent}",
+        f"HOME={packages}",
         "KERAS_BACKEND=jax",
         "KERAS_MAX_EPOCHS=1",
         "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python",
         "PYTHONOPTIMIZE=2",
-        f"PYTHONPATH={fake.parent}",
+        f"PYTHONPATH={packages}",
         "PYTHONWARNINGS=error",
         "TF_USE_LEGACY_KERAS=1",
         f"TMPDIR={temporary}",
@@ -106,7 +107,7 @@ def test_a_run_depends_on_nothing_around_it(
         assert path.stat().st_mode & 0o077 == 0, f"others can read {path}"
     picture = place / "picture.png"
     Image.new("RGB", (64, 48)).save(picture)
-    lookdeep = ("env", *foreign, sys.executable, "-m", "pipeline.commands.cli")
+    lookdeep = ("env", *foreign, sys.executable, "-m", "pipeline.commands.script")
     for arguments in (["status"], ["review"], ["predict", str(picture)]):
         done = subprocess.run(  # noqa: S603 (a command of ours)
             [*lookdeep, *arguments, "--output-root", str(place / "out")],
@@ -184,11 +185,18 @@ def test_an_old_python_can_read_what_says_so(name: str) -> None:
     ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
+def test_the_help_needs_no_package_of_another_python(foreign: list[str]) -> None:
+    command = ["env", *foreign, sys.executable, "-m", "pipeline.commands.script", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603 (ours)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "crossval" in done.stdout
+
+
 @pytest.mark.parametrize("arguments", [["status"], ["run"], ["--help"]])
 def test_a_current_folder_that_is_gone_is_named(arguments: list[str], tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    command = [sys.executable, "-P", "-m", "pipeline.commands.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "pipeline.commands.script", *arguments]
     done = subprocess.run(  # noqa: S603 (a command of ours)
         ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *command],  # noqa: S607 (whichever is on the PATH)
         cwd=gone,

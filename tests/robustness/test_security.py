@@ -81,7 +81,7 @@ def test_what_commands_write_is_their_owners(tmp_path: Path, tried: Tried) -> No
         ("tfrecords", "--output-root", str(out)),
     ):
         subprocess.run(  # noqa: S603 (a command of ours)
-            [sys.executable, "-m", "pipeline.commands.cli", *command],
+            [sys.executable, "-m", "pipeline.commands.script", *command],
             cwd=ROOT,
             umask=0o022,
             check=True,

@@ -43,7 +43,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def _call(*flags: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(  # noqa: S603 (a command of ours)
-        [sys.executable, "-W", "ignore", "-m", "pipeline.commands.cli", "crossval", *flags],
+        [sys.executable, "-W", "ignore", "-m", "pipeline.commands.script", "crossval", *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -117,7 +117,7 @@ def _ended_in_the_middle(
     No process of the command is left then.
     """
     done = len(list(folder.glob("*.npy"))) + 2
-    command = [sys.executable, "-W", "ignore", "-m", "pipeline.commands.cli", "crossval", *flags]
+    command = [sys.executable, "-W", "ignore", "-m", "pipeline.commands.script", "crossval", *flags]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:  # noqa: S603 (a command of ours)
         wait_for(
             lambda: len(list(folder.glob("*.npy"))) >= done or running.poll() is not None,
