@@ -1,10 +1,12 @@
 """Tables in the terminal: at 40 and 80 columns and in a pipe, nothing in them is cut."""
 
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -144,7 +146,9 @@ cells = st.text(st.characters(codec="utf-8", exclude_categories=("C", "M", "Z"))
 def test_every_character_is_printed(rows: list[list[str]], width: int, terminal: bool) -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=terminal, color_system=None)
-    tables.show(console, rows[0], rows[1:])
+    with mock.patch.dict(os.environ):
+        os.environ.pop("COLUMNS", None)
+        tables.show(console, rows[0], rows[1:])
     text = stream.getvalue()
     printed = Counter(text)
     wanted = Counter("".join(cell for row in rows[1:] for cell in row))

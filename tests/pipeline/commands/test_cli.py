@@ -20,7 +20,7 @@ HEAVY = ("tensorflow", "apache_beam", "tfx", "keras", "pandas", "scipy")
 def lookdeep(*arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r});"
-        " from pipeline.commands.cli import main; main()"
+        " from pipeline.commands.script import lookdeep; lookdeep()"
     )
     return subprocess.run(  # noqa: S603 (a command of ours)
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd
