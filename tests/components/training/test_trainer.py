@@ -134,7 +134,7 @@ def test_another_wanted_accuracy_takes_no_training(
         args = fn_args(transformed, transform_graph, tmp_path, settings, tmp_path / "backup")
         trainer.run_fn(args)
         summaries.append(json.loads((tmp_path / "run" / "history.json").read_text()))
-    assert told == ["epoch"]
+    assert told.count("epoch") == 1
     assert summaries[0]["phases"] == summaries[1]["phases"]
     first, second = (summary["calibration"] for summary in summaries)
     assert first["temperature"] == second["temperature"]
