@@ -222,7 +222,7 @@ def tranche_findings(
                 Finding(
                     "warning",
                     f"Split test has no {posture} image of tranche{'s' if len(lacking) > 1 else ''}"
-                    f" {which}, although there are some: accuracy there says nothing about that"
+                    f" {which}, although other splits have: accuracy there says nothing about that"
                     " posture.",
                 )
             )
