@@ -172,8 +172,8 @@ def build_master(
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
         raise InputError(
-            "The folder for temporary files has no room for the join; free some, or set"
-            " SQLITE_TMPDIR to another folder."
+            "The folder for temporary files has no room for the join; free some, or set TMPDIR to"
+            " another folder."
         ) from error
     except OSError as error:
         raise InputError(
