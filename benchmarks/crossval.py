@@ -50,13 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("output"), help="keeps the trainings")
     given = parser.parse_args(arguments)
     data = given.data.resolve()
-    command = [
-        *processes.python("pipeline.commands.script"),
-        "crossval",
-        "--seeds",
-        str(given.seeds),
-    ]
-    command += ["--data-root", str(data / "tranches"), "--output-root", str(given.folder)]
+    command = [*processes.python("pipeline.commands.script"), "crossval"]
+    command += ["--seeds", str(given.seeds), "--output-root", str(given.folder)]
+    command += ["--data-root", str(data / "tranches")]
     command += ["--base-weights", str(stages.weights(data))]
     for recipe in (DEFAULT, *SIMPLER):
         command += ["--recipe", recipe]

@@ -29,7 +29,7 @@ from schema import features
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "20261128T044830Z-9d12ab"
-PATH = f"/home/somebody/{'deliveries/' * 9}output/serving/posture/1763906707"
+PATH = f"/somewhere/else/{'deliveries/' * 9}output/serving/posture/1763906707"
 TRANCHES = ("1", "2", "10", "2026-11-night-shift-b")
 COUNTS = (1_234_567, 40_787, 0)
 
