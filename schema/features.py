@@ -73,7 +73,8 @@ UNSURE: Final = "unsure"  # bool: the confidence is below the model's threshold
 REFUSED: Final = "refused"  # bool: the picture could not be read
 
 # The classes, in the order of the model's outputs.
-POSTURES: Final = ("Sitting", "Standing", "Lying")
+LYING: Final = "Lying"
+POSTURES: Final = ("Sitting", "Standing", LYING)
 UNKNOWN_POSTURE: Final = "Unknown"
 UNKNOWN_OCCLUSION: Final = "Unknown / Watermark"
 BLANK: Final = "(blank)"
