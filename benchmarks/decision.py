@@ -105,7 +105,7 @@ def draw(
 
 def intervals_of(images: Array, gained: Array, lost: Array) -> tuple[Array, Array]:
     """`components.intervals.difference_interval` of each row of [draws, clips]."""
-    pairs = np.array(list(map(effective_pairs, images, gained + lost)))
+    pairs = effective_pairs(images, gained + lost)
     total = images.sum(axis=1)
     return tango_interval(
         pairs, pairs * gained.sum(axis=1) / total, pairs * lost.sum(axis=1) / total

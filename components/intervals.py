@@ -94,12 +94,12 @@ def difference_interval(images: Counts, gained: Counts, lost: Counts) -> Interva
         return math.nan, math.nan
     pairs = effective_pairs(images, gained + lost)
     low, high = tango_interval(
-        np.array(pairs), *(pairs * changed.sum() / images.sum() for changed in (gained, lost))
+        pairs, *(pairs * changed.sum() / images.sum() for changed in (gained, lost))
     )
     return float(low), float(high)
 
 
-def effective_pairs(images: Counts, changed: Counts) -> float:
+def effective_pairs(images: Counts, changed: Counts) -> Floats:
     """How many independent images the images of some clips are worth, for a difference.
 
     Kish's number, as in `effective_images`, or if less, the images divided by the mean size of
@@ -111,14 +111,20 @@ def effective_pairs(images: Counts, changed: Counts) -> float:
     shown to be no worse in up to 3.6 % of the draws of `benchmarks.decision`.
 
     Args:
-      images: [clips], at least one in each; at least one clip.
-      changed: [clips], how many of them just one of the models got right.
+      images: [..., clips], at least one in each; at least one clip.
+      changed: [..., clips], how many of them just one of the models got right.
+
+    Returns:
+      [...], above 0.
     """
-    total, squares = images.sum(), (images**2).sum()
-    lumps = np.append(changed, (images**3).sum() / squares)
-    lump = (lumps**2).sum() / lumps.sum()
-    lump += math.sqrt(((lumps * (lumps - lump)) ** 2).sum()) / lumps.sum()
-    return float(min(total**2 / squares, total / lump))
+    total, squares = images.sum(-1), (images**2).sum(-1)
+    expected = (images**3).sum(-1) / squares
+    lumps = np.concatenate([changed, expected[..., np.newaxis]], axis=-1)
+    counted = lumps.sum(-1)
+    lump = (lumps**2).sum(-1) / counted
+    spread = ((lumps * (lumps - lump[..., np.newaxis])) ** 2).sum(-1)
+    worth = np.minimum(total**2 / squares, total / (lump + np.sqrt(spread) / counted))
+    return np.asarray(worth, float)
 
 
 def tango_interval(pairs: Floats, gained: Floats, lost: Floats) -> tuple[Floats, Floats]:
@@ -139,16 +145,45 @@ def tango_interval(pairs: Floats, gained: Floats, lost: Floats) -> tuple[Floats,
     return -_tango_high(pairs, lost, gained), high
 
 
+def loss_score(images: Counts, gained: Counts, lost: Counts, margin: float) -> float:
+    """Tango's score of the observed loss against a margin, from the counts of each clip.
+
+    It belongs to the interval: its lower end is above -margin just where the score is below minus
+    `QUANTILE`, its upper end below -margin where it is above `QUANTILE`.
+
+    Args:
+      images: [clips], at least one in each; at least one clip.
+      gained: [clips], how many of them only the candidate got right.
+      lost: [clips], how many of them only the other model got right.
+      margin: the loss that is allowed, 0 to 1.
+
+    Returns:
+      Standard normal if the true loss is the margin; low if it is smaller.
+    """
+    pairs = effective_pairs(images, gained + lost)
+    ours, theirs = (pairs * changed.sum() / images.sum() for changed in (gained, lost))
+    excess, variance = _tango(pairs, theirs, ours, np.array(margin))
+    return -float(excess / np.sqrt(variance)) if variance else 0.0
+
+
 def _tango_high(pairs: Floats, gained: Floats, lost: Floats) -> Floats:
     """Bisects for the difference above the observed one whose score is the normal quantile."""
     below, above = (gained - lost) / pairs, np.ones_like(gained / pairs)
     for _ in range(_HALVINGS):
         middle = (below + above) / 2
-        # The maximum likelihood share of `lost`, given that the difference is `middle`.
-        b = (2 * pairs - gained + lost) * middle - gained - lost
-        c = -lost * middle * (1 - middle)
-        share = (np.sqrt(np.maximum(0, b**2 - 8 * pairs * c)) - b) / (4 * pairs)
-        variance = pairs * (2 * share + middle * (1 - middle))
-        within = (pairs * middle - gained + lost) ** 2 < QUANTILE**2 * variance
+        excess, variance = _tango(pairs, gained, lost, middle)
+        within = excess**2 < QUANTILE**2 * variance
         below, above = np.where(within, middle, below), np.where(within, above, middle)
     return (below + above) / 2
+
+
+def _tango(
+    pairs: Floats, gained: Floats, lost: Floats, difference: Floats
+) -> tuple[Floats, Floats]:
+    """How far the pairs are below a difference of at least 0, and the variance of that number."""
+    # The maximum likelihood share of `lost`, given the difference.
+    b = (2 * pairs - gained + lost) * difference - gained - lost
+    c = -lost * difference * (1 - difference)
+    share = (np.sqrt(np.maximum(0, b**2 - 8 * pairs * c)) - b) / (4 * pairs)
+    variance = pairs * (2 * share + difference * (1 - difference))
+    return pairs * difference - gained + lost, variance

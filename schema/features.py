@@ -5,7 +5,7 @@ The names are those of the published label tables. An empty cell is written to t
 """
 
 import re
-from typing import Final
+from typing import Final, Literal, get_args
 
 # Columns of tranch_master.csv, in this order.
 FILE_PATH: Final = "file_path"
@@ -104,6 +104,10 @@ COLUMN_TITLES: Final[dict[str, str]] = {
     SIZE: "size",
     COLOUR: "colour",
 }
+
+# The models that a candidate is compared with on the test split.
+Role = Literal["in_service", "reference"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 # The splits. Images outside the configured selection are in a split of their own: they are counted,
 # and a model can label them later.

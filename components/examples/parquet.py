@@ -27,13 +27,38 @@ IMAGES: Final = pa.schema(
     ]
 )
 
-# A row for each image of the test split; see `components.judging.predictor`.
+def answer_of(role: str) -> str:
+    """The column of the posture that another model names; null if it does not know the label."""
+    return f"{role}_answer"
+
+
+def confidence_of(role: str) -> str:
+    """The column of the probability that another model gives its answer."""
+    return f"{role}_confidence"
+
+
+def unsure_of(role: str) -> str:
+    """The column that says whether another model is unsure of its answer."""
+    return f"{role}_unsure"
+
+
+# A row for each image of the test split; see `components.judging.predictor`. The columns of a
+# model that there is not are null.
 PREDICTIONS: Final = pa.schema(
     [
         *_LABELS,
         *((name, pa.string()) for name in features.QUALITIES),
         *((name, pa.float32()) for name in features.POSTURES),  # probabilities
         (features.UNSURE, pa.bool_()),
+        *(
+            column
+            for role in features.ROLES
+            for column in (
+                (answer_of(role), pa.string()),
+                (confidence_of(role), pa.float32()),
+                (unsure_of(role), pa.bool_()),
+            )
+        ),
     ]
 )
 

@@ -5,10 +5,9 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Role = Literal["in_service", "reference"]
-Answer = Literal["no_worse", "worse", "untold"]
+from schema.features import Role
 
-ROLES: Final[tuple[Role, ...]] = ("in_service", "reference")
+Answer = Literal["no_worse", "worse", "untold"]
 
 # Pairs of column and value; empty for the whole test split.
 SliceKey = tuple[tuple[str, str], ...]
@@ -99,16 +98,15 @@ class Compared(BaseModel):
     Attributes:
       model_id: its number in ML Metadata.
       left_out: test images of a posture that it does not know; they are in no comparison with it.
-      changed: share of the other test images to which the candidate gives another answer.
-      confusion: images as [actual][answer], in the order of `features.POSTURES`.
+      changed: share of the other test images to which the candidate gives another answer; None
+        if there is none.
     """
 
     model_config = _FROZEN
 
     model_id: int
     left_out: int
-    changed: float
-    confusion: list[list[int]]
+    changed: float | None
 
 
 class Decision(BaseModel):

@@ -49,6 +49,17 @@ class Plan(BaseModel):
     provable: list[Provable]
 
     @property
+    def sentence(self) -> str:
+        """Says what the test clips can prove."""
+        overall, *parts = self.provable
+        worst = max((part.margin for part in parts if len(part.place) == 1), default=overall.margin)
+        return (
+            f"The {overall.clips:,} test clips can prove a loss to be below"
+            f" {overall.margin * 100:.1f} points overall, and below {worst * 100:.1f} points in each"
+            " tranche and posture (for equal models, in 80 % of cases)."
+        )
+
+    @property
     def sha256(self) -> str:
         """Of what decides: the settings and the test clips."""
         content = json.dumps(

@@ -56,7 +56,8 @@ class ServingModule(tf.Module):
         self._ingest_size = ingest_size
         self._image_size = image_size
         self._fit = fit
-        # A variable, so that it can be read from the exported model.
+        # Variables, so that they can be read from the exported model.
+        self.postures = tf.Variable(list(features.POSTURES), trainable=False)
         self.threshold = tf.Variable(
             math.inf if threshold is None else threshold, trainable=False, dtype=tf.float32
         )
