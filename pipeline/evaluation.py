@@ -18,19 +18,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.judging import metrics
 from pipeline.config import PipelineConfig
-from schema import features
-
-# What the test split is sliced by; the empty tuple is the whole split.
-SLICES: Final[tuple[tuple[str, ...], ...]] = (
-    (),
-    (features.TRANCHE,),
-    (features.OCCLUDED,),
-    (features.HOW_MANY,),
-    (features.PERSON_TYPE,),
-    (features.POSTURE,),
-    (features.TRANCHE, features.POSTURE),
-    *((quality,) for quality in features.QUALITIES),
-)
+from schema import features, slices
 
 # Images that go through the model at once. The activations of MobileNetV2 take about
 # 30 MB an image at 320 px. TFMA's batches grow up to 1,000, so that only large splits
@@ -88,7 +76,7 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
                 preprocessing_function_names=["transform_features"],
             )
         ],
-        slicing_specs=[config_pb2.SlicingSpec(feature_keys=keys) for keys in SLICES],
+        slicing_specs=[config_pb2.SlicingSpec(feature_keys=keys) for keys in slices.COLUMNS],
         metrics_specs=[
             config_pb2.MetricsSpec(
                 metrics=[

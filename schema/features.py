@@ -5,9 +5,9 @@ The names are those of the published label tables. An empty cell is written to t
 """
 
 import re
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
-# Columns of tranch_master.csv, in this order.
+# Columns of tranch_master.csv.
 FILE_PATH: Final = "file_path"
 FILE_NAME: Final = "file_name"
 CLIP: Final = "clip"
@@ -17,21 +17,6 @@ POSTURE: Final = "primary_posture"
 OCCLUDED: Final = "primary_occluded"
 PERSON_TYPE: Final = "staff_patient_other"
 EXCEPTION_CASE: Final = "exception_case"
-
-MASTER_COLUMNS: Final = (
-    FILE_PATH,
-    FILE_NAME,
-    CLIP,
-    TRANCHE,
-    HOW_MANY,
-    POSTURE,
-    OCCLUDED,
-    PERSON_TYPE,
-    EXCEPTION_CASE,
-)
-
-# Its columns in the TFRecords.
-EXAMPLE_COLUMNS: Final = tuple(name for name in MASTER_COLUMNS if name != FILE_PATH)
 
 # The other columns of the TFRecords: the picture and its measures.
 IMAGE: Final = "image"  # JPEG, RGB, upright, scaled down to fit the ingestion size
@@ -55,15 +40,6 @@ FOCUS: Final = "focus"  # by SHARPNESS
 SIZE: Final = "size"  # by the original's shorter side
 COLOUR: Final = "colour"  # by SATURATION
 
-# The values of each quality, in the order of the measure.
-QUALITY_VALUES: Final[dict[str, tuple[str, ...]]] = {
-    LIGHT: ("dark", "usual", "bright"),
-    FOCUS: ("blurred", "usual"),
-    SIZE: ("small", "usual"),
-    COLOUR: ("grayscale", "colour"),
-}
-QUALITIES: Final = tuple(QUALITY_VALUES)
-
 # Largest number of pixels of a picture, in ingestion and in service. The pictures of a
 # 50-megapixel phone just pass. Pillow takes four bytes for each pixel.
 MAX_PIXELS: Final = 50_000_000
@@ -79,31 +55,92 @@ UNKNOWN_POSTURE: Final = "Unknown"
 UNKNOWN_OCCLUSION: Final = "Unknown / Watermark"
 BLANK: Final = "(blank)"
 
-# The values a label column may hold; the empty cell is allowed in each of them.
-LABEL_VALUES: Final[dict[str, tuple[str, ...]]] = {
-    HOW_MANY: ("None", "One", "Two", "Three"),
-    POSTURE: (*POSTURES, UNKNOWN_POSTURE),
-    OCCLUDED: ("Yes", "No", UNKNOWN_OCCLUSION),
-    PERSON_TYPE: ("Staff", "Patient", "Other"),
-    EXCEPTION_CASE: ("No", "Yes", "Bad Image"),
+
+class Column(NamedTuple):
+    """A column by whose values images are counted and sliced.
+
+    Attributes:
+      title: what it is called in a sentence.
+      value_name: what the images with one of its values are called.
+      values: those it may hold, in order; empty if they are not known beforehand.
+      note: how the values come about, where that is not plain.
+      optional: a label table may lack it; its cells are blank then.
+    """
+
+    title: str
+    value_name: str
+    values: tuple[str, ...] = ()
+    note: str = ""
+    optional: bool = False
+
+
+# The columns of the label tables, in the order of tranch_master.csv; the empty cell is allowed in
+# each of them.
+LABELS: Final = {
+    HOW_MANY: Column(
+        "number of persons",
+        "persons: {}",
+        ("None", "One", "Two", "Three"),
+        "As the label table counts them.",
+    ),
+    POSTURE: Column(
+        "posture",
+        "{}",
+        (*POSTURES, UNKNOWN_POSTURE),
+        "Accuracy within a posture is its recall.",
+    ),
+    OCCLUDED: Column(
+        "occlusion",
+        "occluded: {}",
+        ("Yes", "No", UNKNOWN_OCCLUSION),
+        "Whether something hides a part of the person.",
+    ),
+    PERSON_TYPE: Column("kind of person", "person: {}", ("Staff", "Patient", "Other")),
+    EXCEPTION_CASE: Column(
+        "exception case", "exception: {}", ("No", "Yes", "Bad Image"), optional=True
+    ),
 }
+LABEL_VALUES: Final = {name: column.values for name, column in LABELS.items()}
+
+# The qualities; their values are in the order of the measure.
+QUALITY_COLUMNS: Final = {
+    LIGHT: Column(
+        "light",
+        "light: {}",
+        ("dark", "usual", "bright"),
+        "Dark and bright: as the darkest and the brightest fifth of the training images.",
+    ),
+    FOCUS: Column(
+        "focus",
+        "focus: {}",
+        ("blurred", "usual"),
+        "Blurred: as the least sharp fifth of the training images.",
+    ),
+    SIZE: Column(
+        "image size",
+        "size: {}",
+        ("small", "usual"),
+        "Small: as the smallest fifth of the training images.",
+    ),
+    COLOUR: Column(
+        "colour",
+        "colour: {}",
+        ("grayscale", "colour"),
+        "Grayscale: hardly any colour, as near-infrared cameras see.",
+    ),
+}
+QUALITY_VALUES: Final = {name: column.values for name, column in QUALITY_COLUMNS.items()}
+QUALITIES: Final = tuple(QUALITY_COLUMNS)
+
+COLUMNS: Final = {TRANCHE: Column("tranche", "tranche {}"), **LABELS, **QUALITY_COLUMNS}
+
+MASTER_COLUMNS: Final = (FILE_PATH, FILE_NAME, CLIP, TRANCHE, *LABELS)
+
+# Its columns in the TFRecords.
+EXAMPLE_COLUMNS: Final = tuple(name for name in MASTER_COLUMNS if name != FILE_PATH)
 
 # Label values that say nothing.
 NOT_TOLD: Final = (UNKNOWN_POSTURE, UNKNOWN_OCCLUSION, BLANK)
-
-# What the columns are called in a sentence.
-COLUMN_TITLES: Final[dict[str, str]] = {
-    TRANCHE: "tranche",
-    POSTURE: "posture",
-    OCCLUDED: "occlusion",
-    HOW_MANY: "number of persons",
-    PERSON_TYPE: "kind of person",
-    EXCEPTION_CASE: "exception case",
-    LIGHT: "light",
-    FOCUS: "focus",
-    SIZE: "size",
-    COLOUR: "colour",
-}
 
 # The models that a candidate is compared with on the test split.
 Role = Literal["in_service", "reference"]
@@ -119,6 +156,11 @@ UNSELECTED: Final = "unselected"
 # Which images a model is trained and judged on.
 LABELLED: Final = "labelled"
 SINGLE_PERSON: Final = "single_person"
+
+
+def column(name: str) -> Column:
+    """What is known of a column; an old run may have some that are no longer in `COLUMNS`."""
+    return COLUMNS.get(name, Column(name, f"{name}: {{}}"))
 
 
 def is_selected(selection: str, posture: str, how_many: str, occluded: str) -> bool:
@@ -155,11 +197,11 @@ def tranche_order(name: str) -> tuple[tuple[str | int, ...], str]:
     return tuple(parts), name
 
 
-def value_order(column: str, value: str) -> tuple[bool, int, tuple[tuple[str | int, ...], str]]:
+def value_order(name: str, value: str) -> tuple[bool, int, tuple[tuple[str | int, ...], str]]:
     """The sort key for the values of a column: as listed above, then others, then not told.
 
     Values that are listed nowhere, such as tranches, are in `tranche_order`.
     """
-    listed = QUALITY_VALUES.get(column) or LABEL_VALUES.get(column, ())
+    listed = column(name).values
     place = listed.index(value) if value in listed else len(listed)
     return value in NOT_TOLD, place, tranche_order(value)

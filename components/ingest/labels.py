@@ -26,8 +26,7 @@ from schema import features
 # Names of the image column, the preferred one first. In a table with both, the other one is the
 # location of the image when it was labelled.
 IMAGE_COLUMNS: Final = (features.FILE_NAME, "final_url")
-LABEL_COLUMNS: Final = tuple(features.LABEL_VALUES)
-OPTIONAL_COLUMNS: Final = frozenset({features.EXCEPTION_CASE})
+LABEL_COLUMNS: Final = tuple(features.LABELS)
 
 # A table with one mistake often has hundreds like it: the first ones suffice.
 MAX_PROBLEMS: Final = 20
@@ -228,7 +227,7 @@ def _columns(table: Path, header: list[str]) -> tuple[int, list[int | None]]:
     missing = [
         column
         for column in LABEL_COLUMNS
-        if column not in header and (column in near or column not in OPTIONAL_COLUMNS)
+        if column not in header and (column in near or not features.LABELS[column].optional)
     ]
     if image is None:
         missing.insert(0, " or ".join(IMAGE_COLUMNS))

@@ -95,8 +95,8 @@ def stamp(iso: str) -> str:
 
 def column(name: str) -> str:
     """A heading for a column or a measure; the column's own name if there is none."""
-    if name in features.COLUMN_TITLES:
-        return features.COLUMN_TITLES[name].capitalize()
+    if name in features.COLUMNS:
+        return features.COLUMNS[name].title.capitalize()
     return _MEASURES.get(name, name)
 
 

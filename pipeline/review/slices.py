@@ -3,39 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from itertools import groupby
 
 from pipeline.review.contents import Slice, SliceGroup
-from pipeline.runs.run import SliceKey, SliceMetrics
-from schema import features
-
-# What the test split is cut by: title and note.
-TITLES: Final[dict[tuple[str, ...], tuple[str, str]]] = {
-    (features.TRANCHE,): ("Tranche", ""),
-    (features.OCCLUDED,): ("Occlusion", "Whether something hides a part of the person."),
-    (features.HOW_MANY,): ("Number of persons", "As the label table counts them."),
-    (features.PERSON_TYPE,): ("Kind of person", ""),
-    (features.POSTURE,): ("Posture", "Accuracy within a posture is its recall."),
-    (features.TRANCHE, features.POSTURE): ("Posture by tranche", ""),
-    (features.LIGHT,): (
-        "Light",
-        "Dark and bright: as the darkest and the brightest fifth of the training images.",
-    ),
-    (features.FOCUS,): ("Focus", "Blurred: as the least sharp fifth of the training images."),
-    (features.SIZE,): ("Image size", "Small: as the smallest fifth of the training images."),
-    (features.COLOUR,): ("Colour", "Grayscale: hardly any colour, as near-infrared cameras see."),
-}
-_NAMES: Final = {
-    features.TRANCHE: "tranche {}",
-    features.OCCLUDED: "occluded: {}",
-    features.HOW_MANY: "persons: {}",
-    features.PERSON_TYPE: "person: {}",
-    features.POSTURE: "{}",
-    features.LIGHT: "light: {}",
-    features.FOCUS: "focus: {}",
-    features.SIZE: "size: {}",
-    features.COLOUR: "colour: {}",
-}
+from pipeline.runs.run import SliceMetrics
+from schema import slices as slicing
+from schema.slices import SliceKey
 
 
 def all_slices(metrics: Mapping[SliceKey, SliceMetrics]) -> list[Slice]:
@@ -44,11 +17,11 @@ def all_slices(metrics: Mapping[SliceKey, SliceMetrics]) -> list[Slice]:
 
 
 def groups(slices: list[Slice]) -> list[SliceGroup]:
-    """Puts slices by the same columns together, in the order of the table of titles."""
+    """Puts slices by the same columns together; they follow one another in an evaluation."""
     return [
-        SliceGroup(title, note, found)
-        for columns, (title, note) in TITLES.items()
-        if (found := [part for part in slices if part.columns == columns])
+        SliceGroup(slicing.title(columns), slicing.note(columns), list(found))
+        for columns, found in groupby(slices, lambda part: part.columns)
+        if columns
     ]
 
 
@@ -99,7 +72,7 @@ def _slice(key: SliceKey, metrics: SliceMetrics) -> Slice:
     return Slice(
         columns=tuple(column for column, _ in key),
         values=tuple(value for _, value in key),
-        name=name(key),
+        name=slicing.name(key),
         count=metrics.example_count,
         accuracy=metrics.accuracy,
         low=metrics.accuracy_low,
@@ -115,11 +88,3 @@ def _slice(key: SliceKey, metrics: SliceMetrics) -> Slice:
         difference_high=metrics.accuracy_difference_high,
         confusion=metrics.confusion_matrix,
     )
-
-
-def name(key: SliceKey) -> str:
-    """Names a slice for people."""
-    values = dict(key)
-    if set(values) == {features.TRANCHE, features.POSTURE}:
-        return f"{values[features.POSTURE]} in tranche {values[features.TRANCHE]}"
-    return ", ".join(_NAMES[column].format(value) for column, value in key) or "all test images"

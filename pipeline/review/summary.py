@@ -1,10 +1,11 @@
 """Section 1: what the run came to, gate by gate, in words."""
 
-from pipeline.review import slices
 from pipeline.review.contents import Baseline, GateRow, Slice
 from pipeline.runs import verdict
 from pipeline.runs.record import Record
-from pipeline.runs.run import Gate, Run, SliceKey
+from pipeline.runs.run import Gate, Run
+from schema import slices
+from schema.slices import SliceKey
 
 
 def headline(record: Record, overall: Slice | None, baseline: Baseline | None) -> str:

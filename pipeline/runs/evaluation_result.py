@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir
 from typing import Any, Final
 
-from pipeline.runs.run import Evaluation, Gate, SliceKey, SliceMetrics
+from pipeline.runs.run import Evaluation, Gate, SliceMetrics
 from schema import features
+from schema import slices as slicing
+from schema.slices import SliceKey
 
 # How TFMA names the model in service; the candidate is the only other one.
 _BASELINE: Final = "baseline"
@@ -27,9 +29,6 @@ _NUMBERS: Final = frozenset(SliceMetrics.model_fields) - {
 _OF_BOTH: Final = ("accuracy_difference_low", "accuracy_difference_high")
 _BY_POSTURE: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
 _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"
-
-# The order of slices and of the columns in their names.
-_COLUMNS: Final = (*features.MASTER_COLUMNS, *features.QUALITIES)
 
 NOT_CHECKED: Final = "Not checked: the test split has no image of it."
 
@@ -70,8 +69,7 @@ def read_slices(evaluation_uri: str) -> dict[SliceKey, SliceMetrics]:
       evaluation_uri: folder of the Evaluator's `evaluation` artifact.
 
     Returns:
-      All test images first, then tranches, postures, postures by tranche and so on in the order
-      of the columns, light and the other qualities last.
+      All test images first, then the slices in the order of `schema.slices.COLUMNS`.
     """
     import tensorflow_model_analysis as tfma
 
@@ -79,7 +77,7 @@ def read_slices(evaluation_uri: str) -> dict[SliceKey, SliceMetrics]:
         found = {
             _slice_key(message.slice_key): _metrics(message) for message in tfma.load_metrics(".")
         }
-    return {key: found[key] for key in sorted(found, key=_position)}
+    return {key: found[key] for key in sorted(found, key=slicing.order)}
 
 
 def slice_name(key: SliceKey) -> str:
@@ -110,7 +108,7 @@ def _gates(
     for metric, columns, threshold in thresholds:
         judged = {key for key in slices if _columns(key) == columns}
         unjudged = {key for key in expected - judged if judged and _columns(key) == columns}
-        places = sorted(judged | unjudged, key=_position)
+        places = sorted(judged | unjudged, key=slicing.order)
         for key in places or [tuple((column, "") for column in columns)]:
             metrics = slices.get(key)
             if threshold.HasField("value_threshold"):
@@ -153,22 +151,13 @@ def _is_change(failure: Any) -> bool:
     return bool(failure.metric_threshold.HasField("change_threshold"))
 
 
-def _position(key: SliceKey) -> tuple[Any, ...]:
-    """Where a slice stands among the others: by labels first, few columns first."""
-    columns = _columns(key)
-    by_quality = any(column in features.QUALITIES for column in columns)
-    values = [features.value_order(column, value) for column, value in key]
-    return by_quality, len(key), [_COLUMNS.index(column) for column in columns], values
-
-
 def _slice_key(message: Any) -> SliceKey:
     pairs = []
     for single in message.single_slice_keys:
         kind = single.WhichOneof("kind")
         value = getattr(single, kind)
         pairs.append((single.column, value.decode() if isinstance(value, bytes) else str(value)))
-    # TFMA sorts the columns of a slice by name; the order of the label tables reads better.
-    return tuple(sorted(pairs, key=lambda pair: _COLUMNS.index(pair[0])))
+    return slicing.key(pairs)  # TFMA sorts the columns of a slice by name
 
 
 def _metrics(message: Any) -> SliceMetrics:

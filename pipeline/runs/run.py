@@ -15,14 +15,12 @@ from components.examples.findings import Finding
 from components.serving.versions import Version
 from pipeline.config import PipelineConfig
 from pipeline.runs.left_out import Contradiction, Reject
+from schema.slices import SliceKey
 
 REVIEW: Final = "ReviewPage"  # the node that decides nothing
 
 # How a step stands; `skipped` means that ML Metadata has no execution of it.
 State = Literal["ran", "cached", "failed", "skipped", "running"]
-
-# Pairs of column and value; empty for the whole test split.
-SliceKey = tuple[tuple[str, str], ...]
 
 _FROZEN: Final = ConfigDict(frozen=True)
 

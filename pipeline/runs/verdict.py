@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from components.examples.findings import Finding
-from pipeline.runs.run import REVIEW, Gate, Run, SliceKey
+from pipeline.runs.run import REVIEW, Gate, Run
 from schema import features
+from schema.slices import SliceKey
 
 Verdict = Literal[
     "pushed", "superseded", "withdrawn", "not_blessed", "invalid_data", "failed", "unfinished"
@@ -114,7 +115,7 @@ def place(key: SliceKey) -> str:
     """Says in a sentence where a slice is: `overall`, `in tranche 2, posture Lying`."""
     if not key:
         return "overall"
-    return "in " + ", ".join(f"{features.COLUMN_TITLES[column]} {value}" for column, value in key)
+    return "in " + ", ".join(f"{features.column(column).title} {value}" for column, value in key)
 
 
 def apart(value: float, limit: float) -> tuple[str, str]:
@@ -134,7 +135,7 @@ def _refusals(run: Run, gate: Gate) -> Iterator[str]:
     where = place(gate.place)
     metrics = run.evaluation.slices.get(gate.place) if run.evaluation else None
     if metrics is None:
-        columns = " and ".join(features.COLUMN_TITLES[column] for column, _ in gate.place)
+        columns = " and ".join(features.column(column).title for column, _ in gate.place)
         by = f" by {columns}" if columns else ""
         yield f"There was no image in the test split to measure {gate.kind}{by} on."
     elif gate.note or gate.value is None or gate.limit is None:

@@ -1,12 +1,12 @@
 """Names, worst slices and comparisons of two runs."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.review import slices
-from pipeline.runs.run import SliceKey, SliceMetrics
+from pipeline.runs.run import SliceMetrics
 from schema import features
+from schema.slices import SliceKey
 
 
 def metrics(count: int, accuracy: float, width: float | None = 0.05) -> SliceMetrics:
@@ -81,9 +81,3 @@ def test_a_slice_that_the_other_run_lacks_has_no_difference() -> None:
     assert part[0].difference == 0 and part[0].difference_low is None
     assert part[1].difference is None
     assert not part[0].beyond_noise
-
-
-@pytest.mark.parametrize("columns", list(slices.TITLES))
-def test_every_group_can_be_named(columns: tuple[str, ...]) -> None:
-    (part,) = slices.all_slices({tuple((column, "x") for column in columns): metrics(1, 1.0)})
-    assert "x" in part.name and slices.groups([part])

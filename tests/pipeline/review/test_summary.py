@@ -16,11 +16,11 @@ from pipeline.runs.run import (
     Gate,
     Run,
     ServingReport,
-    SliceKey,
     SliceMetrics,
     Snapshot,
 )
 from schema import features
+from schema.slices import SliceKey
 
 CONFIG = PipelineConfig(accuracy_floor=0.87, tranche_accuracy_floor=0.75, max_accuracy_drop=0.01)
 BASELINE = Baseline(7, "r1", accuracy=0.92, difference=-0.02, low=-0.05, high=0.01)
