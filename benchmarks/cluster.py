@@ -28,9 +28,11 @@ base_weights = "none"
 scratch_epochs = 1
 image_size = {image_size}
 alpha = 0.35
+[acceptance]
 accuracy_floor = 0.0
 tranche_accuracy_floor = 0.0
 coverage_floor = 0.0
+recall_floors = {{ Sitting = 0.0, Standing = 0.0, Lying = 0.0 }}
 [cluster]
 engine = "flink"
 nodes = {nodes}

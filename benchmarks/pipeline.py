@@ -110,8 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             output_root=folder / "out",
             base_weights=str(stages.weights(data)),
             max_label_drift=1.0,
-            accuracy_floor=0.0,
-            tranche_accuracy_floor=0.0,
+            acceptance=stages.NO_FLOORS,
         )
         steps, seconds = run(config)
         again, again_seconds = run(config)

@@ -13,7 +13,6 @@ import argparse
 import csv
 import hashlib
 import io
-import json
 import random
 import shutil
 import subprocess
@@ -25,10 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import tomli_w
 from PIL import Image, ImageEnhance
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import stages
 from components.demo.tranches import draw_tranches
 from components.examples.example_gen import split_of_clip
 from components.ingest import layout
@@ -120,15 +121,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         source = given.data_root or folder / "demo"
-        settings = {"accuracy_floor": 0.0, "tranche_accuracy_floor": 0.0}
         if given.data_root is None:
             draw_tranches(source)
             demo = Path("pipeline/demo.toml").read_text(encoding="utf-8")
         else:
             demo = ""
         planted = plant(source, folder / "tranches")
-        lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-        (folder / "run.toml").write_text("\n".join([*lines, demo]), encoding="utf-8")
+        gates = tomli_w.dumps({"acceptance": stages.NO_FLOORS.model_dump()})
+        (folder / "run.toml").write_text(f"{demo}\n{gates}", encoding="utf-8")
         command = [sys.executable, "local_runner.py", "--data-root", str(folder / "tranches")]
         command += ["--output-root", str(folder / "out"), "--config", str(folder / "run.toml")]
         command += [] if given.data_root is None else ["--base-weights", given.base_weights]

@@ -19,7 +19,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import figures
+from benchmarks import figures, stages
 from benchmarks.photos import link_photos
 from components.ingest.master import build_master
 from components.ingest.tfrecords import write_tfrecords
@@ -45,8 +45,7 @@ def run(data: Path, out: Path, images: int) -> PipelineConfig:
         image_size=64,
         alpha=0.35,
         scratch_epochs=1,
-        accuracy_floor=0.0,
-        tranche_accuracy_floor=0.0,
+        acceptance=stages.NO_FLOORS,
     )
     report = build_master(data / "tranches", out / "photos")
     master = link_photos(report.master, out / "linked", images)

@@ -17,8 +17,10 @@ from benchmarks import costs
 from benchmarks.costs import Cost
 from benchmarks.photos import link_photos
 from components.ingest.master import build_master
+from components.judging.acceptance import Acceptance
 from pipeline.config import PipelineConfig, load
 from pipeline.runs.record import Record
+from schema import features
 
 IMPORTS: Final = "imports alone"
 INGESTION: Final = "ingestion"
@@ -30,14 +32,23 @@ STAGES: Final = (
     "StatisticsGen",
     "ImageTable",
     "ValidationGate",
+    "AcceptancePlan",
     "Transform",
     "Trainer",
     "Evaluator",
     "ServingCheck",
     "Predictor",
+    "AcceptanceGate",
     "ReviewPage",
 )
 RUN: Final = "benchmark"
+
+NO_FLOORS: Final = Acceptance(
+    accuracy_floor=0.0,
+    tranche_accuracy_floor=0.0,
+    coverage_floor=0.0,
+    recall_floors=dict.fromkeys(features.POSTURES, 0.0),
+)
 
 
 def measure(data: Path, count: int) -> dict[str, Cost]:
@@ -90,9 +101,7 @@ def open_gates(data_root: Path, output_root: Path, base_weights: Path) -> Pipeli
         head_epochs=1,
         fine_tune_epochs=1,
         max_label_drift=1.0,
-        accuracy_floor=0.0,
-        tranche_accuracy_floor=0.0,
-        coverage_floor=0.0,
+        acceptance=NO_FLOORS,
     )
 
 

@@ -9,9 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-# Names of the intervals' ends in the Evaluator's results.
+# Names of the interval's ends in the Evaluator's results.
 ACCURACY_ENDS: Final = ("accuracy_low", "accuracy_high")
-DIFFERENCE_ENDS: Final = ("accuracy_difference_low", "accuracy_difference_high")
 
 QUANTILE: Final = 1.959964  # of the normal distribution: 95 %, two-sided
 _HALVINGS: Final = 50  # of an interval of at most 2, to the precision of a float

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import InputError
 from components.first_bytes import read_text
+from components.judging.acceptance import Acceptance
 from pipeline.metadata_server import MetadataServer
 
 # Base weights that are no file.
@@ -42,6 +43,7 @@ _OTHER_NAMES: Final = {
     "data_root": ("data", "tranches"),
     "output_root": ("out", "output"),
     "eval": ("val", "validation"),
+    "in_service": ("max_accuracy_drop", "baseline"),
 }
 
 # Defaults of the demo; a settings file and flags override them.
@@ -103,10 +105,7 @@ class PipelineConfig(BaseModel):
     wanted_accuracy: float = Field(0.95, ge=0, le=1)  # of what the model is not unsure about
 
     # Gates.
-    accuracy_floor: float = Field(0.87, ge=0, le=1.01)  # above 1 nothing is pushed
-    tranche_accuracy_floor: float = Field(0.75, ge=0, le=1.01)
-    coverage_floor: float = Field(0.5, ge=0, le=1.01)  # share that the model is not unsure about
-    max_accuracy_drop: float = Field(0.01, ge=0, le=1)  # below the model in service
+    acceptance: Acceptance = Acceptance()  # what is asked of a model
     max_label_drift: float = Field(0.3, gt=0, le=1)  # L-infinity distance between tranches
     untested_tranches: Literal["warn", "refuse"] = "warn"  # tranches without a test image
     missing_posture_floor: float = Field(0.001, ge=0, le=1)  # refused if less probable by chance
@@ -303,13 +302,23 @@ def _problem(detail: Any, model: type[BaseModel], table: Sequence[str]) -> str:
 def _hint(name: str, table: type[BaseModel]) -> str:
     """The setting that is probably meant, as the end of a sentence."""
     word = name.lower().replace("-", "_")
-    fields = table.model_fields
-    known = [field for field in fields if word in _OTHER_NAMES.get(field, ())]
-    if close := known or difflib.get_close_matches(word, fields, n=1):
+    if known := _called(word, table):
+        return f", did you mean {known}?"
+    if table is PipelineConfig and (known := _called(word, Acceptance)):
+        return f", did you mean {known}, in the table [acceptance]?"
+    if close := difflib.get_close_matches(word, table.model_fields, n=1):
         return f", did you mean {close[0]}?"
     if word in PipelineConfig.model_fields:
         return f", did you mean {word}, above the first [table]?"
     return ""
+
+
+def _called(word: str, table: type[BaseModel]) -> str:
+    """The setting of a table that has this name, here or elsewhere; empty if there is none."""
+    fields = table.model_fields
+    return next(
+        (field for field in fields if word == field or word in _OTHER_NAMES.get(field, ())), ""
+    )
 
 
 def _table(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:

@@ -12,8 +12,6 @@ import apache_beam as beam
 import pyarrow as pa
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
-from tensorflow_model_analysis import constants
-from tensorflow_model_analysis.extractors import slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.judging import metrics
@@ -25,7 +23,7 @@ from schema import features, slices
 # would fill larger ones, and memory would grow with the split; eight are as fast as sixteen.
 BATCH_SIZE: Final = 8
 
-# The change threshold compares a difference of quotients, which rounds: 0.87 - 0.86 < 0.01.
+# A share that is just the floor may round to less.
 _ROUNDING: Final = 1e-9
 
 
@@ -33,11 +31,9 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
     """Says what the Evaluator computes and when it blesses.
 
     A model is blessed when accuracy on the whole test split reaches
-    `accuracy_floor`, accuracy in each tranche reaches `tranche_accuracy_floor`,
-    the share of the whole test split that the model is sure of reaches
-    `coverage_floor`, and accuracy overall is not below that of the model in service by more
-    than `max_accuracy_drop`. Without a model in service the Evaluator skips the last
-    condition.
+    `accuracy_floor`, accuracy in each tranche reaches `tranche_accuracy_floor`, and
+    the share of the whole test split that the model is sure of reaches `coverage_floor`.
+    The rest of the plan is the AcceptanceGate's.
 
     Args:
       config: the settings of the run.
@@ -46,25 +42,20 @@ def eval_config(config: PipelineConfig) -> tfma.EvalConfig:
       The configuration of the Evaluator, for a model with the signatures
       `serving_examples` and `transform_features`.
     """
+    asked = config.acceptance
     overall = config_pb2.PerSliceMetricThreshold(
         slicing_specs=[config_pb2.SlicingSpec()],
-        threshold=config_pb2.MetricThreshold(
-            value_threshold=_at_least(config.accuracy_floor),
-            change_threshold=config_pb2.GenericChangeThreshold(
-                absolute=DoubleValue(value=-config.max_accuracy_drop - _ROUNDING),
-                direction=config_pb2.MetricDirection.HIGHER_IS_BETTER,
-            ),
-        ),
+        threshold=config_pb2.MetricThreshold(value_threshold=_at_least(asked.accuracy_floor)),
     )
     each_tranche = config_pb2.PerSliceMetricThreshold(
         slicing_specs=[config_pb2.SlicingSpec(feature_keys=[features.TRANCHE])],
         threshold=config_pb2.MetricThreshold(
-            value_threshold=_at_least(config.tranche_accuracy_floor)
+            value_threshold=_at_least(asked.tranche_accuracy_floor)
         ),
     )
     coverage = config_pb2.PerSliceMetricThreshold(
         slicing_specs=[config_pb2.SlicingSpec()],
-        threshold=config_pb2.MetricThreshold(value_threshold=_at_least(config.coverage_floor)),
+        threshold=config_pb2.MetricThreshold(value_threshold=_at_least(asked.coverage_floor)),
     )
     return config_pb2.EvalConfig(
         model_specs=[
@@ -118,41 +109,28 @@ def custom_extractors(
     eval_config: tfma.EvalConfig,
     tensor_adapter_config: Any,
 ) -> list[tfma.extractors.Extractor]:
-    """Adds two extractors to TFMA's own. The Evaluator calls it by name.
+    """Caps the batch size of TFMA's own extractors. The Evaluator calls it by name.
 
-    The first caps the batch size. Neither the Evaluator nor `EvalConfig` has
-    a setting for it (`ModelSpec.inference_batch_size` is read by another extractor only).
-
-    The second lets the candidate alone decide which image quality slices an image is in.
-    TFMA also asks the baseline, whose cut points come from older data: an image could be
-    dark and not dark at once.
+    Neither the Evaluator nor `EvalConfig` has a setting for it
+    (`ModelSpec.inference_batch_size` is read by another extractor only).
 
     Args:
-      eval_shared_model: the model, or candidate and baseline.
+      eval_shared_model: the model.
       eval_config: what `eval_config` returned, completed by TFX.
       tensor_adapter_config: how TFMA turns records into tensors, or None.
 
     Returns:
       The extractors, in order.
     """
-    extractors = tfma.default_extractors(
-        eval_shared_model=eval_shared_model,
-        eval_config=eval_config,
-        tensor_adapter_config=tensor_adapter_config,
-    )
-    stages = [extractor.stage_name for extractor in extractors]
-    slicing = stages.index(slice_key_extractor.SLICE_KEY_EXTRACTOR_STAGE_NAME)
-    baselines = [spec.name for spec in eval_config.model_specs if spec.is_baseline]
     return [
         tfma.extractors.Extractor(
             stage_name="CapBatchSize", ptransform=beam.FlatMap(_split_batch, BATCH_SIZE)
         ),
-        *extractors[:slicing],
-        tfma.extractors.Extractor(
-            stage_name="KeepCandidatesQualities",
-            ptransform=beam.Map(_without_qualities, baselines),
+        *tfma.default_extractors(
+            eval_shared_model=eval_shared_model,
+            eval_config=eval_config,
+            tensor_adapter_config=tensor_adapter_config,
         ),
-        *extractors[slicing:],
     ]
 
 
@@ -160,14 +138,6 @@ def _split_batch(extracts: dict[str, Any], size: int) -> Iterator[dict[str, Any]
     batch: pa.RecordBatch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     for start in range(0, batch.num_rows, size):
         yield {**extracts, tfma.ARROW_RECORD_BATCH_KEY: batch.slice(start, size)}
-
-
-def _without_qualities(extracts: dict[str, Any], models: list[str]) -> dict[str, Any]:
-    transformed = dict(extracts[constants.TRANSFORMED_FEATURES_KEY])
-    for model in models:
-        columns = transformed[model].items()
-        transformed[model] = {k: v for k, v in columns if k not in features.QUALITIES}
-    return {**extracts, constants.TRANSFORMED_FEATURES_KEY: transformed}
 
 
 def _metric(class_name: str, **arguments: Any) -> config_pb2.MetricConfig:

@@ -29,9 +29,11 @@ from components.examples.example_gen import TrancheExampleGen
 from components.examples.image_table import ImageTable
 from components.examples.statistics_gen import StatisticsGen
 from components.examples.validation_gate import ValidationGate
+from components.judging.acceptance_gate import AcceptanceGate
+from components.judging.acceptance_plan import AcceptancePlan
 from components.judging.predictor import Predictor
 from components.judging.serving_check.component import ServingCheck
-from components.serving.baseline import ModelInService
+from components.serving.baseline import ModelInService, ReferenceModel
 from components.serving.pusher import Pusher
 from components.training.trainer_settings import TrainerSettings
 from pipeline.config import PipelineConfig
@@ -98,6 +100,14 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     passed = validation_gate.outputs["verdict"].future()[0].property("passed") == 1
 
     with conditional.Cond(passed):
+        # Publishes what will decide, before there is a model to decide about.
+        acceptance_plan = AcceptancePlan(
+            images=image_table.outputs["images"],
+            acceptance=config.acceptance.model_dump_json(),
+            code_digest=code_digest("components.judging.acceptance_plan"),
+        )
+        plan = acceptance_plan.outputs["acceptance_plan"]
+
         # Decodes, fits and stores the selected pictures in a compact form.
         transform = Transform(
             examples=examples,
@@ -154,6 +164,8 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             },
             **training,
         )
+        for training_node in (*tuners, trainer):
+            training_node.add_upstream_node(acceptance_plan)
         model = trainer.outputs["model"]
 
         # The model in service, or the one before it if that is the candidate itself.
@@ -164,12 +176,24 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             model=Channel(type=standard_artifacts.Model),
         ).with_id("ModelInService")
 
-        # Judges the model on the test clips, slice by slice, and against the baseline.
+        # The first model that was pushed, or the one that the plan names.
+        reference_model = Resolver(
+            strategy_class=ReferenceModel,
+            config={"run_id": config.acceptance.reference_run},
+            candidate=model,
+            model=Channel(type=standard_artifacts.Model),
+            pushed_model=Channel(type=standard_artifacts.PushedModel),
+        ).with_id("ReferenceModel")
+        others = {
+            "in_service": model_in_service.outputs["model"],
+            "reference": reference_model.outputs["model"],
+        }
+
+        # Judges the model on the test clips, slice by slice.
         evaluator = Evaluator(
             examples=examples,
             example_splits=[features.TEST],
             model=model,
-            baseline_model=model_in_service.outputs["model"],
             eval_config=eval_config(config),
             module_path="pipeline.evaluation",  # has custom_extractors
         )
@@ -185,19 +209,29 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             code_digest=code_digest("components.judging.serving_check.executor"),
         )
 
-        # The model's answer for each test image, for the review page; blessed or not.
+        # The answers of all models for each test image; for the review page, too.
         predictor = Predictor(
             examples=examples,
             model=model,
             batch_size=BATCH_SIZE,
             code_digest=code_digest("components.judging.predictor"),
+            **others,
         )
 
-        # Pushes a model that both have blessed, whole or not at all.
+        # Judges the model by the plan, and beside the models that it may replace.
+        acceptance_gate = AcceptanceGate(
+            acceptance_plan=plan,
+            predictions=predictor.outputs["predictions"],
+            code_digest=code_digest("components.judging.acceptance_gate"),
+            **others,
+        )
+
+        # Pushes a model that all have passed, whole or not at all.
         pusher = Pusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=serving_check.outputs["blessing"],
+            acceptance_decision=acceptance_gate.outputs["acceptance_decision"],
             serving_dir=str(config.serving_dir),
             run_id=run_id,
         )
@@ -207,7 +241,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
         output_root=str(config.output_root),
         run_id=run_id,
     )
-    review_page.add_upstream_nodes([image_table, validation_gate, predictor, pusher])
+    review_page.add_upstream_nodes([image_table, validation_gate, pusher])
 
     return pipeline.Pipeline(
         pipeline_name=config.pipeline_name,
@@ -220,13 +254,16 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             curated_schema,
             example_validator,
             validation_gate,
+            acceptance_plan,
             transform,
             *tuners,
             trainer,
             model_in_service,
+            reference_model,
             evaluator,
             serving_check,
             predictor,
+            acceptance_gate,
             pusher,
             review_page,
         ],

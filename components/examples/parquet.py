@@ -27,6 +27,7 @@ IMAGES: Final = pa.schema(
     ]
 )
 
+
 def answer_of(role: str) -> str:
     """The column of the posture that another model names; null if it does not know the label."""
     return f"{role}_answer"

@@ -1,6 +1,5 @@
 """AcceptanceGate: judges a candidate by its plan, and beside the models it may replace."""
 
-import json
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -33,7 +32,6 @@ def AcceptanceGate(
     acceptance_plan: InputArtifact[PlanArtifact],
     predictions: InputArtifact[Predictions],
     acceptance_decision: OutputArtifact[DecisionArtifact],
-    slicings: Parameter[str],
     code_digest: Parameter[str],
     in_service: InputArtifact[standard_artifacts.Model] = None,
     reference: InputArtifact[standard_artifacts.Model] = None,
@@ -46,7 +44,6 @@ def AcceptanceGate(
       acceptance_plan: what is asked.
       predictions: what the models answered.
       acceptance_decision: what comes of it.
-      slicings: the columns of the slices that are compared, a JSON list of lists.
       code_digest: digest of this module; part of the cache key.
       in_service: the model in service, if there is one.
       reference: the reference, if there is one.
@@ -55,7 +52,6 @@ def AcceptanceGate(
     found = comparison.judge(
         parquet.read(Path(predictions.uri)),
         plan.read(Path(acceptance_plan.uri)),
-        [tuple(columns) for columns in json.loads(slicings)],
         {role: other.id for role, other in others.items() if other},
     )
     decision.write(found, Path(acceptance_decision.uri))

@@ -56,10 +56,11 @@ def make(images: pd.DataFrame, acceptance: Acceptance) -> Plan:
       acceptance: the settings.
     """
     test = images[images[parquet.SPLIT] == features.TEST]
-    tranches = sorted(test.groupby(features.TRANCHE), key=lambda part: features.tranche_order(part[0]))
     return Plan(
         acceptance=acceptance,
-        test_clips={str(name): _digest(rows) for name, rows in tranches},
+        test_clips={
+            name: _digest(rows) for ((_, name),), rows in comparison.cut(test, (features.TRANCHE,))
+        },
         provable=list(_provable(test)),
     )
 
@@ -72,7 +73,7 @@ def _digest(rows: pd.DataFrame) -> str:
 
 def _provable(test: pd.DataFrame) -> Iterator[Provable]:
     for columns in comparison.FAMILIES:
-        for place, rows in comparison.slices(test, columns):
+        for place, rows in comparison.cut(test, columns):
             (images,) = comparison.by_clip(rows)
             yield Provable(
                 place=place,

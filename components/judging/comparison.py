@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from statistics import NormalDist
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,11 @@ from components.judging.decision import (
     Comparison,
     Decision,
     Recall,
-    SliceKey,
 )
 from components.judging.plan import Plan
-from schema import features
+from schema import features, slices
 from schema.features import ROLES, Role
+from schema.slices import SliceKey
 
 # The families of slices with a margin, in the order in which they are tested, and the margin's
 # name. Slices by other columns are only described.
@@ -44,7 +44,6 @@ Flags = npt.NDArray[np.bool_]
 def judge(
     table: pd.DataFrame,
     plan: Plan,
-    slicings: Sequence[tuple[str, ...]],
     models: dict[Role, int],
 ) -> Decision:
     """Asks whether a candidate meets its plan.
@@ -52,7 +51,6 @@ def judge(
     Args:
       table: a row for each test image, with the columns of `parquet.PREDICTIONS`.
       plan: as it was published before training.
-      slicings: the columns of the slices that are compared, `FAMILIES` among them.
       models: the numbers in ML Metadata of the models that there are to compare with.
     """
     acceptance = plan.acceptance
@@ -61,7 +59,7 @@ def judge(
         each
         for role in ROLES
         if role in models
-        for each in compare(table, role, slicings, getattr(acceptance, role), acceptance)
+        for each in compare(table, role, getattr(acceptance, role), acceptance)
     ]
     return Decision(
         plan=plan.sha256,
@@ -115,7 +113,6 @@ def recalls(table: pd.DataFrame, acceptance: Acceptance) -> Iterator[Recall]:
 def compare(
     table: pd.DataFrame,
     role: Role,
-    slicings: Sequence[tuple[str, ...]],
     margins: Margins,
     acceptance: Acceptance,
 ) -> list[Comparison]:
@@ -124,19 +121,18 @@ def compare(
     Args:
       table: as for `judge`, with the candidate's answers.
       role: the other model.
-      slicings: the columns of the slices; the families are tested in the order of `FAMILIES`.
       margins: what the candidate may lose to it.
       acceptance: the plan's settings.
 
     Returns:
-      Overall first, then in the order of `slicings`. A slice whose postures the other model does
-      not know is left out.
+      In the order of `slices.COLUMNS`. A slice of which the other model knows no posture is left
+      out.
     """
     table = table[_known(table, role)]
     found: dict[tuple[str, ...], list[Comparison]] = {}
     confirmed = True
-    for columns in sorted(slicings, key=lambda each: [*FAMILIES, each].index(each)):
-        parts = list(slices(table, columns))
+    for columns in dict.fromkeys([*FAMILIES, *slices.COLUMNS]):
+        parts = list(cut(table, columns))
         if columns not in FAMILIES:
             found[columns] = [_counted(rows, role, key)[0] for key, rows in parts]
             continue
@@ -148,7 +144,7 @@ def compare(
             for (each, _), answer in zip(counted, judged, strict=True)
         ]
         confirmed &= all(each.answer == "no_worse" for each in found[columns] if each.decides)
-    return [each for columns in slicings for each in found[columns]]
+    return [each for columns in slices.COLUMNS for each in found[columns]]
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
@@ -213,9 +209,7 @@ def _why_sign_off(comparisons: list[Comparison], acceptance: Acceptance) -> Iter
             yield f"{count} could not prove that the model is no worse, so a person has to decide."
 
 
-def slices(
-    table: pd.DataFrame, columns: tuple[str, ...]
-) -> Iterator[tuple[SliceKey, pd.DataFrame]]:
+def cut(table: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[tuple[SliceKey, pd.DataFrame]]:
     """Cuts a table into slices.
 
     Args:
@@ -229,11 +223,12 @@ def slices(
         if not table.empty:
             yield (), table
         return
+    by: Any = list(columns) if len(columns) > 1 else columns[0]
     parts = {
-        tuple(zip(columns, values, strict=True)): rows
-        for values, rows in table.groupby(list(columns), sort=False)
+        tuple(zip(columns, map(str, values if len(columns) > 1 else [values]), strict=True)): rows
+        for values, rows in table.groupby(by, sort=False)
     }
-    for key in sorted(parts, key=lambda key: [features.value_order(*pair) for pair in key]):
+    for key in sorted(parts, key=slices.order):
         yield key, parts[key]
 
 

@@ -6,11 +6,9 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from schema.features import Role
+from schema.slices import SliceKey
 
 Answer = Literal["no_worse", "worse", "untold"]
-
-# Pairs of column and value; empty for the whole test split.
-SliceKey = tuple[tuple[str, str], ...]
 
 _FILE_NAME: Final = "decision.json"
 _FROZEN: Final = ConfigDict(frozen=True)
@@ -137,7 +135,7 @@ class Decision(BaseModel):
     @property
     def passed(self) -> bool:
         """Whether nothing that decides refuses the candidate."""
-        judged = [*self.recalls, *self.comparisons]
+        judged: list[Recall | Comparison] = [*self.recalls, *self.comparisons]
         return all(each.passed is not False for each in judged)
 
 

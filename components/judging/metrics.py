@@ -18,7 +18,6 @@ from tensorflow_model_analysis.metrics import (
     multi_class_confusion_matrix_metrics,
 )
 from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.utils import model_util
 
 from components import intervals
 from components.training import calibration
@@ -37,7 +36,7 @@ SMALLEST_PROBABILITY: Final = 1e-7  # as Keras: the logarithm of 0 would swallow
 Array = npt.NDArray[np.float64]
 # Weighted count of images by (actual, predicted) class.
 Confusion = dict[multi_class_confusion_matrix_metrics.MatrixEntryKey, float]
-# By clip: images, right ones of the candidate, those only it got right, those only the baseline.
+# By clip: images, and right ones.
 ClipCounts = dict[bytes, Array]
 
 
@@ -100,7 +99,7 @@ class SelectiveAccuracy(metric_types.Metric):
 
 
 class AccuracyInterval(metric_types.Metric):
-    """The 95 % intervals of the candidate's accuracy, and of its difference from the baseline's."""
+    """The 95 % interval of the accuracy."""
 
     def __init__(self, name: str = ACCURACY_INTERVAL) -> None:
         """Takes a name; the names in the results are those of `components.intervals`."""
@@ -260,7 +259,7 @@ class _SumCombiner(beam.CombineFn):
         return np.zeros(self._shape)
 
     def add_input(self, accumulator: Array, element: metric_types.StandardMetricInputs) -> Array:
-        sure = _sure(element, self._key.model_name)
+        sure = _sure(element)
         for label, prediction, weight in metric_util.to_label_prediction_example_weight(
             element,
             eval_config=self._eval_config,
@@ -280,50 +279,33 @@ class _SumCombiner(beam.CombineFn):
         return {self._key: self._value(accumulator)}
 
 
-def _sure(element: metric_types.StandardMetricInputs, model_name: str) -> float:
+def _sure(element: metric_types.StandardMetricInputs) -> float:
     """Whether the model is sure of an image, 1 or 0."""
-    answer = element.predictions
-    if model_name:  # candidate and baseline were asked
-        answer = answer[model_name]
-    return 1.0 - float(np.asarray(answer[features.UNSURE]).item())
+    return 1.0 - float(np.asarray(element.predictions[features.UNSURE]).item())
 
 
 def _interval_computations(
-    name: str,
-    eval_config: config_pb2.EvalConfig,
-    model_names: Iterable[str] = ("",),
+    name: str, eval_config: config_pb2.EvalConfig
 ) -> metric_types.MetricComputations:
-    baseline = model_util.get_baseline_model_spec(eval_config)
-    baseline_name = baseline.name if baseline else None
-    (candidate_name,) = (name for name in model_names if name != baseline_name)
-    keys = [metric_types.MetricKey(end, candidate_name) for end in intervals.ACCURACY_ENDS]
-    if baseline_name is not None:
-        keys += [
-            metric_types.MetricKey(end, candidate_name, is_diff=True)
-            for end in intervals.DIFFERENCE_ENDS
-        ]
+    del name
+    keys = [metric_types.MetricKey(end) for end in intervals.ACCURACY_ENDS]
     return [
         metric_types.MetricComputation(
             keys=keys,
             preprocessors=[metric_types.FeaturePreprocessor([features.CLIP])],
-            combiner=_ClipCombiner(keys, eval_config, candidate_name, baseline_name),
+            combiner=_ClipCombiner(keys, eval_config),
         )
     ]
 
 
 class _ClipCombiner(beam.CombineFn):
-    """Counts each clip's images and right answers, and computes the intervals from them."""
+    """Counts each clip's images and right answers, and computes the interval from them."""
 
     def __init__(
-        self,
-        keys: list[metric_types.MetricKey],
-        eval_config: config_pb2.EvalConfig,
-        candidate: str,
-        baseline: str | None,
+        self, keys: list[metric_types.MetricKey], eval_config: config_pb2.EvalConfig
     ) -> None:
         self._keys = keys
         self._eval_config = eval_config
-        self._models = [candidate] if baseline is None else [candidate, baseline]
 
     def create_accumulator(self) -> ClipCounts:
         return {}
@@ -331,17 +313,13 @@ class _ClipCombiner(beam.CombineFn):
     def add_input(
         self, accumulator: ClipCounts, element: metric_types.StandardMetricInputs
     ) -> ClipCounts:
-        right = [0.0, 0.0]
-        for place, model in enumerate(self._models):
-            label, prediction, _ = next(
-                metric_util.to_label_prediction_example_weight(
-                    element, eval_config=self._eval_config, model_name=model, flatten=False
-                )
+        label, prediction, _ = next(
+            metric_util.to_label_prediction_example_weight(
+                element, eval_config=self._eval_config, flatten=False
             )
-            right[place] = float(np.argmax(prediction) == label.item())
-        mine, others = right
+        )
         clip = np.asarray(element.features[features.CLIP]).item()
-        counts = np.array([1.0, mine, mine * (1 - others), others * (1 - mine)])
+        counts = np.array([1.0, float(np.argmax(prediction) == label.item())])
         return _added(accumulator, clip, counts)
 
     def merge_accumulators(self, accumulators: Iterable[ClipCounts]) -> ClipCounts:
@@ -352,12 +330,9 @@ class _ClipCombiner(beam.CombineFn):
         return merged
 
     def extract_output(self, accumulator: ClipCounts) -> metric_types.MetricsDict:
-        images, right, gained, lost = np.array([*accumulator.values()]).reshape(-1, 4).T
-        ends = [
-            *intervals.accuracy_interval(images, right),
-            *intervals.difference_interval(images, gained, lost),
-        ]
-        return dict(zip(self._keys, ends, strict=False))  # without a baseline, the first two
+        images, right = np.array([*accumulator.values()]).reshape(-1, 2).T
+        ends = intervals.accuracy_interval(images, right)
+        return dict(zip(self._keys, ends, strict=True))
 
 
 def _added(counts: ClipCounts, clip: bytes, more: Array) -> ClipCounts:

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from components.judging.acceptance import Acceptance
-from components.judging.decision import SliceKey
+from schema.slices import SliceKey
 
 _FILE_NAME: Final = "plan.json"
 _FROZEN: Final = ConfigDict(frozen=True)
@@ -55,7 +55,7 @@ class Plan(BaseModel):
         worst = max((part.margin for part in parts if len(part.place) == 1), default=overall.margin)
         return (
             f"The {overall.clips:,} test clips can prove a loss to be below"
-            f" {overall.margin * 100:.1f} points overall, and below {worst * 100:.1f} points in each"
+            f" {overall.margin * 100:.1f} points overall, and {worst * 100:.1f} points in each"
             " tranche and posture (for equal models, in 80 % of cases)."
         )
 

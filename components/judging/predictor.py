@@ -27,7 +27,6 @@ from components.examples import parquet
 from schema import features
 from schema.features import Role
 
-
 # Of models that do not say which postures they know; they were exported before there were others.
 _UNSAID: Final = ("Sitting", "Standing", "Lying")
 _OF_OTHERS: Final = [

@@ -77,9 +77,7 @@ class ReferenceModel(resolver.ResolverStrategy):
         found = [first] if first and first.id not in candidates else []
         return input_dict | {"model": found}
 
-    def _of_run(
-        self, store: metadata_store.MetadataStore, models: Iterable[int]
-    ) -> Iterator[int]:
+    def _of_run(self, store: metadata_store.MetadataStore, models: Iterable[int]) -> Iterator[int]:
         for number in models:
             if self._run_id in {each.name for each in store.get_contexts_by_artifact(number)}:
                 yield number

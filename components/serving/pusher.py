@@ -1,4 +1,4 @@
-"""Pusher: puts a model that both gates have blessed into service, whole or not at all.
+"""Pusher: puts a model that every gate has passed into service, whole or not at all.
 
 TFX's Pusher copies into the version's own folder, file by file: a server may see half of
 it, a killed push leaves it so, and a clock that was set back gives a new model a lower
@@ -14,6 +14,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
+from components.judging.acceptance_gate import DecisionArtifact
 from components.serving import versions
 
 
@@ -22,11 +23,12 @@ def Pusher(
     model: InputArtifact[standard_artifacts.Model],
     model_blessing: InputArtifact[standard_artifacts.ModelBlessing],
     infra_blessing: InputArtifact[standard_artifacts.InfraBlessing],
+    acceptance_decision: InputArtifact[DecisionArtifact],
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
     serving_dir: Parameter[str],
     run_id: Parameter[str],
 ) -> None:
-    """Pushes the model unless it is in service already.
+    """Pushes the model unless it is in service already, or a person has to decide.
 
     The name of the run is among its settings, so that no push is taken from the cache.
 
@@ -34,6 +36,7 @@ def Pusher(
       model: the candidate.
       model_blessing: the Evaluator's.
       infra_blessing: the ServingCheck's.
+      acceptance_decision: the AcceptanceGate's.
       pushed_model: says in the properties that TFX's Pusher sets whether (`pushed`, 0 or 1)
         and where (`pushed_destination`, `pushed_version`) the model is.
       serving_dir: the folder of versions that a server reads.
@@ -42,6 +45,8 @@ def Pusher(
     if not (
         model_utils.is_model_blessed(model_blessing)
         and model_utils.is_infra_validated(infra_blessing)
+        and acceptance_decision.passed
+        and not acceptance_decision.needs_sign_off
     ):
         pushed_model.set_int_custom_property("pushed", 0)
         return

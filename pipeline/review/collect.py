@@ -49,7 +49,7 @@ def collect(run: Run, against: str | None = None) -> Review:
     """
     runs = Runs(run.config.output_root)
     parts = _slices(run)
-    in_service = compared = _baseline(run, parts)
+    in_service = compared = _baseline(run)
     if against is not None:
         other = runs.read(against)
         theirs = _slices(other)
@@ -124,9 +124,21 @@ def _slices(run: Run) -> list[Slice]:
     return slices.all_slices(run.evaluation.slices) if run.evaluation else []
 
 
-def _baseline(run: Run, parts: list[Slice]) -> Baseline | None:
-    model = run.inputs.get(("Evaluator", "baseline_model"))
-    return _compared(parts, model.id, model.made_by) if model else None
+def _baseline(run: Run) -> Baseline | None:
+    model = run.inputs.get(("AcceptanceGate", "in_service"))
+    if model is None or run.decision is None:
+        return None
+    overall = next((each for each in run.decision.comparisons if not each.place), None)
+    if overall is None:
+        return None
+    return Baseline(
+        model_id=model.id,
+        run_id=model.made_by,
+        accuracy=overall.right / overall.images - overall.difference,
+        difference=overall.difference,
+        low=overall.low,
+        high=overall.high,
+    )
 
 
 def _compared(parts: list[Slice], model_id: int, run_id: str) -> Baseline | None:

@@ -63,8 +63,13 @@ def _row(run: Run, gate: Gate, parts: dict[SliceKey, Slice], baseline: Baseline 
         case "coverage":
             name = "Share of test images that the model is sure of"
             sentence = _sure(run, part) if part else "No model was judged."
-        case "no_worse":
+        case "recall":
+            name, sentence = f"Recall {where}", ""
+        case "no_worse" if not gate.place and gate.against != "reference":
             return _comparison(gate, baseline)
+        case "no_worse":
+            other = "the reference" if gate.against == "reference" else "the model in service"
+            name, sentence = f"No worse than {other} {where}", ""
     return GateRow(name, gate.value, gate.limit, gate.passed, sentence)
 
 

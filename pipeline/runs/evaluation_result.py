@@ -13,7 +13,7 @@ from schema import features
 from schema import slices as slicing
 from schema.slices import SliceKey
 
-# How TFMA names the model in service; the candidate is the only other one.
+# How TFMA named the model in service in evaluations of both; the candidate was the other one.
 _BASELINE: Final = "baseline"
 
 # The single numbers, which keep TFMA's names.
@@ -25,8 +25,6 @@ _NUMBERS: Final = frozenset(SliceMetrics.model_fields) - {
     "baseline_accuracy",
     "accuracy_difference",
 }
-# Intervals of the difference are computed from both models, whichever TFMA files them under.
-_OF_BOTH: Final = ("accuracy_difference_low", "accuracy_difference_high")
 _BY_POSTURE: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
 _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"
 
@@ -94,9 +92,10 @@ def _gates(
     columns is there, it refuses the model; if one of those `expected` is not, it passes it over.
     """
     failures = {
-        (_slice_key(validation.slice_key), failure.metric_key.name, _is_change(failure)): failure
+        (_slice_key(validation.slice_key), failure.metric_key.name): failure
         for validation in result.metric_validations_per_slice
         for failure in validation.failures
+        if not failure.metric_threshold.HasField("change_threshold")  # of an earlier time
     }
     thresholds = [
         (metric.class_name.lower(), tuple(slicing.feature_keys), threshold.threshold)
@@ -111,28 +110,15 @@ def _gates(
         places = sorted(judged | unjudged, key=slicing.order)
         for key in places or [tuple((column, "") for column in columns)]:
             metrics = slices.get(key)
-            if threshold.HasField("value_threshold"):
-                failure = failures.get((key, metric, False))
-                yield Gate(
-                    kind=metric,
-                    place=key,
-                    value=getattr(metrics, metric, None),
-                    limit=_limit(threshold.value_threshold.lower_bound.value),
-                    passed=None if key in unjudged else metrics is not None and failure is None,
-                    note=NOT_CHECKED if key in unjudged else _note(failure),
-                )
-            # Without a model in service TFX leaves the comparison out.
-            compared = metrics is not None and metrics.accuracy_difference is not None
-            if metrics and compared and threshold.HasField("change_threshold"):
-                failure = failures.get((key, metric, True))
-                yield Gate(
-                    kind="no_worse",
-                    place=key,
-                    value=metrics.accuracy_difference,
-                    limit=_limit(threshold.change_threshold.absolute.value),
-                    passed=failure is None,
-                    note=_note(failure),
-                )
+            failure = failures.get((key, metric))
+            yield Gate(
+                kind=metric,
+                place=key,
+                value=getattr(metrics, metric, None),
+                limit=_limit(threshold.value_threshold.lower_bound.value),
+                passed=None if key in unjudged else metrics is not None and failure is None,
+                note=NOT_CHECKED if key in unjudged else _note(failure),
+            )
 
 
 def _columns(key: SliceKey) -> tuple[str, ...]:
@@ -145,10 +131,6 @@ def _limit(threshold: float) -> float:
 
 def _note(failure: Any) -> str:
     return str(failure.message).strip() if failure else ""
-
-
-def _is_change(failure: Any) -> bool:
-    return bool(failure.metric_threshold.HasField("change_threshold"))
 
 
 def _slice_key(message: Any) -> SliceKey:
@@ -164,12 +146,8 @@ def _metrics(message: Any) -> SliceMetrics:
     found: dict[str, Any] = {"precision": {}, "recall": {}, "f1": {}}
     for item in message.metric_keys_and_values:
         name, key = item.key.name, item.key
-        if name in _OF_BOTH:
-            found[name] = _number(item.value)
-        elif key.is_diff or key.model_name == _BASELINE:
-            if name == "accuracy":
-                kind = "accuracy_difference" if key.is_diff else "baseline_accuracy"
-                found[kind] = _number(item.value)
+        if key.is_diff or key.model_name == _BASELINE:
+            continue
         elif name == _CONFUSION_MATRIX:
             found["confusion_matrix"] = _confusion_matrix(item.value)
         elif name in _BY_POSTURE:

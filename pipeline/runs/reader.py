@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from components.errors import InputError
 from components.examples.findings import Finding
+from components.judging import decision, plan
+from components.judging.decision import Decision
+from components.judging.plan import Plan
 from components.serving.versions import Version, versions
 from pipeline.config import PipelineConfig
 from pipeline.runs import snapshot
@@ -93,6 +96,8 @@ class Runs:
                 run,
                 splits=_splits(run.kept("StatisticsGen", "statistics")),
                 findings=_findings(run.kept("ValidationGate", "verdict")),
+                plan=_plan(run.kept("AcceptancePlan", "acceptance_plan")),
+                decision=_decision(run.kept("AcceptanceGate", "acceptance_decision")),
                 serving=_serving(run.kept("ServingCheck", "blessing")),
                 read_evaluation=lambda: _evaluation(run),
             )
@@ -186,6 +191,14 @@ def _findings(gate: Artifact | None) -> tuple[Finding, ...]:
         return ()
     content = json.loads((gate.folder / "findings.json").read_text(encoding="utf-8"))
     return tuple(Finding(**finding) for finding in content)
+
+
+def _plan(artifact: Artifact | None) -> Plan | None:
+    return plan.read(artifact.folder) if artifact else None
+
+
+def _decision(artifact: Artifact | None) -> Decision | None:
+    return decision.read(artifact.folder) if artifact else None
 
 
 def _serving(blessing: Artifact | None) -> ServingReport | None:

@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from components.examples.findings import Finding
+from components.judging.decision import Decision
+from components.judging.plan import Plan
 from components.serving.versions import Version
 from pipeline.config import PipelineConfig
 from pipeline.runs.left_out import Contradiction, Reject
+from schema.features import Role
 from schema.slices import SliceKey
 
 REVIEW: Final = "ReviewPage"  # the node that decides nothing
@@ -23,6 +26,7 @@ REVIEW: Final = "ReviewPage"  # the node that decides nothing
 State = Literal["ran", "cached", "failed", "skipped", "running"]
 
 _FROZEN: Final = ConfigDict(frozen=True)
+_FORMER_FLOORS: Final = ("accuracy_floor", "tranche_accuracy_floor", "coverage_floor")
 
 
 class Counts(BaseModel):
@@ -85,6 +89,17 @@ class Snapshot(BaseModel):
     warnings: list[Finding] = []
     refused: bool = False
     failure: str = ""
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _of_earlier_runs(cls, config: Any) -> Any:
+        """Reads the settings of runs whose floors stood beside the others, not in a table."""
+        if not isinstance(config, dict) or "max_accuracy_drop" not in config:
+            return config
+        moved = dict(config)
+        drop = moved.pop("max_accuracy_drop")
+        floors = {name: moved.pop(name) for name in _FORMER_FLOORS if name in moved}
+        return moved | {"acceptance": floors | {"in_service": {"overall": drop}}}
 
 
 @dataclass(frozen=True)
@@ -166,19 +181,21 @@ class Gate(BaseModel):
     """A condition between the data and a model in service, as the component that set it found.
 
     Attributes:
-      kind: `contract` is the ValidationGate's, `serving` the ServingCheck's, all others the
-        Evaluator's.
+      kind: `contract` is the ValidationGate's, `serving` the ServingCheck's, `accuracy` and
+        `coverage` are the Evaluator's, `recall` and `no_worse` the AcceptanceGate's.
       place: the slice that it is about; values are empty if the test split has no such slice.
-      value: what was measured; None where nothing could be.
+      against: the model that the candidate is compared with; None for other gates.
+      value: what was measured, for `no_worse` the difference; None where nothing could be.
       limit: the least that passes; None for gates that are no threshold.
-      passed: None if the run ended before it, or there was nothing to check.
+      passed: None if the run ended before it, there was nothing to check, or too little to decide.
       note: what the component says of it, a sentence; may be empty.
     """
 
     model_config = _FROZEN
 
-    kind: Literal["contract", "accuracy", "coverage", "no_worse", "serving"]
+    kind: Literal["contract", "accuracy", "coverage", "recall", "no_worse", "serving"]
     place: SliceKey = ()
+    against: Role | None = None
     value: float | None = None
     limit: float | None = None
     passed: bool | None = None
@@ -221,6 +238,8 @@ class Run:
       properties: execution properties by node and name.
       splits: images by split.
       findings: what the ValidationGate found in the data.
+      plan: what was asked of a model before it was trained; None if the run had no plan.
+      decision: what the AcceptanceGate found; None if it was not asked.
       serving: what the ServingCheck found; None if it was not asked.
       pushed: the number of the version that the run's model was pushed as, by this run or an
         earlier one; None if this run's Pusher did not push or find it.
@@ -236,6 +255,8 @@ class Run:
     properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     splits: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    plan: Plan | None = None
+    decision: Decision | None = None
     serving: ServingReport | None = None
     pushed: int | None = None
     versions: tuple[Version, ...] = ()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from components.examples.findings import Finding
+from components.judging.decision import Decision
 from pipeline.runs.run import REVIEW, Gate, Run
 from schema import features
 from schema.slices import SliceKey
@@ -50,13 +51,14 @@ def verdict(run: Run) -> Verdict:
 
 def gates(run: Run) -> list[Gate]:
     """The conditions between the data and a model in service, in the order of the pipeline."""
-    evaluation = run.evaluation
-    judged = list(evaluation.gates) if evaluation else []
+    judged = list(run.evaluation.gates) if run.evaluation else []
     if not judged:
-        judged = [Gate(kind="accuracy", limit=run.config.accuracy_floor)]
+        judged = [Gate(kind="accuracy", limit=run.config.acceptance.accuracy_floor)]
+    if run.decision:
+        judged += _accepted(run.decision)
     if all(gate.kind != "no_worse" for gate in judged):
-        # Without a model in service TFX leaves the comparison out, and nothing stands against it.
-        judged.append(Gate(kind="no_worse", passed=True if evaluation else None))
+        # Without another model nothing stands against it.
+        judged.append(Gate(kind="no_worse", passed=True if run.evaluation else None))
     refused = [finding for finding in run.findings if finding.severity == "blocking"]
     contract = False if refused or run.snapshot.refused else run.gate_passed
     serving = run.serving
@@ -127,6 +129,28 @@ def apart(value: float, limit: float) -> tuple[str, str]:
     return texts
 
 
+def _accepted(decision: Decision) -> Iterator[Gate]:
+    """The conditions that the AcceptanceGate checked."""
+    for each in decision.recalls:
+        yield Gate(
+            kind="recall",
+            place=((features.POSTURE, each.posture),),
+            value=each.recall,
+            limit=each.floor,
+            passed=each.passed,
+        )
+    for comparison in decision.comparisons:
+        if comparison.margin is not None:
+            yield Gate(
+                kind="no_worse",
+                place=comparison.place,
+                against=comparison.against,
+                value=comparison.difference,
+                limit=-comparison.margin,
+                passed=comparison.passed,
+            )
+
+
 def _refusals(run: Run, gate: Gate) -> Iterator[str]:
     """Why a gate did not pass."""
     if gate.kind == "serving":
@@ -142,10 +166,8 @@ def _refusals(run: Run, gate: Gate) -> Iterator[str]:
         yield f"{gate.kind.capitalize()} {where} could not be judged: {gate.note}"
     elif gate.kind == "no_worse":
         worse, allowed = apart(-gate.value, -gate.limit)
-        yield (
-            f"Accuracy {where} is {worse} below that of the model in service, where {allowed} is"
-            " allowed."
-        )
+        other = "the reference" if gate.against == "reference" else "the model in service"
+        yield f"Accuracy {where} is {worse} below that of {other}, where {allowed} is allowed."
     else:
         value, floor = apart(gate.value, gate.limit)
         count = metrics.example_count

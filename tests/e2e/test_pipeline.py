@@ -12,7 +12,7 @@ import tensorflow_model_analysis as tfma
 
 from components.examples import parquet
 from schema import features
-from tests.support.running import ANEW, SETTINGS, Command, Ended, text_of
+from tests.support.running import ANEW, FLOORS, SETTINGS, Command, Ended, text_of
 
 COMPONENTS = [
     "TrancheExampleGen",
@@ -137,7 +137,10 @@ def test_floors_out_of_reach_rerun_the_judge_alone_and_stop_the_push(
     rerunnable: Ended, command: Command, tranches: Path
 ) -> None:
     served = sorted(path.name for path in (rerunnable.out / "serving" / "posture").iterdir())
-    strict = {**SETTINGS, "accuracy_floor": 1.01, "coverage_floor": 1.01}
+    strict = {
+        **SETTINGS,
+        "acceptance": {**FLOORS, "accuracy_floor": 1.01, "coverage_floor": 1.01},
+    }
     ended = command.run(rerunnable.out, "--data-root", str(tranches), **strict)
     assert ended.status == 3, ended.text
     assert ended.record["verdict"] == "not_blessed"

@@ -103,6 +103,7 @@ def run(config: PipelineConfig, data_root: Path, run_id: str = RUN) -> None:
                     model=trainer.outputs["model"],
                     model_blessing=gates.outputs["blessing"],
                     infra_blessing=gates.outputs["serves"],
+                    acceptance_decision=gates.outputs["acceptance_decision"],
                     serving_dir=str(config.serving_dir),
                     run_id=run_id,
                 ),

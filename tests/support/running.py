@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+import tomli_w
 
 from pipeline.config import PipelineConfig
 from pipeline.review import formats
@@ -22,6 +23,15 @@ from pipeline.runs.seals import Seals
 from schema import features
 
 ROOT = Path(__file__).resolve().parents[2]
+FLOORS: dict[str, Any] = {
+    "accuracy_floor": 0.0,
+    "tranche_accuracy_floor": 0.0,
+    "coverage_floor": 0.0,
+    "recall_floors": dict.fromkeys(features.POSTURES, 0.0),
+}
+_ANY_LOSS = {"overall": 1.0, "tranche": 1.0, "posture": 1.0}
+# With it any model replaces any other.
+LENIENT = {**FLOORS, "in_service": _ANY_LOSS, "reference": _ANY_LOSS}
 # Small and quick; the floors are those of a model that has learnt next to nothing.
 SETTINGS: dict[str, Any] = {
     "base_weights": "none",
@@ -29,15 +39,13 @@ SETTINGS: dict[str, Any] = {
     "ingest_size": 128,
     "alpha": 0.35,
     "scratch_epochs": 2,
-    "accuracy_floor": 0.0,
-    "tranche_accuracy_floor": 0.0,
-    "coverage_floor": 0.0,
+    "acceptance": FLOORS,
     "wanted_accuracy": 0.4,
 }
 
 
 # What every run does anew, whatever is in the cache.
-ANEW = {"Master table", "ModelInService", "Pusher", "ReviewPage"}
+ANEW = {"Master table", "ModelInService", "ReferenceModel", "Pusher", "ReviewPage"}
 
 
 @dataclass(frozen=True)
@@ -173,11 +181,7 @@ def children(pid: int) -> list[int]:
 
 def write_toml(path: Path, settings: Mapping[str, Any]) -> None:
     """Writes a settings file; a setting that is a dict becomes a table."""
-    tables = {name: value for name, value in settings.items() if isinstance(value, dict)}
-    lines = [f"{key} = {json.dumps(settings[key])}" for key in settings if key not in tables]
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    path.write_text(tomli_w.dumps(settings), encoding="utf-8")
 
 
 def plain(text: str) -> str:

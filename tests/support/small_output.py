@@ -128,6 +128,7 @@ def run(root: Path, graph: Path, outlier: float) -> None:
                     model=trainer.outputs["model"],
                     model_blessing=gates.outputs["blessing"],
                     infra_blessing=gates.outputs["serves"],
+                    acceptance_decision=gates.outputs["acceptance_decision"],
                     serving_dir=str(config.serving_dir),
                     run_id="r1",
                 ),

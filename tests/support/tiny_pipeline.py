@@ -20,20 +20,30 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import Channel, standard_artifacts
 from tfx.types.artifact import Artifact, Property, PropertyType
 
-from components.serving.baseline import ModelInService
+from components.judging import decision, plan
+from components.judging.acceptance import Acceptance
+from components.judging.acceptance_gate import DecisionArtifact
+from components.judging.acceptance_plan import PlanArtifact
+from components.judging.decision import Compared, Decision, Recall
+from components.judging.plan import Plan, Provable
+from components.serving.baseline import ModelInService, ReferenceModel
 from components.serving.pusher import Pusher
 from pipeline.config import PipelineConfig
 from pipeline.review.component import ReviewPage
 from pipeline.runs import lineage
+from schema import features
 
 NODES = [
     "SchemaGen",
     "CuratedSchema",
     "ValidationGate",
+    "AcceptancePlan",
     "Trainer",
     "ModelInService",
+    "ReferenceModel",
     "Evaluator",
     "ServingCheck",
+    "AcceptanceGate",
     "Pusher",
     "ReviewPage",
 ]
@@ -111,6 +121,68 @@ def Serve(
     Path(blessing.uri, "report.json").write_text(json.dumps(report))
 
 
+@component
+def Publish(
+    verdict: InputArtifact[TinyVerdict],
+    acceptance_plan: OutputArtifact[PlanArtifact],
+    acceptance: Parameter[str],
+) -> None:
+    """Publishes a plan over two test clips."""
+    del verdict
+    made = Plan(
+        acceptance=Acceptance.model_validate_json(acceptance),
+        test_clips={"1": "c1" * 32},
+        provable=[Provable(place=(), images=2, clips=2, margin=0.5)],
+    )
+    plan.write(made, Path(acceptance_plan.uri))
+    acceptance_plan.sha256 = made.sha256
+
+
+@component
+def Decide(
+    acceptance_plan: InputArtifact[PlanArtifact],
+    model: InputArtifact[standard_artifacts.Model],
+    acceptance_decision: OutputArtifact[DecisionArtifact],
+    accepts: Parameter[int],
+    in_service: InputArtifact[standard_artifacts.Model] = None,
+    reference: InputArtifact[standard_artifacts.Model] = None,
+) -> None:
+    """Accepts or not, as it is told; the plan says whether a person has to decide."""
+    del model
+    asked = plan.read(Path(acceptance_plan.uri))
+    others = {"in_service": in_service, "reference": reference}
+    found = Decision(
+        plan=asked.sha256,
+        images=2,
+        clips=2,
+        right=1 + accepts,
+        recalls=[
+            Recall(
+                posture=features.LYING,
+                images=2,
+                clips=2,
+                right=1 + accepts,
+                low=0.1,
+                high=0.9,
+                floor=0.87,
+                passed=bool(accepts),
+            )
+        ],
+        comparisons=[],
+        others={
+            role: Compared(model_id=other.id, left_out=0, changed=0.0)
+            for role, other in others.items()
+            if other
+        },
+        sign_off=["The plan asks a person to decide about every model."]
+        if asked.acceptance.sign_off == "always"
+        else [],
+    )
+    decision.write(found, Path(acceptance_decision.uri))
+    acceptance_decision.passed = int(found.passed)
+    acceptance_decision.needs_sign_off = int(bool(found.sign_off))
+
+
 def create(
     config: PipelineConfig,
     *,
@@ -118,6 +190,7 @@ def create(
     breaks: int = 0,
     blesses: int = 1,
     serves: int = 1,
+    accepts: int = 1,
     flavour: str = "A",
     waits: str = "",
 ) -> pipeline.Pipeline:
@@ -128,6 +201,9 @@ def create(
     gate = Gate(passes=passes).with_id("ValidationGate")
     verdict = gate.outputs["verdict"]
     with conditional.Cond(verdict.future()[0].property("passed") == 1):
+        publish = Publish(
+            verdict=verdict, acceptance=config.acceptance.model_dump_json()
+        ).with_id("AcceptancePlan")
         trainer = Train(verdict=verdict, breaks=breaks, flavour=flavour, waits=waits).with_id(
             "Trainer"
         )
@@ -138,12 +214,27 @@ def create(
             candidate=model,
             model=Channel(type=standard_artifacts.Model),
         ).with_id("ModelInService")
+        reference = Resolver(
+            strategy_class=ReferenceModel,
+            config={"run_id": config.acceptance.reference_run},
+            candidate=model,
+            model=Channel(type=standard_artifacts.Model),
+            pushed_model=Channel(type=standard_artifacts.PushedModel),
+        ).with_id("ReferenceModel")
         evaluator = Evaluate(model=model, blesses=blesses).with_id("Evaluator")
         serving_check = Serve(model=model, serves=serves).with_id("ServingCheck")
+        decide = Decide(
+            acceptance_plan=publish.outputs["acceptance_plan"],
+            model=model,
+            accepts=accepts,
+            in_service=in_service.outputs["model"],
+            reference=reference.outputs["model"],
+        ).with_id("AcceptanceGate")
         pusher = Pusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=serving_check.outputs["blessing"],
+            acceptance_decision=decide.outputs["acceptance_decision"],
             serving_dir=str(config.serving_dir),
             run_id=run_id,
         )
@@ -156,10 +247,13 @@ def create(
             inferred,
             curated,
             gate,
+            publish,
             trainer,
             in_service,
+            reference,
             evaluator,
             serving_check,
+            decide,
             pusher,
             page,
         ],

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.judging.acceptance import Acceptance
 from pipeline import config
 from pipeline.config import PipelineConfig, SplitShares
 from pipeline.review import provenance
@@ -24,7 +25,7 @@ def test_settings_survive_being_written(
         data_root=None if drawn else folder / 'a "quoted" \\ folder',
         output_root=folder,
         base_weights=str(folder / "weights.h5"),
-        accuracy_floor=floor,
+        acceptance=Acceptance(accuracy_floor=floor),
         splits=SplitShares(train=train),
     )
     path = tmp_path_factory.mktemp("settings") / "settings.toml"

@@ -22,7 +22,7 @@ from pipeline.runs.run import (
 from schema import features
 from schema.slices import SliceKey
 
-CONFIG = PipelineConfig(accuracy_floor=0.87, tranche_accuracy_floor=0.75, max_accuracy_drop=0.01)
+CONFIG = PipelineConfig()
 BASELINE = Baseline(7, "r1", accuracy=0.92, difference=-0.02, low=-0.05, high=0.01)
 TWO: SliceKey = ((features.TRANCHE, "2"),)
 SLICES = {
