@@ -17,13 +17,15 @@ from schema.features import Role
 class DecisionArtifact(Artifact):
     """A file `decision.json`, a `components.judging.decision.Decision`.
 
-    `passed` is 0 or 1, and so is `needs_sign_off`: whether a person has to decide, then.
+    `passed` is 0 or 1, and so is `needs_sign_off`: whether a person has to decide, then. `sha256`
+    is the decision's digest.
     """
 
     TYPE_NAME = "AcceptanceDecision"
     PROPERTIES = {  # noqa: RUF012 (TFX's own form)
         "passed": Property(type=PropertyType.INT),
         "needs_sign_off": Property(type=PropertyType.INT),
+        "sha256": Property(type=PropertyType.STRING),
     }
 
 
@@ -57,3 +59,4 @@ def AcceptanceGate(
     decision.write(found, Path(acceptance_decision.uri))
     acceptance_decision.passed = int(found.passed)
     acceptance_decision.needs_sign_off = int(bool(found.sign_off))
+    acceptance_decision.sha256 = found.sha256

@@ -1,5 +1,6 @@
 """What the AcceptanceGate finds: a plan's floors and comparisons, and how a model met them."""
 
+import hashlib
 from pathlib import Path
 from typing import Final, Literal
 
@@ -137,6 +138,11 @@ class Decision(BaseModel):
         """Whether nothing that decides refuses the candidate."""
         judged: list[Recall | Comparison] = [*self.recalls, *self.comparisons]
         return all(each.passed is not False for each in judged)
+
+    @property
+    def sha256(self) -> str:
+        """Of all of it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
 def write(decision: Decision, folder: Path) -> None:

@@ -14,6 +14,8 @@ from components.serving import versions
 class ModelInService(resolver.ResolverStrategy):
     """Resolves the last pushed model that is still there and is not the candidate itself.
 
+    A model that a person took out of service is none.
+
     TFX's LatestBlessedModelStrategy takes any model that the Evaluator blessed, also one that
     another gate refused, and hands a rerun its own model as baseline: the Evaluator's inputs
     then change although nothing did.
@@ -33,12 +35,16 @@ class ModelInService(resolver.ResolverStrategy):
         input_dict: dict[str, list[types.Artifact]],
     ) -> dict[str, list[types.Artifact]]:
         """Returns at most one model; see the base class."""
-        others = _others(input_dict)
+        others = {
+            (model.id, model.mlmd_artifact.create_time_since_epoch): model
+            for model in _others(input_dict)
+        }
+        (candidate,) = input_dict["candidate"]
+        key = (candidate.id, candidate.mlmd_artifact.create_time_since_epoch)
         found = (
-            model
-            for version in reversed(versions.versions(self._serving_dir))
-            for model in others
-            if version.holds(model.id, model.mlmd_artifact.create_time_since_epoch)
+            others[version.origin.key]
+            for version in versions.comparable(versions.versions(self._serving_dir), key)
+            if version.origin and version.origin.key in others
         )
         latest = next(found, None)
         return {"candidate": input_dict["candidate"], "model": [latest] if latest else []}

@@ -30,6 +30,8 @@ def Pusher(
 ) -> None:
     """Pushes the model unless it is in service already, or a person has to decide.
 
+    A person has to where the AcceptanceGate says so, or took the model out of service before.
+
     The name of the run is among its settings, so that no push is taken from the cache.
 
     Args:
@@ -38,7 +40,8 @@ def Pusher(
       infra_blessing: the ServingCheck's.
       acceptance_decision: the AcceptanceGate's.
       pushed_model: says in the properties that TFX's Pusher sets whether (`pushed`, 0 or 1)
-        and where (`pushed_destination`, `pushed_version`) the model is.
+        and where (`pushed_destination`, `pushed_version`) the model is; and in one of our own,
+        `awaits_sign_off`, whether a person has to decide that.
       serving_dir: the folder of versions that a server reads.
       run_id: the run that pushes.
     """
@@ -46,14 +49,18 @@ def Pusher(
         model_utils.is_model_blessed(model_blessing)
         and model_utils.is_infra_validated(infra_blessing)
         and acceptance_decision.passed
-        and not acceptance_decision.needs_sign_off
     ):
         pushed_model.set_int_custom_property("pushed", 0)
         return
     base, created = Path(serving_dir), model.mlmd_artifact.create_time_since_epoch
-    *_, version = (None, *versions.versions(base))
+    served = versions.versions(base)
+    *_, version = (None, *served)
     if version is None or not version.holds(model.id, created):
         origin = versions.Origin(run_id=run_id, model_id=model.id, model_created=created)
+        if acceptance_decision.needs_sign_off or origin.key in versions.withdrawn(served):
+            pushed_model.set_int_custom_property("pushed", 0)
+            pushed_model.set_int_custom_property("awaits_sign_off", 1)
+            return
         version = versions.push(Path(path_utils.serving_model_path(model.uri)), base, origin)
     pushed_model.set_int_custom_property("pushed", 1)
     pushed_model.set_string_custom_property("pushed_destination", str(version.folder))

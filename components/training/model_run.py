@@ -11,6 +11,11 @@ import numpy.typing as npt
 KERAS_MODEL: Final = "model.keras"
 HISTORY: Final = "history.json"
 
+# A file of the SavedModel: one line, the id that its answers carry. Whoever pushes the model
+# writes it; the Trainer knows neither the version nor, for the sake of the cache, the run.
+IDENTITY: Final = "assets/model.txt"
+NOT_PUSHED: Final = "not pushed"
+
 
 @dataclass(frozen=True)
 class ModelRun:

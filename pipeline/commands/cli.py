@@ -15,6 +15,7 @@ import click
 
 from components.errors import InputError
 from components.files import owner_only
+from components.ingest.archive import printable
 
 USAGE: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
@@ -31,6 +32,9 @@ COMMANDS: Final = {
     "export": "Write the pushed model for a device.",
     "review": "Draw the review page of a run.",
     "crossval": "Compare training recipes on clips and tranches held out.",
+    "approve": "Put the model of a run into service that awaits a decision.",
+    "reject": "Keep the model of such a run out of service.",
+    "rollback": "Put an earlier version into service again.",
     "purge": "Remove a clip or tranche and everything made from it.",
     "status": "List runs, models and blessings.",
 }
@@ -49,6 +53,23 @@ def output_root_option(help_text: str) -> Callable[[Callable[..., Any]], Callabl
         type=click.Path(path_type=Path, file_okay=False, readable=False),  # `execute` says it
         help=help_text,
     )
+
+
+def sign_off_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags of the commands by which a person decides: `by` and `reason`."""
+
+    def check(ctx: click.Context, option: click.Parameter, text: str) -> str:
+        if not text.strip() or printable(text) != text:
+            raise click.BadParameter("should be one line of text.", ctx, option)
+        return text.strip()
+
+    by = click.option(
+        "--by", metavar="NAME", required=True, callback=check, help="Who decides this."
+    )
+    reason = click.option(
+        "--reason", metavar="TEXT", required=True, callback=check, help="Why, in a sentence."
+    )
+    return by(reason(command))
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

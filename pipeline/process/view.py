@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Column, Table
 from rich.text import Text
 
+from components import command_line
 from pipeline import tables
 from pipeline.runs.record import Record
 from pipeline.runs.run import SliceMetrics, Stage
@@ -30,6 +31,8 @@ _COLOURS: Final[dict[Verdict, str]] = {
     "pushed": "bold green",
     "superseded": "bold green",
     "withdrawn": "bold red",
+    "awaiting_sign_off": "bold cyan",
+    "rejected": "bold yellow",
     "not_blessed": "bold yellow",
     "invalid_data": "bold yellow",
     "failed": "bold red",
@@ -202,6 +205,13 @@ def show(record: Record, console: Console) -> None:
     console.print(Text(MEANINGS[record.verdict], _COLOURS[record.verdict]))
     for reason in record.reasons:
         console.print(Text(f"  {reason}"), soft_wrap=True)
+    if record.verdict == "awaiting_sign_off":
+        for command in ("approve", "reject"):
+            how = command_line.lookdeep(
+                *(command, record.run_id, "--output-root", record.paths["output"]),
+                *("--by", "NAME", "--reason", "TEXT"),
+            )
+            console.print(Text(f"  To {command} it: {how}"), soft_wrap=True)
     for finding in record.findings:
         if finding.severity == "warning":
             console.print(Text(f"  Warning: {finding.sentence}", "yellow"), soft_wrap=True)

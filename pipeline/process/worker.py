@@ -193,7 +193,7 @@ def work(job: Job) -> Run:
     Returns:
       The run, read back from what it left.
     """
-    from pipeline.runs import lineage
+    from pipeline.runs import lineage, sign_off
 
     config, steps = job.config, Progress()
     random.seed(config.seed)
@@ -220,6 +220,7 @@ def work(job: Job) -> Run:
     from pipeline.runs.seals import Seals
 
     lineage.adopt(config)
+    sign_off.complete(config)
     seals = Seals(config)
     kept = kept.model_copy(
         update={

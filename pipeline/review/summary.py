@@ -29,6 +29,10 @@ def headline(record: Record, overall: Slice | None, baseline: Baseline | None) -
             return f"The model was pushed; there is a newer version now. {judged}"
         case "withdrawn":
             return f"The model was pushed; its version is gone, or no longer whole. {judged}"
+        case "awaiting_sign_off":
+            return f"No gate refused the new model; a person has to decide about it. {judged}"
+        case "rejected":
+            return f"No gate refused the new model, but a person rejected it. {judged}"
         case "not_blessed":
             return f"The new model was not pushed. {judged}"
         case "invalid_data":

@@ -3,7 +3,8 @@
 ML Metadata names artifacts by absolute paths, as TFX needs them. Output folders are moved,
 copied and restored from backups; so nothing here hands out such a path, only where it leads in
 the folder that was given (`place`). What is written: that artifacts are gone (`mark_deleted`),
-where they are now (`adopt`), and texts without a purged name (`rewrite`).
+where they are now (`adopt`), texts without a purged name (`rewrite`), and what people decided
+(`record`).
 """
 
 import sqlite3
@@ -18,6 +19,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.errors import InputError
+from components.serving.versions import SignOff
 from pipeline.config import PipelineConfig
 from pipeline.runs.run import Artifact, Artifacts, State
 
@@ -25,6 +27,10 @@ from pipeline.runs.run import Artifact, Artifacts, State
 _PIPELINE: Final = "pipeline"
 _RUN: Final = "pipeline_run"
 _NODE: Final = "node"
+
+# Our own type of execution: a person's decision, whose properties are those of a `SignOff`.
+_SIGN_OFF: Final = "SignOff"
+_PUSHED: Final = "PushedModel"  # TFX's type of artifact
 
 _OUTPUT: Final[int] = mlmd.Event.OUTPUT
 _INPUT: Final[int] = mlmd.Event.INPUT
@@ -184,6 +190,74 @@ def mark_deleted(store: metadata_store.MetadataStore, artifacts: Sequence[mlmd.A
     store.put_artifacts(artifacts)
 
 
+def record(config: PipelineConfig, sign_off: SignOff, judged_by: Mapping[str, int]) -> None:
+    """Records what a person decided, once, however often it is called.
+
+    The execution has the models, and what they were judged by, as inputs; of a version that went
+    into service, a `PushedModel` is its output, as the Pusher's. All of it is written in one
+    transaction.
+
+    Args:
+      config: says where the database is.
+      sign_off: the decision.
+      judged_by: numbers of other artifacts that it rests on, by input key.
+    """
+    store = open_store(config, mlmd.SqliteMetadataSourceConfig.READWRITE)
+    pipeline = store.get_context_by_type_and_name(_PIPELINE, config.pipeline_name)
+    if pipeline is None:  # a new database that no run has reached
+        return
+    kind = store.put_execution_type(mlmd.ExecutionType(name=_SIGN_OFF))
+    execution = mlmd.Execution(type_id=kind, name=f"{config.pipeline_name}/{sign_off.id}")
+    if sign_off.version is not None:
+        # Its number names the folder of its output. A killed one has it already.
+        begun = store.get_execution_by_type_and_name(_SIGN_OFF, execution.name)
+        execution.id = begun.id if begun else store.put_executions([execution])[0]
+    execution.last_known_state = mlmd.Execution.COMPLETE
+    for key, value in sign_off.model_dump(exclude_none=True).items():
+        _set(execution.custom_properties[key], value)
+    models = {
+        "model": (sign_off.model_id, sign_off.model_created),
+        "withdrawn_model": sign_off.withdrawn_model,
+    }
+    linked = [
+        (artifact, _event(_INPUT, key))
+        for key, model in models.items()
+        for artifact in (store.get_artifacts_by_id([model[0]]) if model else ())
+        if (artifact.id, artifact.create_time_since_epoch) == model  # of this database
+    ]
+    linked += [
+        (artifact, _event(_INPUT, key))
+        for key, number in judged_by.items()
+        for artifact in store.get_artifacts_by_id([number])
+    ]
+    if sign_off.version is not None:
+        output = config.pipeline_root / _SIGN_OFF / "pushed_model" / str(execution.id)
+        output.mkdir(parents=True, exist_ok=True)
+        of_pushes = mlmd.ArtifactType(name=_PUSHED)
+        pushed = mlmd.Artifact(
+            type_id=store.put_artifact_type(of_pushes, can_omit_fields=True),
+            uri=config.told(output),
+            state=mlmd.Artifact.LIVE,
+        )
+        folder = config.serving_dir / str(sign_off.version)
+        _set(pushed.custom_properties["pushed"], 1)
+        _set(pushed.custom_properties["pushed_destination"], str(folder))
+        _set(pushed.custom_properties["pushed_version"], str(sign_off.version))
+        linked.append((pushed, _event(_OUTPUT, "pushed_model")))
+    store.put_execution(execution, linked, [pipeline])
+
+
+def _set(value: mlmd.Value, content: str | int) -> None:
+    setattr(value, "string_value" if isinstance(content, str) else "int_value", content)
+
+
+def _event(kind: int, key: str) -> mlmd.Event:
+    event = mlmd.Event(type=kind)
+    event.path.steps.add().key = key
+    event.path.steps.add().index = 0
+    return event
+
+
 @dataclass(frozen=True)
 class Node:
     """What ML Metadata knows of a component in one run.
@@ -204,6 +278,8 @@ class Node:
 class Lineage:
     """All that ML Metadata knows of the runs of one output folder, read at once.
 
+    `sign_offs` is what people decided about their models.
+
     Args:
       config: says where the database is.
 
@@ -220,6 +296,11 @@ class Lineage:
             execution.id: execution
             for execution in (store.get_executions_by_context(pipeline.id) if pipeline else [])
         }
+        self.sign_offs = [
+            SignOff.model_validate(_values(execution.custom_properties))
+            for execution in self._executions.values()
+            if execution.type == _SIGN_OFF
+        ]
         self._nodes: dict[int, str] = {}
         self._run_of: dict[int, str] = {}
         for context in store.get_contexts_by_type(_NODE) if pipeline else []:

@@ -11,7 +11,7 @@ from components.examples.findings import Finding
 from components.judging import decision, plan
 from components.judging.decision import Decision
 from components.judging.plan import Plan
-from components.serving.versions import Version, versions
+from components.serving.versions import SignOff, Version, versions
 from pipeline.config import PipelineConfig
 from pipeline.runs import snapshot
 from pipeline.runs.run import (
@@ -47,6 +47,12 @@ class Runs:
         self.config: PipelineConfig = snapshot.settings(output_root)
         self._lineage = _lineage(self.config)
         self._versions = versions(self.config.serving_dir)
+        recorded = self._lineage.sign_offs if self._lineage else []
+        known = {sign_off.id for sign_off in recorded}
+        of_versions = (version.sign_off for version in self._versions)
+        # The decisions that only the versions have: who recorded them was killed, or could not.
+        self.unrecorded = [each for each in of_versions if each and each.id not in known]
+        self.sign_offs = sorted([*recorded, *self.unrecorded], key=lambda each: each.time)
 
     def ids(self) -> list[str]:
         """The names of all runs, oldest first."""
@@ -81,6 +87,8 @@ class Runs:
             return early(kept)
         nodes = self._lineage.nodes(run_id)
         outputs = self._lineage.outputs(run_id)
+        model = outputs.get(("Trainer", "model"))
+        sign_offs = tuple(_concerning(run_id, model, self.sign_offs))
         run = Run(
             snapshot=kept,
             components=tuple(_stages(kept, nodes)),
@@ -88,7 +96,8 @@ class Runs:
             outputs=outputs,
             inputs=self._lineage.inputs(run_id),
             properties={name: node.properties for name, node in nodes.items()},
-            pushed=_pushed(run_id, outputs, self._versions),
+            sign_offs=sign_offs,
+            pushed=_pushed(run_id, outputs, self._versions, sign_offs),
             versions=self._versions,
         )
         try:
@@ -149,13 +158,38 @@ def _stages(kept: Snapshot, nodes: "dict[str, Node]") -> Iterator[Stage]:
         yield Stage(name=name, state=state, seconds=round(node.seconds, 3) if node else 0.0)
 
 
-def _pushed(run_id: str, outputs: Artifacts, served: tuple[Version, ...]) -> int | None:
-    """The version that the Pusher pushed or found, also if it was killed before it could say so."""
+def _concerning(
+    run_id: str, model: Artifact | None, sign_offs: Iterable[SignOff]
+) -> Iterator[SignOff]:
+    """The decisions about a run's model, those that took it out of service included."""
+    for sign_off in sign_offs:
+        withdraws = model is not None and sign_off.withdrawn_model == (model.id, model.created)
+        if sign_off.run_id == run_id or withdraws:
+            yield sign_off
+
+
+def _pushed(
+    run_id: str,
+    outputs: Artifacts,
+    served: tuple[Version, ...],
+    sign_offs: tuple[SignOff, ...],
+) -> int | None:
+    """The version that was approved, or that the Pusher pushed or found.
+
+    The Pusher may have been killed before it could say so.
+    """
+    for sign_off in sign_offs:
+        if sign_off.kind == "approved" and sign_off.run_id == run_id:
+            return sign_off.version
     artifact = outputs.get(("Pusher", "pushed_model"))
     if artifact:
         pushed = artifact.properties.get("pushed") == 1
         return int(artifact.properties["pushed_version"]) if pushed else None
-    mine = [each.number for each in served if each.origin and each.origin.run_id == run_id]
+    mine = [
+        each.number
+        for each in served
+        if each.origin and each.origin.run_id == run_id and each.sign_off is None
+    ]
     return mine[-1] if mine else None
 
 

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.errors import InputError
 from components.examples.findings import Finding
+from components.serving.versions import SignOff
 from pipeline.runs import snapshot, verdict
 from pipeline.runs.evaluation_result import slice_name
+from pipeline.runs.reader import Runs
 from pipeline.runs.run import Counts, Gate, Run, SliceMetrics, Stage
 from pipeline.runs.verdict import Verdict
 from schema import features
@@ -19,6 +21,8 @@ EXIT_STATUS: Final[dict[Verdict, int]] = {
     "pushed": 0,
     "superseded": 0,  # it was in service until another run pushed
     "withdrawn": 1,
+    "awaiting_sign_off": 5,
+    "rejected": 3,
     "not_blessed": 3,
     "invalid_data": 4,
     "failed": 1,
@@ -37,6 +41,7 @@ class Record(BaseModel):
       reasons: why the model is not in service, each a sentence.
       gates: the conditions between the data and a model in service.
       findings: what there is to say beside them.
+      sign_offs: what people decided about the model.
       model: number of its model in ML Metadata; None if it has none.
       accuracy: on all test images, 0 to 1; None if no model was judged.
       metrics: by slice; `overall` is all test images.
@@ -55,6 +60,7 @@ class Record(BaseModel):
     reasons: list[str]
     gates: list[Gate]
     findings: list[Finding]
+    sign_offs: list[SignOff] = []  # records of earlier code lack it
     model: int | None
     accuracy: float | None
     metrics: dict[str, SliceMetrics]
@@ -91,6 +97,7 @@ def record(run: Run) -> Record:
         reasons=verdict.reasons(run),
         gates=verdict.gates(run),
         findings=verdict.findings(run),
+        sign_offs=list(run.sign_offs),
         model=run.model.id if run.model else None,
         accuracy=overall.accuracy if overall else None,
         metrics={slice_name(key): metrics for key, metrics in slices.items()},
@@ -99,6 +106,22 @@ def record(run: Run) -> Record:
         seconds=round(run.seconds, 3),
         paths=_paths(run),
     )
+
+
+def refresh(runs: Runs) -> None:
+    """Brings run.json up to what people have decided since; nothing is judged again."""
+    path = runs.config.record_path
+    former = read(path)
+    if former is None:
+        return
+    run = runs.read(former.run_id)
+    now = {
+        "verdict": verdict.verdict(run),
+        "reasons": verdict.reasons(run),
+        "sign_offs": list(run.sign_offs),
+        "paths": _paths(run),
+    }
+    write(former.model_copy(update=now), path)
 
 
 def write(content: Record, path: Path) -> None:

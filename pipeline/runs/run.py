@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from components.examples.findings import Finding
 from components.judging.decision import Decision
 from components.judging.plan import Plan
-from components.serving.versions import Version
+from components.serving.versions import SignOff, SignOffKind, Version
 from pipeline.config import PipelineConfig
 from pipeline.runs.left_out import Contradiction, Reject
 from schema.features import Role
@@ -241,8 +241,10 @@ class Run:
       plan: what was asked of a model before it was trained; None if the run had no plan.
       decision: what the AcceptanceGate found; None if it was not asked.
       serving: what the ServingCheck found; None if it was not asked.
+      sign_offs: what people decided about the run's model, oldest first; also that they took it
+        out of service.
       pushed: the number of the version that the run's model was pushed as, by this run or an
-        earlier one; None if this run's Pusher did not push or find it.
+        earlier one; None if this run's Pusher did not push or find it, and nobody approved it.
       versions: what a server takes for versions now, oldest first.
       read_evaluation: see `evaluation`.
     """
@@ -258,6 +260,7 @@ class Run:
     plan: Plan | None = None
     decision: Decision | None = None
     serving: ServingReport | None = None
+    sign_offs: tuple[SignOff, ...] = ()
     pushed: int | None = None
     versions: tuple[Version, ...] = ()
     read_evaluation: Callable[[], Evaluation | None] = lambda: None
@@ -310,6 +313,11 @@ class Run:
         return self._answer("ServingCheck", "blessing", "blessed")
 
     @property
+    def awaits_sign_off(self) -> bool:
+        """Whether every gate passed the model, and a person had to decide when the run ended."""
+        return self._answer("Pusher", "pushed_model", "awaits_sign_off") is True
+
+    @property
     def in_service(self) -> Version | None:
         """The version that a server reads now; None if there is none, or it is not whole."""
         *_, last = (None, *self.versions)
@@ -342,6 +350,11 @@ class Run:
         """An output whose folder is still there; a purge may have removed it since."""
         artifact = self.outputs.get((node, key))
         return artifact if artifact and artifact.folder.exists() else None
+
+    def signed(self, kind: SignOffKind) -> SignOff | None:
+        """A person's decision of that kind about this run's model; None if there is none."""
+        of_run = (each for each in self.sign_offs if each.run_id == self.id)
+        return next((each for each in of_run if each.kind == kind), None)
 
     def _answer(self, node: str, key: str, name: str) -> bool | None:
         artifact = self.outputs.get((node, key))

@@ -12,7 +12,7 @@ whatever reads the artifact.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ml_metadata.metadata_store import metadata_store
@@ -72,6 +72,20 @@ class Seals:
                 )
             )
         return findings
+
+    def damages(self, numbers: Collection[int]) -> Iterator[str]:
+        """Says of each artifact that was damaged what is wrong with it, and changes nothing.
+
+        Args:
+          numbers: of the artifacts.
+        """
+        for artifact in lineage.artifacts(self._store(), self._config):
+            if artifact.id not in numbers:
+                continue
+            lost = artifact.state != mlmd.Artifact.LIVE
+            if reason := "a file was found damaged before" if lost else self._damage(artifact):
+                where = os.path.relpath(artifact.uri, self._config.pipeline_root)
+                yield f"of the artifact {where}, {reason}"
 
     def seal(self) -> None:
         """Seals the artifacts that have no seal yet."""

@@ -1,16 +1,26 @@
 """What a run came to: a pure function of the `Run`, and the sentences that say why."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from components.examples.findings import Finding
 from components.judging.decision import Decision
+from components.serving.versions import SignOff
 from pipeline.runs.run import REVIEW, Gate, Run
 from schema import features
 from schema.slices import SliceKey
 
 Verdict = Literal[
-    "pushed", "superseded", "withdrawn", "not_blessed", "invalid_data", "failed", "unfinished"
+    "pushed",
+    "superseded",
+    "withdrawn",
+    "awaiting_sign_off",
+    "rejected",
+    "not_blessed",
+    "invalid_data",
+    "failed",
+    "unfinished",
 ]
 
 # The verdicts of runs that pushed their model, or found it in service.
@@ -21,6 +31,8 @@ MEANINGS: Final[dict[Verdict, str]] = {
     "pushed": "Pushed: no gate refused the model, and it is in service.",
     "superseded": "Superseded: the model was pushed, and there is a newer version now.",
     "withdrawn": "Withdrawn: the model was pushed, and its version is gone, or no longer whole.",
+    "awaiting_sign_off": "Awaiting sign-off: no gate refused the model; a person has to decide.",
+    "rejected": "Rejected: no gate refused the model, but a person did.",
     "not_blessed": "Not pushed: a gate refused the model.",
     "invalid_data": "Data refused: no model was trained.",
     "failed": "Failed: the run could not finish.",
@@ -42,6 +54,8 @@ def verdict(run: Run) -> Verdict:
     states = {stage.name: stage.state for stage in run.stages if stage.name != REVIEW}
     if run.snapshot.refused or run.gate_passed is False:
         return "invalid_data"
+    if run.awaits_sign_off:
+        return "rejected" if run.signed("rejected") else "awaiting_sign_off"
     if states.get("Pusher") in ("ran", "cached"):
         return "not_blessed"
     if "failed" in states.values() or run.snapshot.failure:
@@ -78,7 +92,13 @@ def reasons(run: Run) -> list[str]:
         case "superseded" | "withdrawn":
             now = run.in_service
             service = f"version {now.number} is in service" if now else "no version is in service"
-            return [f"The model was pushed as version {run.pushed}; now {service}."]
+            pushed = f"The model was pushed as version {run.pushed}; now {service}."
+            return [pushed, *_withdrawals(run)]
+        case "awaiting_sign_off":
+            asked = [*(run.decision.sign_off if run.decision else []), *_withdrawals(run)]
+            return asked or [f"A person has to decide about the model; {_SEE_LOG}"]
+        case "rejected":
+            return [told(each) for each in run.sign_offs if each.kind == "rejected"]
         case "invalid_data":
             blocking = [each.sentence for each in findings(run) if each.severity == "blocking"]
             return blocking or [run.snapshot.failure]
@@ -149,6 +169,28 @@ def _accepted(decision: Decision) -> Iterator[Gate]:
                 limit=-comparison.margin,
                 passed=comparison.passed,
             )
+
+
+def told(sign_off: SignOff) -> str:
+    """Says in a sentence who decided what, when and why."""
+    what = {
+        "approved": f"approved the model, which went into service as version {sign_off.version}",
+        "rejected": "rejected the model",
+        "rolled_back": f"rolled back version {sign_off.withdrawn_version}: the model of run"
+        f" {sign_off.run_id} went into service again, as version {sign_off.version}",
+    }[sign_off.kind]
+    when = datetime.fromtimestamp(sign_off.time / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{sign_off.by} {what} ({when}): {sign_off.reason}"
+
+
+def _withdrawals(run: Run) -> list[str]:
+    """Who took the model of a run out of service; a later decision may have put it back."""
+    model = run.model
+    return [
+        told(each)
+        for each in run.sign_offs
+        if model is not None and each.withdrawn_model == (model.id, model.created)
+    ]
 
 
 def _refusals(run: Run, gate: Gate) -> Iterator[str]:

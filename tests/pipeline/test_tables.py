@@ -36,13 +36,26 @@ COUNTS = (1_234_567, 40_787, 0)
 
 def show_runs(console: Console) -> None:
     run = status.RunStatus(
-        NAME, "2026-11-28T04:48:30+00:00", "not_blessed", {"A": "ran", "B": "cached"}, 12
+        NAME, "2026-11-28T04:48:30+00:00", "awaiting_sign_off", {"A": "ran", "B": "cached"}, 12
     )
     status._show_runs(console, [run, run])
 
 
 def show_models(console: Console) -> None:
-    model = status.ModelStatus(12, "2026-11-28T04:48:30+00:00", True, False, PATH, True, "/x")
+    model = status.ModelStatus(
+        id=12,
+        trained="2026-11-28T04:48:30+00:00",
+        blessed=True,
+        serves=False,
+        accuracy=0.9184,
+        lying_recall=0.5217,
+        version=f"{NAME}/1763906707",
+        pushed=PATH,
+        in_service=False,
+        withdrawn=True,
+        sign_offs=[],
+        path="/x",
+    )
     status._show_models(console, [model])
 
 
@@ -88,8 +101,8 @@ def show_exports(console: Console) -> None:
 Shown = Callable[[Console], None]
 # What prints a table, and words that have to be whole in it.
 PRINTED: dict[Shown, list[str]] = {
-    show_runs: [NAME, "not_blessed", "Components", "Started", "UTC"],
-    show_models: [PATH, "Pushed", "service"],
+    show_runs: [NAME, "awaiting_sign_off", "Components"],
+    show_models: ["1763906707", "91.8 %", "52.2 %", "withdrawn", "Lying", "service"],
     show_counts: [*TRANCHES, "1,234,567", "40,787", "without", "Matched", "All"],
     show_records: [*TRANCHES, "40,786", "Rejected", PATH],
     show_verdict: [*TRANCHES, "91.2 %", "67 to 98 %", "not checked"],

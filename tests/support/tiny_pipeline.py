@@ -181,6 +181,7 @@ def Decide(
     decision.write(found, Path(acceptance_decision.uri))
     acceptance_decision.passed = int(found.passed)
     acceptance_decision.needs_sign_off = int(bool(found.sign_off))
+    acceptance_decision.sha256 = found.sha256
 
 
 def create(

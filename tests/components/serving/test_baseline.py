@@ -18,12 +18,28 @@ def model(number: int, state: int = mlmd.Artifact.LIVE) -> standard_artifacts.Mo
     return artifact
 
 
-def push(base: Path, number: int, created: int | None = None) -> versions.Version:
+def push(
+    base: Path, number: int, created: int | None = None, withdraws: int | None = None
+) -> versions.Version:
     saved = base.parent / "model"
     saved.mkdir(exist_ok=True)
     (saved / "saved_model.pb").write_bytes(b"graph")
+    sign_off = versions.SignOff(
+        kind="rolled_back",
+        by="Ada",
+        reason="it misses falls",
+        time=1,
+        run_id="r",
+        model_id=number,
+        model_created=1000 + number,
+        withdrawn_id=withdraws,
+        withdrawn_created=1000 + withdraws if withdraws else None,
+    )
     origin = versions.Origin(
-        run_id="r", model_id=number, model_created=1000 + number if created is None else created
+        run_id="r",
+        model_id=number,
+        model_created=1000 + number if created is None else created,
+        sign_off=sign_off if withdraws else None,
     )
     return versions.push(saved, base, origin)
 
@@ -68,3 +84,29 @@ def test_a_version_that_is_gone_or_of_another_database_is_no_baseline(tmp_path: 
         None, {"candidate": [model(4)], "model": known}
     )
     assert [found.id for found in resolved["model"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("pushed", "candidate", "expected"),
+    [
+        ([(1, None), (2, None), (1, 2)], 3, 1),
+        # An unchanged rerun of the run whose model was withdrawn.
+        ([(1, None), (2, None), (1, 2)], 2, 1),
+        # Of the one whose model is in service again.
+        ([(1, None), (2, None), (1, 2)], 1, None),
+        # Put back into service.
+        ([(1, None), (2, None), (1, 2), (2, None)], 1, 2),
+        ([(1, None), (2, None), (1, 2), (2, 1)], 4, 2),
+    ],
+)
+def test_a_model_that_was_withdrawn_is_no_baseline(
+    tmp_path: Path, pushed: list[tuple[int, int | None]], candidate: int, expected: int | None
+) -> None:
+    base = tmp_path / "serving"
+    for number, withdraws in pushed:
+        push(base, number, withdraws=withdraws)
+    known = [model(number) for number in (1, 2, 3, 4)]
+    resolved = ModelInService(str(base)).resolve_artifacts(
+        None, {"candidate": [model(candidate)], "model": known}
+    )
+    assert [found.id for found in resolved["model"]] == ([] if expected is None else [expected])

@@ -149,3 +149,38 @@ def test_what_no_server_can_load_is_no_model(
     again = versions.push(tmp_path / "model", base, ORIGIN)
     assert again.number > pushed.number
     assert versions.versions(base)[-1] == again and again.holds(7, 1)
+
+
+def test_a_version_is_pushed_again_with_its_card_and_a_decision(
+    model: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "serving"
+    first = versions.push(model, base, ORIGIN)
+    (first.folder / versions.EXTRA / "model_card.md").write_text("A card.")
+    second = versions.push(model, base, ORIGIN.model_copy(update={"model_id": 8}))
+    sign_off = versions.SignOff(
+        kind="rolled_back",
+        by="Ada",
+        reason="it misses falls",
+        time=1,
+        run_id="r1",
+        model_id=7,
+        model_created=1,
+        withdrawn_version=second.number,
+        withdrawn_id=8,
+        withdrawn_created=1,
+    )
+    assert first.origin
+    origin = first.origin.model_copy(update={"sign_off": sign_off})
+    third = versions.push(first.folder, base, origin)
+    found = versions.versions(base)
+    assert found == (first, second, third)
+    assert third.sign_off == sign_off.model_copy(update={"version": third.number})
+    assert versions.withdrawn(found) == {(8, 1)}
+    assert list(versions.comparable(found, (9, 1))) == [third, first]
+    assert list(versions.comparable(found, (7, 1))) == []
+    card = third.folder / versions.EXTRA / "model_card.md"
+    card.write_text(card.read_text() + " It may change.")
+    assert not any(version.damage for version in versions.versions(base))
+    again = versions.push(second.folder, base, second.origin or ORIGIN)
+    assert versions.withdrawn((*found, again)) == set(), "somebody put it back"

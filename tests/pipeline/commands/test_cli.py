@@ -59,10 +59,12 @@ from pipeline.commands import cli
 from pipeline.commands.cluster import cluster
 commands = [cli.lookdeep.get_command(None, name) for name in cli.COMMANDS]
 commands += [cluster.commands[name] for name in ("submit", "logs")]
+decides = ["--by=a", "--reason=b"]
 more = {
     "predict": ["a.png"], "purge": ["--clip=c"], "logs": ["7"], "master": ["--data-root=x"],
     "run": ["--base-weights=none"], "submit": ["--base-weights=none"],
     "crossval": ["--data-root=x", "--base-weights=none"],
+    "approve": ["a", *decides], "reject": ["a", *decides], "rollback": decides,
 }
 for command in commands:
     if "--output-root" in str([param.opts for param in command.params]):

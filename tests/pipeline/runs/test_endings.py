@@ -18,11 +18,12 @@ import pytest
 from click.testing import CliRunner
 
 from components.errors import InputError
+from components.judging.acceptance import Acceptance
 from components.serving.asking import find_model
 from pipeline.commands.status import status
 from pipeline.config import PipelineConfig
 from pipeline.review import build
-from pipeline.runs import record, snapshot
+from pipeline.runs import record, sign_off, snapshot
 from pipeline.runs.reader import Runs
 from tests.support import tiny_runs
 
@@ -119,6 +120,30 @@ def test_a_gate_refuses_the_model(
     assert record.record(run).reasons == reasons
     assert_all_say(config, "r1", "not_blessed")
     assert served(config) is None
+
+
+def test_a_person_has_to_decide(config: PipelineConfig) -> None:
+    asking = config.model_copy(update={"acceptance": Acceptance(sign_off="always")})
+    tiny_runs.run(asking, "r1")
+    assert_all_say(config, "r1", "awaiting_sign_off", code=5)
+    assert served(config) is None
+    sign_off.reject(config, "r1", "Ada", "too few falls")
+    assert_all_say(config, "r1", "rejected", code=3)
+    assert served(config) is None
+    tiny_runs.run(asking, "r2")
+    sign_off.approve(config, "r2", "Bo", "enough falls")
+    assert_all_say(config, "r2", "pushed")
+    assert_all_say(config, "r1", "rejected", last=False)
+    assert served(config)
+
+
+def test_a_rollback(config: PipelineConfig) -> None:
+    tiny_runs.run(config, "r1")
+    tiny_runs.run(config, "r2", flavour="B")
+    sign_off.roll_back(config, None, "Ada", "it misses falls")
+    assert_all_say(config, "r2", "superseded")
+    assert_all_say(config, "r1", "pushed", last=False)
+    assert served(config)
 
 
 def test_a_component_breaks(config: PipelineConfig) -> None:

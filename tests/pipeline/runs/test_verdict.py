@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.examples.findings import Finding
-from components.serving.versions import Origin, Version
+from components.serving.versions import Origin, SignOff, SignOffKind, Version
 from pipeline.config import PipelineConfig
 from pipeline.runs import verdict
 from pipeline.runs.run import (
@@ -48,7 +48,24 @@ def run(
     return Run(snapshot=snapshot, components=tuple(stages), **rest)
 
 
+def signed(kind: SignOffKind, run_id: str = "r1") -> SignOff:
+    return SignOff(
+        kind=kind,
+        by="Ada Byron",
+        reason="it misses falls",
+        time=1_795_880_094_178,
+        run_id=run_id,
+        model_id=9,
+        model_created=1009,
+        version=5,
+        withdrawn_version=4,
+        withdrawn_id=1,
+        withdrawn_created=1001,
+    )
+
+
 MODEL = {("Trainer", "model"): artifact()}
+AWAITS = MODEL | {("Pusher", "pushed_model"): artifact({"pushed": 0, "awaits_sign_off": 1})}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +90,16 @@ MODEL = {("Trainer", "model"): artifact()}
             "pushed",
         ),
         (run(outputs=MODEL, pushed=5), "withdrawn"),
+        (run(outputs=AWAITS, states={"Pusher": "ran"}), "awaiting_sign_off"),
+        (run(outputs=AWAITS, sign_offs=(signed("rejected"),)), "rejected"),
+        (run(outputs=AWAITS, sign_offs=(signed("rolled_back", "r2"),)), "awaiting_sign_off"),
+        (
+            run(
+                outputs=AWAITS, sign_offs=(signed("approved"),), pushed=5, versions=(version(5, 1),)
+            ),
+            "pushed",
+        ),
+        (run(outputs=AWAITS, sign_offs=(signed("approved"),), pushed=5), "withdrawn"),
     ],
 )
 def test_verdicts(found: Run, expected: str) -> None:
@@ -158,3 +185,19 @@ def test_findings_that_stop_the_run_come_first() -> None:
     blocking = Finding(severity="blocking", sentence="b")
     found = verdict.findings(run(findings=(warning, blocking)))
     assert [finding.sentence for finding in found] == ["b", "w"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("approved", "approved the model, which went into service as version 5"),
+        ("rejected", "rejected the model"),
+        (
+            "rolled_back",
+            "rolled back version 4: the model of run r1 went into service again, as version 5",
+        ),
+    ],
+)
+def test_a_decision_is_told_with_its_time_and_reason(kind: SignOffKind, words: str) -> None:
+    expected = f"Ada Byron {words} (2026-11-28 15:34 UTC): it misses falls"
+    assert verdict.told(signed(kind)) == expected
