@@ -47,6 +47,8 @@ MAX_PIXELS: Final = 50_000_000
 # Outputs of the exported model beside the posture and its probabilities.
 UNSURE: Final = "unsure"  # bool: the confidence is below the model's threshold
 REFUSED: Final = "refused"  # bool: the picture could not be read
+MODEL: Final = "model"  # string: who answers, the run and the version that it was pushed as
+THRESHOLD: Final = "threshold"  # float32: least confidence of a sure answer
 
 # The classes, in the order of the model's outputs.
 LYING: Final = "Lying"

@@ -3,6 +3,7 @@
 Imports TensorFlow only once a model is loaded: commands report mistakes at once.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ MAX_SIDE: Final = 4096
 
 _INPUT: Final = "image_bytes"
 _OUTPUTS: Final = ("label", "confidence", "probabilities", features.UNSURE, features.REFUSED)
+# Models that were exported before answers said who gave them lack these outputs.
+_ABSENT: Final[dict[str, Any]] = {features.MODEL: b"unknown", features.THRESHOLD: math.inf}
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Prediction:
       confidence: its probability.
       probabilities: of each posture.
       unsure: whether the confidence is below the model's threshold.
+      model: who answers: RUN/VERSION, `not pushed` or, of models that do not say, `unknown`.
+      threshold: the least confidence of a sure answer; None if no answer is sure, or the model
+        does not say.
     """
 
     image: str
@@ -41,6 +47,8 @@ class Prediction:
     confidence: float
     probabilities: dict[str, float]
     unsure: bool
+    model: str
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -146,13 +154,25 @@ def _load(folder: Path) -> Any:
 
 
 def _rows(outputs: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """One tuple for each picture, in the order of `_OUTPUTS`."""
-    return zip(*(outputs[name].numpy() for name in _OUTPUTS), strict=True)
+    """One tuple for each picture, in the order of `_OUTPUTS` and `_ABSENT`."""
+    columns = [outputs[name].numpy() for name in _OUTPUTS]
+    for name, unknown in _ABSENT.items():
+        told = outputs.get(name)
+        columns.append([unknown] * len(columns[0]) if told is None else told.numpy())
+    return zip(*columns, strict=True)
 
 
 def _answer(image: str, row: tuple[Any, ...]) -> Prediction | Unreadable:
-    label, confidence, shares, unsure, refused = row
+    label, confidence, shares, unsure, refused, model, threshold = row
     if refused:
         return Unreadable(image, "the model could not read it")
     by_posture = dict(zip(features.POSTURES, map(float, shares), strict=True))
-    return Prediction(image, label.decode(), float(confidence), by_posture, bool(unsure))
+    return Prediction(
+        image=image,
+        label=label.decode(),
+        confidence=float(confidence),
+        probabilities=by_posture,
+        unsure=bool(unsure),
+        model=model.decode(),
+        threshold=float(threshold) if math.isfinite(threshold) else None,
+    )

@@ -8,7 +8,9 @@ batch, and a batch of any length needs no more memory than `CHUNK` pictures.
 """
 
 import math
+import tempfile
 from collections.abc import Callable
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import keras
@@ -16,6 +18,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.examples import preprocessing
+from components.training import model_run
 from components.training.network import for_answers
 from schema import features
 
@@ -61,6 +64,8 @@ class ServingModule(tf.Module):
         self.threshold = tf.Variable(
             math.inf if threshold is None else threshold, trainable=False, dtype=tf.float32
         )
+        self._folder = tempfile.TemporaryDirectory()  # until it is saved, with its content
+        self._identity = _first_line(Path(self._folder.name))
 
     def _parse(self, examples: tf.Tensor, *columns: str) -> dict[str, tf.Tensor]:
         return tf.io.parse_example(examples, {name: self._raw_spec[name] for name in columns})
@@ -72,6 +77,14 @@ class ServingModule(tf.Module):
 
     def _unsure(self, confidence: tf.Tensor) -> tf.Tensor:
         return ~(confidence >= self.threshold)  # NaN is unsure, too
+
+    def _who(self, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Who answers, and when it is unsure, for each of some pictures."""
+        identity = self._identity.lookup(tf.constant(0, tf.int64))
+        return {
+            features.MODEL: tf.fill([count], identity),
+            features.THRESHOLD: tf.fill([count], self.threshold),
+        }
 
     @property
     def _square(self) -> tf.TensorSpec:
@@ -120,7 +133,9 @@ class ServingModule(tf.Module):
           `probabilities` float32 [batch, 3], `label` string [batch], `confidence`
           float32 [batch], `unsure` bool [batch], and `refused` bool [batch]: whether the
           picture could not be read, or is larger than ingestion allows. A refused one has no
-          label, probabilities of 0, and is unsure.
+          label, probabilities of 0, and is unsure. Who answers: `model` string [batch],
+          RUN/VERSION or `model_run.NOT_PUSHED`, and `threshold` float32 [batch], below which
+          it is unsure; infinite if no answer is sure.
         """
         count = tf.size(image_bytes)
         chunks = -(-count // CHUNK)
@@ -144,13 +159,13 @@ class ServingModule(tf.Module):
         probabilities = tf.ensure_shape(rows.concat(), [None, len(features.POSTURES)])
         refused = tf.ensure_shape(bad.concat(), [None])
         confidence = tf.reduce_max(probabilities, axis=-1)
-        label = tf.gather(tf.constant(features.POSTURES), tf.argmax(probabilities, axis=-1))
         return {
             "probabilities": probabilities,
-            "label": tf.where(refused, "", label),
+            "label": tf.where(refused, "", _labels(probabilities)),
             "confidence": confidence,
             features.UNSURE: self._unsure(confidence) | refused,
             features.REFUSED: refused,
+            **self._who(count),
         }
 
     @tf.function(
@@ -164,13 +179,17 @@ class ServingModule(tf.Module):
         itself would take a sixth more time: it ends in PNGs, which have to be decoded again.
 
         Returns:
-          `probabilities` float32 [batch, 3], `unsure` bool [batch].
+          `probabilities`, `label`, `unsure`, `model` and `threshold`, see `serve_images`.
         """
         encoded = tf.reshape(self._parse(examples, features.IMAGE)[features.IMAGE], [-1])
         pictures = tf.map_fn(self._stored, encoded, fn_output_signature=self._square)
         probabilities = self._answer(tf.cast(pictures, tf.float32))
-        confidence = tf.reduce_max(probabilities, axis=-1)
-        return {"probabilities": probabilities, features.UNSURE: self._unsure(confidence)}
+        return {
+            "probabilities": probabilities,
+            "label": _labels(probabilities),
+            features.UNSURE: self._unsure(tf.reduce_max(probabilities, axis=-1)),
+            **self._who(tf.size(encoded)),
+        }
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False
@@ -193,6 +212,28 @@ class ServingModule(tf.Module):
             "serving_examples": self.serve_examples,
             "transform_features": self.transform_features,
         }
+
+
+def _labels(probabilities: tf.Tensor) -> tf.Tensor:
+    """The most probable postures, string [batch]."""
+    return tf.gather(tf.constant(features.POSTURES), tf.argmax(probabilities, axis=-1))
+
+
+def _first_line(folder: Path) -> tf.lookup.StaticHashTable:
+    """A table of the lines of `model_run.IDENTITY`, which is read when the model is loaded.
+
+    TensorFlow keeps no other text of a SavedModel where it can be changed without loading it.
+
+    Args:
+      folder: gets the file, for `export` to copy.
+    """
+    file = folder / PurePath(model_run.IDENTITY).name
+    file.write_text(model_run.NOT_PUSHED, encoding="utf-8")
+    index = tf.lookup.TextFileIndex
+    lines = tf.lookup.TextFileInitializer(
+        str(file), tf.int64, index.LINE_NUMBER, tf.string, index.WHOLE_LINE
+    )
+    return tf.lookup.StaticHashTable(lines, model_run.NOT_PUSHED)
 
 
 def export(module: ServingModule, directory: str) -> None:

@@ -71,7 +71,7 @@ def find_source(config: PipelineConfig) -> device.PushedModel:
     """
     saved_model = find_model(config.serving_dir)
     run = Runs(config.output_root).in_service
-    if run is None:
+    if run is None or run.version is None:
         raise InputError(
             f"{config.metadata_store} knows no run that pushed {saved_model}; name the output"
             " folder of that run with --output-root."
@@ -94,6 +94,7 @@ def find_source(config: PipelineConfig) -> device.PushedModel:
             )
     return device.PushedModel(
         saved_model=saved_model,
+        model=run.version.id,
         trained=model_run.read(trainer),
         examples=examples,
         train_images=run.splits[features.TRAIN],

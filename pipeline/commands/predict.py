@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from components.ingest.archive import printable
-from components.serving.asking import Unreadable, answers, find_model
+from components.serving.asking import Prediction, Unreadable, answers, find_model
 from pipeline import tables
 from pipeline.commands.cli import output_root_option
 from pipeline.config import PipelineConfig
@@ -38,6 +38,7 @@ def predict(
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     errors.print(Text(f"Loading the model {folder}; TensorFlow takes about ten seconds."))
     rows = []
+    caption = ""
     unreadable = 0
     for answer in answers(folder, images):
         if isinstance(answer, Unreadable):
@@ -49,6 +50,13 @@ def predict(
             shares = (f"{answer.probabilities[name] * 100:.0f} %" for name in features.POSTURES)
             doubt = "unsure" if answer.unsure else ""
             rows.append((printable(answer.image), answer.label, doubt, *shares))
+            caption = _who(answer)
     headings = ("Image", "Posture", "", *features.POSTURES)
-    tables.show(Console(), headings, rows, numbers=range(3, len(headings)))
+    tables.show(Console(), headings, rows, numbers=range(3, len(headings)), caption=caption)
     ctx.exit(1 if unreadable else 0)
+
+
+def _who(answer: Prediction) -> str:
+    """Says who answered, and from which confidence on it is sure."""
+    sure = "" if answer.threshold is None else f", sure from {answer.threshold * 100:.1f} % on"
+    return f"Model: {printable(answer.model)}{sure}"

@@ -33,12 +33,14 @@ class PushedModel:
 
     Attributes:
       saved_model: its folder, named by its version.
+      model: what its answers are signed with, RUN/VERSION.
       trained: the network that was exported to it.
       examples: folder of the raw examples that it was trained and judged on.
       train_images: how many of them are in the train split.
     """
 
     saved_model: Path
+    model: str
     trained: ModelRun
     examples: Path
     train_images: int
@@ -155,7 +157,7 @@ def write(destination: Path, source: PushedModel, models: Sequence[Model]) -> No
     """
     trained = source.trained
     description: dict[str, Any] = {
-        "source_version": source.saved_model.name,
+        "model": source.model,
         "labels": list(features.POSTURES),
         "input": {
             "dtype": "uint8",

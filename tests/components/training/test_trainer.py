@@ -70,6 +70,10 @@ def test_training_exports_all_signatures_and_leaves_only_weights(
     # The same JPEG through both doors: the same pixels, so the same answer.
     np.testing.assert_allclose(stored["probabilities"].numpy()[0], probabilities[0], atol=1e-5)
     assert stored["unsure"].numpy().tolist() == unsure[:1].tolist()
+    assert stored["label"].numpy().tolist() == expected[:1]
+    for door, rows in ((answer, 2), (stored, 1)):
+        assert door["model"].numpy().tolist() == [b"not pushed"] * rows
+        np.testing.assert_array_equal(door["threshold"].numpy(), [loaded.threshold.numpy()] * rows)
     for name, side in ((features.WIDTH, 300), (features.HEIGHT, 500)):
         example.features.feature[name].int64_list.value.append(side)
     for name, value in zip(features.MEASURES, (99, 50, 101, 0), strict=True):

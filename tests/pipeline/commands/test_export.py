@@ -44,7 +44,7 @@ def test_both_models_and_their_description_are_written(output: Path, tmp_path: P
     assert [path.name for path in to.parent.iterdir()] == ["device"]
     description = json.loads((to / DESCRIPTION).read_text())
     (version,) = (output / "serving" / "posture").iterdir()
-    assert description["source_version"] == version.name
+    assert description["model"] == f"r1/{version.name}"
     assert description["labels"] == list(features.POSTURES)
     assert description["input"]["shape"] == [1, small_output.SIZE, small_output.SIZE, 3]
     assert description["input"]["fit"] == small_output.FIT

@@ -1,6 +1,7 @@
 """Predict, on a small SavedModel whose answers are plain to see."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from PIL import ExifTags, Image
 
 from components.errors import InputError
-from components.serving import asking
+from components.serving import asking, versions
 from pipeline.commands import predict
 from schema import features
 from tests.support.damages import DAMAGES, save_graph
@@ -97,6 +98,7 @@ def test_a_table_for_people(model: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert "100 %" in output
     assert "[bold]red.png" in output
     assert "unsure" not in output
+    assert output.splitlines()[-1] == "Model: not pushed, sure from 50.0 % on"
 
 
 def test_what_the_model_is_unsure_of_is_marked(model: Path, tmp_path: Path) -> None:
@@ -105,6 +107,55 @@ def test_what_the_model_is_unsure_of_is_marked(model: Path, tmp_path: Path) -> N
     assert "unsure" in output
     _, output, _ = invoke(tmp_path / "gray.png", "--model", model, "--json")
     assert json.loads(output)["unsure"] is True
+
+
+def test_answers_say_which_version_gave_them(model: Path, tmp_path: Path) -> None:
+    half(0, 0).save(tmp_path / "red.png")
+    serving = tmp_path / "serving"
+    origin = versions.Origin(run_id="r1", model_id=7, model_created=1)
+    pushed = versions.push(model, serving, origin)
+    back = versions.push(pushed.folder, serving, origin.model_copy(update={"run_id": "r2"}))
+    for folder, name in (
+        (model, "not pushed"),
+        (pushed.folder, f"r1/{pushed.number}"),
+        (serving, f"r2/{back.number}"),
+    ):
+        _, output, _ = invoke(tmp_path / "red.png", "--model", folder, "--json")
+        answer = json.loads(output)
+        assert (answer["model"], answer["threshold"]) == (name, 0.5)
+    assert not any(version.damage for version in versions.versions(serving))
+
+
+def test_a_model_that_is_never_sure_has_no_threshold(transform_graph: Path, tmp_path: Path) -> None:
+    from tests.support import exported
+
+    exported.save(tmp_path / "model", exported.corner_model(), transform_graph, threshold=math.inf)
+    half(0, 0).save(tmp_path / "red.png")
+    _, output, _ = invoke(tmp_path / "red.png", "--model", tmp_path / "model", "--json")
+    assert json.loads(output)["threshold"] is None
+
+
+def test_a_model_that_does_not_say_who_answers_is_unknown(model: Path, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(model))
+
+    class Former(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            answers = self.model.signatures["serving_default"](image_bytes=image_bytes)
+            new = (features.MODEL, features.THRESHOLD)
+            return {name: value for name, value in answers.items() if name not in new}
+
+    former = Former()
+    former.model = loaded
+    tf.saved_model.save(former, str(tmp_path / "old"), signatures={"serving_default": former.serve})
+    half(0, 0).save(tmp_path / "red.png")
+    _, output, _ = invoke(tmp_path / "red.png", "--model", tmp_path / "old", "--json")
+    answer = json.loads(output)
+    assert (answer["label"], answer["model"], answer["threshold"]) == ("Sitting", "unknown", None)
+    _, output, _ = invoke(tmp_path / "red.png", "--model", tmp_path / "old")
+    assert output.splitlines()[-1] == "Model: unknown"
 
 
 def test_the_highest_version_is_taken(tmp_path: Path) -> None:

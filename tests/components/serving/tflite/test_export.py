@@ -15,7 +15,11 @@ SPEED = {1: Latency(1.0, 2.0)}
 
 def source(threshold: float | None) -> export.PushedModel:
     return export.PushedModel(
-        Path("17"), ModelRun(Path("model.keras"), 32, "stretch", threshold), Path("examples"), 50
+        Path("17"),
+        "r1/17",
+        ModelRun(Path("model.keras"), 32, "stretch", threshold),
+        Path("examples"),
+        50,
     )
 
 
@@ -29,9 +33,12 @@ def models(agreed: int) -> list[export.Model]:
 
 
 @pytest.mark.parametrize("threshold", [0.83, None])
-def test_the_description_has_the_threshold(threshold: float | None, tmp_path: Path) -> None:
+def test_the_description_says_whose_model_it_is_and_its_threshold(
+    threshold: float | None, tmp_path: Path
+) -> None:
     export.write(tmp_path / "new" / "device", source(threshold), models(200))
     description = json.loads((tmp_path / "new" / "device" / export.DESCRIPTION).read_text())
+    assert description["model"] == "r1/17"
     assert description["threshold"] == threshold
     assert description["models"].keys() == {"posture_float16.tflite", "posture_int8.tflite"}
 
