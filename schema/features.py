@@ -53,6 +53,13 @@ THRESHOLD: Final = "threshold"  # float32: least confidence of a sure answer
 # The classes, in the order of the model's outputs.
 LYING: Final = "Lying"
 POSTURES: Final = ("Sitting", "Standing", LYING)
+
+# The errors as pairs of label and answer, the most harmful first. A person who is lying and is not
+# seen to be may have fallen; one who is standing may be about to. Of these it is worst to see a
+# person sit, since nobody then looks twice.
+ERRORS_BY_HARM: Final = tuple(
+    (actual, answer) for actual in reversed(POSTURES) for answer in POSTURES if answer != actual
+)
 UNKNOWN_POSTURE: Final = "Unknown"
 UNKNOWN_OCCLUSION: Final = "Unknown / Watermark"
 BLANK: Final = "(blank)"

@@ -10,11 +10,13 @@ from components.errors import InputError
 from components.examples import parquet
 from components.training.model_run import KERAS_MODEL
 from pipeline.review import (
+    changes,
     data_checks,
     data_summary,
     gallery,
     learning_curves,
     model_card,
+    other_answers,
     provenance,
     reliability,
     slices,
@@ -39,7 +41,7 @@ def collect(run: Run, against: str | None = None) -> Review:
 
     Args:
       run: as far as it has come.
-      against: another run, to compare with instead of the baseline.
+      against: another run, whose model is compared with instead of the one in service.
 
     Returns:
       Every section that the run came far enough for.
@@ -49,33 +51,24 @@ def collect(run: Run, against: str | None = None) -> Review:
     """
     runs = Runs(run.config.output_root)
     parts = _slices(run)
-    in_service = compared = _baseline(run)
-    if against is not None:
-        other = runs.read(against)
-        theirs = _slices(other)
-        if not theirs or other.model is None:
-            raise InputError(
-                f"Run {against} has judged no model, so there is nothing to compare with;"
-                f" `{command_line.lookdeep('status', '--output-root', run.config.output_root)}`"
-                " lists the runs."
-            )
-        parts = slices.against(parts, theirs)
-        compared = _compared(parts, other.model.id, against)
+    in_service = _baseline(run)
     overall = next((part for part in parts if not part.columns), None)
 
-    predicted = run.kept("Predictor", "predictions")
-    predictions = parquet.read(predicted.folder) if predicted else None
+    predictions = _predictions(run)
+    if against is not None:
+        predictions = _with_answers_of(predictions, runs.read(against))
     images = run.kept("ImageTable", "images")
     this = record(run)
     review = Review(
         run=this,
         sentence=summary.headline(this, overall, in_service),
         gates=summary.gates(run, parts, in_service),
-        baseline=compared,
+        baseline=in_service,
         overall=overall,
         groups=slices.groups(parts),
         least=LEAST,
         worst=slices.worst(parts, LEAST) if overall else [],
+        changes=None if predictions is None else changes.changes(predictions, against),
         calibration=None if predictions is None else _calibration(run, predictions),
         pictures=None if predictions is None else _pictures(run, predictions),
         data=data_summary.summarise(
@@ -101,6 +94,7 @@ def _missing(run: Run) -> dict[str, str]:
     needed = {
         "slices": ("Evaluator", "evaluation"),
         "confusion": ("Evaluator", "evaluation"),
+        "changes": ("Predictor", "predictions"),
         "calibration": ("Predictor", "predictions"),
         "pictures": ("Predictor", "predictions"),
         "data": ("ImageTable", "images"),
@@ -141,19 +135,22 @@ def _baseline(run: Run) -> Baseline | None:
     )
 
 
-def _compared(parts: list[Slice], model_id: int, run_id: str) -> Baseline | None:
-    """The model that the slices' differences are to, if they have any."""
-    overall = next((part for part in parts if not part.columns), None)
-    if overall is None or overall.difference is None:
-        return None
-    return Baseline(
-        model_id=model_id,
-        run_id=run_id,
-        accuracy=overall.accuracy - overall.difference,
-        difference=overall.difference,
-        low=overall.difference_low,
-        high=overall.difference_high,
-    )
+def _predictions(run: Run) -> pd.DataFrame | None:
+    """The answers to the test images, with those of the models that the run compared with."""
+    artifact = run.kept("Predictor", "predictions")
+    return None if artifact is None else parquet.read(artifact.folder)
+
+
+def _with_answers_of(predictions: pd.DataFrame | None, other: Run) -> pd.DataFrame:
+    theirs = _predictions(other)
+    if predictions is None or theirs is None:
+        which = "This run" if predictions is None else f"Run {other.id}"
+        raise InputError(
+            f"{which} keeps no model's answers to test images, so there is nothing to compare;"
+            f" `{command_line.lookdeep('status', '--output-root', other.config.output_root)}` lists"
+            " the runs."
+        )
+    return other_answers.of_run(predictions, theirs, other.id)
 
 
 def _training(run: Run) -> Training | None:

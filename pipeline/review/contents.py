@@ -8,6 +8,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from pipeline.review.changes import Changes
 from pipeline.review.data_checks import Validation
 from pipeline.review.data_summary import Data
 from pipeline.review.gallery import Gallery
@@ -141,6 +142,7 @@ SECTIONS: Final = {
     "gates": "Verdict",
     "slices": "Slices",
     "confusion": "Confusion matrices",
+    "changes": "What changed",
     "calibration": "Calibration",
     "pictures": "Errors to review",
     "data": "Data",
@@ -149,6 +151,7 @@ SECTIONS: Final = {
     "history": "History",
     "lineage": "Lineage",
     "card": "Model card",
+    "glossary": "Glossary",
 }
 
 
@@ -166,14 +169,15 @@ class Review:
       least: slices with fewer images than this are hidden at first.
       worst: the slices with the lowest accuracy among those of at least `least`
         images, worst first.
-      calibration: section 4.
-      pictures: section 5.
-      data: section 6.
-      validation: section 7.
-      training: section 8.
-      history: section 9, oldest first.
-      lineage: section 10.
-      card: section 11, Markdown.
+      changes: section 4.
+      calibration: section 5.
+      pictures: section 6.
+      data: section 7.
+      validation: section 8.
+      training: section 9.
+      history: section 10, oldest first.
+      lineage: section 11.
+      card: section 12, Markdown.
       missing: why a section is absent, by key of `SECTIONS`.
     """
 
@@ -185,6 +189,7 @@ class Review:
     groups: list[SliceGroup] = field(default_factory=list)
     least: int = 20
     worst: list[Slice] = field(default_factory=list)
+    changes: Changes | None = None
     calibration: Reliability | None = None
     pictures: Gallery | None = None
     data: Data | None = None

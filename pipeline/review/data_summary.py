@@ -1,4 +1,4 @@
-"""Section 6: what the model was trained and judged on, in numbers."""
+"""Section 7: what the model was trained and judged on, in numbers."""
 
 from collections import Counter
 from collections.abc import Iterator

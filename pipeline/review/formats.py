@@ -68,6 +68,11 @@ def count(number: int) -> str:
     return _decimals(number, 1.0, 0, "")
 
 
+def change(number: int) -> str:
+    """A difference between two numbers of things, with its sign: `+12`."""
+    return f"+{count(number)}" if number > 0 else count(number)
+
+
 def rate(value: float) -> str:
     """A learning rate: `0.001`, `1e-05`."""
     return f"{value:g}"

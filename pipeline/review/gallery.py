@@ -1,7 +1,8 @@
-"""Section 5: which test images are shown, and what they show."""
+"""Section 6: which test images are shown, and what they show."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -10,16 +11,28 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.config import PipelineConfig
-from pipeline.review import label_errors, stored_images
+from pipeline.review import label_errors, other_answers, stored_images
 from pipeline.review.section import Section
 from schema import features
 
 MOST_MISTAKES: Final = 24
 MOST_LABEL_ERRORS: Final = 24
+MOST_CHANGED: Final = 36  # of those that were right, and of those that are
 MOST_OF_A_CELL: Final = 6  # in each tranche
 MOST_SHOWN: Final = 220
 
 Ints = npt.NDArray[np.int64]
+# Positions of pictures by label and answer.
+ByCell = dict[tuple[str, str], list[int]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer, how confident it is, 0 to 1, and whether it calls itself unsure."""
+
+    posture: str
+    confidence: float
+    unsure: bool
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,8 @@ class Picture:
         the `columns` and `values` of a slice are compared with them.
       actual: its label.
       predicted: the model's answer.
+      unsure: whether the model calls it unsure.
+      other: the answer of the model that it is compared with; None if that was not asked.
       probabilities: by posture.
       thumbnail: JPEG bytes.
       attention: JPEG bytes of the thumbnail under its Grad-CAM map; None if not drawn.
@@ -44,6 +59,8 @@ class Picture:
     labels: dict[str, str]
     actual: str
     predicted: str
+    unsure: bool
+    other: Answer | None
     probabilities: dict[str, float]
     thumbnail: bytes
     attention: bytes | None
@@ -58,6 +75,9 @@ class Gallery(Section):
       shown: all of them.
       mistakes: indices into `shown`: the most confident errors, worst first.
       label_errors: indices into `shown`: likely label errors, likeliest first.
+      lost: indices into `shown` by error: some of those that are wrong now, and that the model
+        it is compared with has right.
+      gained: the reverse, by the error that is gone.
       cells: (actual, predicted) to indices into `shown`: a few of each cell and slice.
       label_error_count: how many labels of test images confident learning doubts in all.
       mistake_count: how many test images are wrong in all.
@@ -66,7 +86,9 @@ class Gallery(Section):
     shown: list[Picture]
     mistakes: list[int]
     label_errors: list[int]
-    cells: dict[tuple[str, str], list[int]]
+    lost: ByCell
+    gained: ByCell
+    cells: ByCell
     label_error_count: int
     mistake_count: int
 
@@ -78,9 +100,11 @@ class ShownRows:
     Attributes:
       rows: the predictions sorted by tranche and name, with `actual` and `predicted` (indices
         into `features.POSTURES`) and `label_quality`; the positions below refer to it.
-      shown: all that are shown: mistakes, label errors, then the others.
+      shown: all that are shown: mistakes, label errors, changes, then the others.
       mistakes: the most confident errors, worst first.
       label_errors: likely label errors, likeliest first.
+      lost: as in `Gallery`.
+      gained: the same.
       mistake_count: how many errors there are in all.
       label_error_count: how many labels confident learning doubts in all.
     """
@@ -89,6 +113,8 @@ class ShownRows:
     shown: list[int]
     mistakes: list[int]
     label_errors: list[int]
+    lost: ByCell
+    gained: ByCell
     mistake_count: int
     label_error_count: int
 
@@ -99,7 +125,8 @@ def choose(predictions: pd.DataFrame) -> ShownRows:
     Args:
       predictions: a row an image, with the columns of `components.examples.parquet.PREDICTIONS`.
     """
-    rows = predictions.sort_values([features.TRANCHE, features.FILE_NAME], ignore_index=True)
+    rows = other_answers.beside(predictions)
+    rows = rows.sort_values([features.TRANCHE, features.FILE_NAME], ignore_index=True)
     probabilities = np.nan_to_num(rows[list(features.POSTURES)].to_numpy(np.float64))
     actual = rows[features.POSTURE].map(features.POSTURES.index).to_numpy(np.int64)
     predicted = probabilities.argmax(axis=1)
@@ -112,12 +139,18 @@ def choose(predictions: pd.DataFrame) -> ShownRows:
     wrong = by_confidence[(actual != predicted)[by_confidence]].tolist()
     doubted = label_errors.suspects(actual, probabilities).tolist()
     mistakes, suspects = wrong[:MOST_MISTAKES], doubted[:MOST_LABEL_ERRORS]
-    chosen = [*mistakes, *suspects, *_of_cells(rows, by_confidence)]
+    ordered = rows.loc[by_confidence]
+    lost, gained = _changed(ordered)
+    changed = chain(*lost.values(), *gained.values())
+    of_cells = _by_turns(ordered, ["actual", "predicted"])
+    chosen = [*mistakes, *suspects, *changed, *of_cells]
     return ShownRows(
         rows,
         shown=list(dict.fromkeys(chosen))[:MOST_SHOWN],
         mistakes=mistakes,
         label_errors=suspects,
+        lost=lost,
+        gained=gained,
         mistake_count=len(wrong),
         label_error_count=len(doubted),
     )
@@ -141,7 +174,7 @@ def gallery(
     explained = {*choice.mistakes, *choice.label_errors}
     drawn = dict(_draw(choice, explained, split, model_path, config.fit))
     place = {row: index for index, row in enumerate(choice.shown)}
-    cells: dict[tuple[str, str], list[int]] = {}
+    cells: ByCell = {}
     shown: list[Picture] = []
     for row in choice.shown:
         picture = _picture(choice.rows.iloc[row], *drawn[row])
@@ -151,16 +184,22 @@ def gallery(
         shown=shown,
         mistakes=[place[row] for row in choice.mistakes],
         label_errors=[place[row] for row in choice.label_errors],
+        lost={error: [place[row] for row in rows] for error, rows in choice.lost.items()},
+        gained={error: [place[row] for row in rows] for error, rows in choice.gained.items()},
         cells=cells,
         label_error_count=choice.label_error_count,
         mistake_count=choice.mistake_count,
     )
 
 
-def _of_cells(rows: pd.DataFrame, by_confidence: Ints) -> list[int]:
-    """A few of each cell of the confusion matrix in each tranche, from many clips."""
-    ordered = rows.loc[by_confidence, ["actual", "predicted", features.TRANCHE, features.CLIP]]
-    cell = ["actual", "predicted", features.TRANCHE]
+def _by_turns(ordered: pd.DataFrame, cell: list[str]) -> list[int]:
+    """A few rows of each cell in each tranche, from many clips.
+
+    Args:
+      ordered: the rows, those to prefer first.
+      cell: the columns that a cell is told by.
+    """
+    cell = [*cell, features.TRANCHE]
     frame = ordered.groupby([*cell, features.CLIP]).cumcount()
     # First frames of all clips come before second frames.
     ordered = ordered.loc[frame.sort_values(kind="stable").index]
@@ -168,6 +207,28 @@ def _of_cells(rows: pd.DataFrame, by_confidence: Ints) -> list[int]:
     turn = turn[turn < MOST_OF_A_CELL]
     # First ones of all cells and tranches come before second ones.
     return [int(row) for row in turn.sort_values(kind="stable").index]
+
+
+def _changed(rows: pd.DataFrame) -> tuple[ByCell, ByCell]:
+    """Some of the rows that only the other model has right, and that only this one has.
+
+    Args:
+      rows: those to prefer first.
+    """
+    rows = rows.dropna(subset=["other_answer"])
+    rows = rows.assign(answer=rows["predicted"].map(dict(enumerate(features.POSTURES))))
+    was_right = rows["other_answer"] == rows[features.POSTURE]
+    is_right = rows["answer"] == rows[features.POSTURE]
+    lost = _some(rows[was_right & ~is_right], "answer")
+    return lost, _some(rows[is_right & ~was_right], "other_answer")
+
+
+def _some(rows: pd.DataFrame, answer: str) -> ByCell:
+    error = [features.POSTURE, answer]
+    found: ByCell = {}
+    for row in _by_turns(rows, error)[:MOST_CHANGED]:
+        found.setdefault(tuple(rows.loc[row, error]), []).append(row)
+    return found
 
 
 def _draw(
@@ -199,6 +260,8 @@ def _picture(row: pd.Series, thumbnail: bytes, attention: bytes | None) -> Pictu
         labels={column: row[column] for column in columns},
         actual=features.POSTURES[row["actual"]],
         predicted=features.POSTURES[row["predicted"]],
+        unsure=bool(row[features.UNSURE]),
+        other=None if row["other_answer"] is None else Answer(*row[[*other_answers.OTHER]]),
         probabilities={posture: float(row[posture]) for posture in features.POSTURES},
         thumbnail=thumbnail,
         attention=attention,

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from PIL import Image, ImageFilter
 
 from components.files import replacing
-from pipeline.review import accuracy_charts, duplicates, formats, hamming, vega
+from pipeline.review import accuracy_charts, duplicates, formats, glossary, hamming, vega
 from pipeline.review.contents import SECTIONS, Review, Slice
 from pipeline.review.gallery import Gallery
 from pipeline.review.section import Chart, Table
@@ -55,6 +55,7 @@ def render(review: Review, blur: bool) -> str:
     script = (_HERE / "static" / "review.js").read_text(encoding="utf-8")
     drawing = _vega()
     charts = {chart.key: chart for chart in _charts(review)}
+    seen: set[tuple[str, str | int]] = set()
     return (
         _environment()
         .get_template("index.html.jinja")
@@ -75,6 +76,9 @@ def render(review: Review, blur: bool) -> str:
             matrices=list(_matrices(review)),
             bars_from=_bars_from(review),
             jpeg=partial(_jpeg, blur=blur),
+            glossary=glossary.TERMS,
+            seen=seen,
+            once=partial(_once, seen),
             style=style,
             scripts=[drawing, script],
             policy="; ".join(
@@ -89,6 +93,13 @@ def render(review: Review, blur: bool) -> str:
             ),
         )
     )
+
+
+def _once(seen: set[tuple[str, str | int]], kind: str, key: str | int) -> bool:
+    """Whether something has not been on the page before; from then on it has."""
+    before = (kind, key) in seen
+    seen.add((kind, key))
+    return not before
 
 
 def _tables(review: Review) -> dict[str, Table]:

@@ -1,4 +1,4 @@
-"""Section 4: how well the model's confidence matches its accuracy, from its answers."""
+"""Section 5: how well the model's confidence matches its accuracy, from its answers."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,8 +1,6 @@
 """Section 2: the slices of the test split, as TFMA computed them, named for people."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import groupby
 
 from pipeline.review.contents import Slice, SliceGroup
@@ -37,35 +35,6 @@ def worst(slices: list[Slice], least: int, count: int = 5) -> list[Slice]:
         if part.columns and part.count >= least and part.accuracy < overall.accuracy
     ]
     return sorted(candidates, key=lambda part: part.accuracy)[:count]
-
-
-def against(slices: list[Slice], other: list[Slice]) -> list[Slice]:
-    """Compares with another run's figures instead of the baseline's.
-
-    The bounds add both variances, as for two independent samples. Where both runs
-    were judged on the same images, that is too wide: no difference is called more
-    than noise that is not.
-
-    Args:
-      slices: of this run.
-      other: of the run to compare with.
-    """
-    theirs = {(part.columns, part.values): part for part in other}
-    return [_compared(part, theirs.get((part.columns, part.values))) for part in slices]
-
-
-def _compared(part: Slice, other: Slice | None) -> Slice:
-    if other is None:
-        return replace(part, difference=None, difference_low=None, difference_high=None)
-    difference = part.accuracy - other.accuracy
-    widths = [(s.high - s.low) / 2 for s in (part, other) if s.low is not None and s.high]
-    margin = math.hypot(*widths) if len(widths) == 2 else None
-    return replace(
-        part,
-        difference=difference,
-        difference_low=None if margin is None else difference - margin,
-        difference_high=None if margin is None else difference + margin,
-    )
 
 
 def _slice(key: SliceKey, metrics: SliceMetrics) -> Slice:

@@ -164,8 +164,12 @@ function showCell() {
 function copyOfPicture(index) {
   const selector = `[data-picture="${index}"]`;
   const others = byId("more-pictures").content;
-  return (document.querySelector(selector) ?? others.querySelector(selector)).cloneNode(true);
+  const copy = (document.querySelector(selector) ?? others.querySelector(selector)).cloneNode(true);
+  copy.removeAttribute("id");
+  return copy;
 }
+
+for (const place of all("[data-copy]")) place.replaceWith(copyOfPicture(place.dataset.copy));
 
 if (byId("matrix")) {
   byId("matrix-slice").addEventListener("change", () => {

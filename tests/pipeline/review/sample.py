@@ -9,16 +9,19 @@ from datetime import datetime, timedelta
 from math import sqrt
 from typing import Any, Final
 
+import pandas as pd
 from PIL import Image, ImageDraw
 
+from components.examples import parquet
 from components.examples.findings import Finding
 from components.training import calibration
+from pipeline.review import changes
 from pipeline.review.contents import Baseline, GateRow, Review, Slice, SliceGroup
 from pipeline.review.data_charts import Quantiles
 from pipeline.review.data_checks import SchemaRow, TrancheDistance, Validation
 from pipeline.review.data_summary import Data
 from pipeline.review.duplicates import NearDuplicate, PairedImage
-from pipeline.review.gallery import Gallery, Picture
+from pipeline.review.gallery import Answer, ByCell, Gallery, Picture
 from pipeline.review.learning_curves import Epoch, PhaseSummary, Training
 from pipeline.review.provenance import MadeArtifact, Provenance
 from pipeline.review.reliability import CalibrationBin, CoveragePoint, Reliability
@@ -117,6 +120,7 @@ def review() -> Review:
         overall=overall,
         groups=groups,
         worst=sorted(every, key=lambda part: part.accuracy)[:3],
+        changes=changes.changes(predictions(test)),
         calibration=_calibration(test),
         pictures=_pictures(test),
         data=_data(test),
@@ -182,7 +186,8 @@ def refused() -> Review:
         history=whole.history,
         lineage=whole.lineage,
         missing=dict.fromkeys(
-            ("slices", "confusion", "calibration", "pictures", "training", "card"), ended
+            ("slices", "confusion", "changes", "calibration", "pictures", "training", "card"),
+            ended,
         ),
     )
 
@@ -195,6 +200,7 @@ def first_run() -> Review:
         return replace(part, difference=None, difference_low=None, difference_high=None)
 
     assert whole.overall is not None
+    assert whole.pictures is not None
     return replace(
         whole,
         baseline=None,
@@ -203,6 +209,13 @@ def first_run() -> Review:
             replace(group, slices=[alone(part) for part in group.slices]) for group in whole.groups
         ],
         worst=[alone(part) for part in whole.worst],
+        changes=None,
+        pictures=replace(
+            whole.pictures,
+            shown=[replace(picture, other=None) for picture in whole.pictures.shown],
+            lost={},
+            gained={},
+        ),
         history=[run for run in whole.history if run.run_id == RUN],
     )
 
@@ -282,7 +295,32 @@ def _test_images() -> list[dict[str, str]]:
                 "confidence": f"{dice.uniform(0.5, 0.999):.4f}",
             }
         )
+    dice = random.Random(4)  # noqa: S311 (drawn data, no secret)
+    for image in images:
+        image["before"] = image["predicted"]
+        if dice.random() < (0.05 if image["predicted"] == image[features.POSTURE] else 0.5):
+            image["before"] = dice.choice(features.POSTURES)
+        image["before_confidence"] = f"{dice.uniform(0.5, 0.999):.4f}"
     return images
+
+
+def predictions(images: list[dict[str, str]]) -> pd.DataFrame:
+    """The table of the Predictor: the answers of the candidate and the model in service."""
+    rows = []
+    for image in images:
+        confidence, before = float(image["confidence"]), float(image["before_confidence"])
+        rest = dict.fromkeys(features.POSTURES, (1 - confidence) / 2)
+        rows.append(
+            {
+                **image,
+                **(rest | {image["predicted"]: confidence}),
+                features.UNSURE: confidence < THRESHOLD,
+                parquet.answer_of("in_service"): image["before"],
+                parquet.confidence_of("in_service"): before,
+                parquet.unsure_of("in_service"): before < 0.6,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _slice(
@@ -393,6 +431,12 @@ def _pictures(images: list[dict[str, str]]) -> Gallery:
     wrong = [image for image in images if image["predicted"] != image[features.POSTURE]]
     wrong.sort(key=lambda image: -float(image["confidence"]))
     kept = {image[features.FILE_NAME]: image for image in wrong[:30]}
+    changed: dict[str, list[dict[str, str]]] = {"lost": [], "gained": []}
+    for image in images:
+        was, is_ = (image[key] == image[features.POSTURE] for key in ("before", "predicted"))
+        if was != is_:
+            changed["lost" if was else "gained"].append(image)
+            kept.setdefault(image[features.FILE_NAME], image)
     cells: Counter[tuple[str, str, str]] = Counter()
     for image in images:
         cell = (image["tranche"], image[features.POSTURE], image["predicted"])
@@ -406,8 +450,19 @@ def _pictures(images: list[dict[str, str]]) -> Gallery:
     by_cell: dict[tuple[str, str], list[int]] = {}
     for index, picture in enumerate(shown):
         by_cell.setdefault((picture.actual, picture.predicted), []).append(index)
+    places = {picture.file_name: index for index, picture in enumerate(shown)}
+
+    def of(key: str, answer: str) -> ByCell:
+        found: ByCell = {}
+        for image in changed[key]:
+            error = (image[features.POSTURE], image[answer])
+            found.setdefault(error, []).append(places[image[features.FILE_NAME]])
+        return found
+
     return Gallery(
         shown=shown,
+        lost=of("lost", "predicted"),
+        gained=of("gained", "before"),
         mistakes=list(range(12)),
         label_errors=[4, 9, *range(12, 18)],
         cells=by_cell,
@@ -420,16 +475,19 @@ def _picture(image: dict[str, str], with_attention: bool) -> Picture:
     actual, predicted = image[features.POSTURE], image["predicted"]
     confidence = float(image["confidence"])
     rest = (1 - confidence) / 2
+    before = float(image["before_confidence"])
     return Picture(
         file_name=image[features.FILE_NAME],
         clip=image[features.CLIP],
         labels={
             key: value
             for key, value in image.items()
-            if key not in (features.FILE_NAME, features.CLIP, "predicted", "confidence")
+            if key in ("tranche", "light", *features.LABEL_VALUES)
         },
         actual=actual,
         predicted=predicted,
+        unsure=confidence < THRESHOLD,
+        other=Answer(image["before"], before, before < 0.6),
         probabilities={p: confidence if p == predicted else rest for p in features.POSTURES},
         thumbnail=_draw(actual, image["light"] == "dark"),
         attention=_draw(actual, image["light"] == "dark", attention=True)

@@ -259,7 +259,7 @@ def test_names_from_the_data_stay_text(whole: Review) -> None:
 @settings(max_examples=60)
 @given(name=st.text(st.characters(exclude_characters="\r\x00"), min_size=1))
 def test_any_name_is_shown_as_it_is(name: str) -> None:
-    whole = _small(replace(_PICTURE, file_name=name, labels={name: name}))
+    whole = _small(replace(_PICTURE, file_name=name, labels={features.TRANCHE: "1", name: name}))
     html = page.render(whole, blur=False)
     # What a file cannot hold in UTF-8 is written as an escape.
     html = html.encode("utf-8", "backslashreplace").decode()
