@@ -71,7 +71,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     )
     statistics = statistics_gen.outputs["statistics"]
 
-    # Everything known of each image but its pixels, for the review page.
+    # Everything known of each image but its pixels.
     image_table = ImageTable(
         examples=examples, code_digest=code_digest("components.examples.image_table")
     )
@@ -91,6 +91,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     validation_gate = ValidationGate(
         statistics=statistics,
         anomalies=example_validator.outputs["anomalies"],
+        images=image_table.outputs["images"],
         schema=contract,
         max_label_drift=config.max_label_drift,
         untested_tranches=config.untested_tranches,

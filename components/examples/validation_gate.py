@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import tensorflow_data_validation as tfdv
@@ -21,7 +22,9 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact, Property, PropertyType
 from tfx.utils import io_utils
 
+from components.examples import near_duplicates, parquet
 from components.examples.findings import Finding
+from components.examples.image_table import Images
 from schema import features
 
 FINDINGS_FILE: Final = "findings.json"
@@ -310,6 +313,7 @@ def drift_findings(drift: Iterable[Drift]) -> list[Finding]:
 def ValidationGate(
     statistics: InputArtifact[standard_artifacts.ExampleStatistics],
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    images: InputArtifact[Images],
     schema: InputArtifact[standard_artifacts.Schema],
     verdict: OutputArtifact[ValidationVerdict],
     max_label_drift: Parameter[float],
@@ -322,6 +326,7 @@ def ValidationGate(
     Args:
       statistics: statistics of every split, sliced by tranche.
       anomalies: ExampleValidator's anomalies of every split.
+      images: the ImageTable of every split.
       schema: the curated schema.
       verdict: the verdict, with findings.json and drift.json.
       max_label_drift: largest L-infinity distance between the postures of two tranches
@@ -348,6 +353,7 @@ def ValidationGate(
     findings += tranche_findings(found, unselected, untested_tranches, missing_posture_floor)
     drift = label_drift(splits[features.TRAIN], contract, max_label_drift)
     findings += drift_findings(drift)
+    findings += near_duplicates.copy_findings(parquet.read(Path(images.uri)))
     verdict.passed = int(not any(finding.severity == "blocking" for finding in findings))
     with open(os.path.join(verdict.uri, FINDINGS_FILE), "w", encoding="utf-8") as report:
         json.dump([asdict(finding) for finding in findings], report, indent=2)

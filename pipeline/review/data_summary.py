@@ -8,10 +8,10 @@ from typing import Final
 
 import pandas as pd
 
-from components.examples import parquet
+from components.examples import near_duplicates, parquet
+from components.examples.near_duplicates import NearDuplicate
 from pipeline.review import data_charts, duplicates, formats
 from pipeline.review.data_charts import Quantiles
-from pipeline.review.duplicates import NearDuplicate
 from pipeline.review.section import Chart, Section, Table
 from pipeline.runs.left_out import Contradiction, Reject
 from schema import features
@@ -34,7 +34,7 @@ class Data(Section):
       by_posture: images by column (posture excepted), value and posture.
       images_per_clip: number of clips by number of images.
       measures: sizes, light and sharpness by tranche.
-      duplicates: near-duplicates across clips, see `duplicates.near_duplicates`.
+      duplicates: near-duplicates across clips, see `near_duplicates.near_duplicates`.
       rejects: what is not in the data.
       contradictions: rows that contradict themselves.
     """
@@ -59,7 +59,7 @@ class Data(Section):
     @property
     def more_duplicates(self) -> bool:
         """Whether there may be more near-duplicates than are listed."""
-        return len(self.duplicates) == duplicates.MOST_SHOWN
+        return len(self.duplicates) == near_duplicates.MOST
 
     def charts(self) -> list[Chart]:
         """The original project's four charts of the labels, images per clip, and the measures."""
@@ -145,7 +145,7 @@ def summarise(
         },
         images_per_clip=dict(sorted(per_clip.items())),
         measures=list(_measures(images)),
-        duplicates=duplicates.with_thumbnails(duplicates.near_duplicates(images), examples),
+        duplicates=duplicates.with_thumbnails(near_duplicates.near_duplicates(images), examples),
         rejects=rejects,
         contradictions=contradictions,
     )

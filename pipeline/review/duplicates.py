@@ -1,116 +1,30 @@
-"""Images of different clips that look the same, by their perceptual hashes.
-
-Frames of one clip are alike by nature and are no finding. Two clips alike may be one
-recording delivered twice. Across splits, the model would then be tested on what it was
-trained on.
-"""
+"""The near-duplicates as the page shows them, with thumbnails."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from components.examples import parquet
-from pipeline.review import hamming, stored_images
-from schema import features
-
-# Measured on 597 photos in 147 clips of two public data sets, with the hashes of
-# `components.ingest.images`. Of 200 copies each: recompressed at quality 60, at half size
-# or not, all are within 2 bits; a fifth brighter, within 6; cropped by 2 % on each side, a
-# sixth brighter and recompressed, 84 % are within 6 and 99 % within 8. Frames of one clip
-# are 6 bits apart in the median, frames of two clips 30. 23 pairs of two clips within 8 bits
-# were looked at: each shows one room, or two similar ones, from nearly the same place.
-DISTANCE: Final = 8
-MOST_SHOWN: Final = 100
-
-Ints = npt.NDArray[np.int64]
+from components.examples import near_duplicates
+from components.examples.near_duplicates import NearDuplicate
+from pipeline.review import stored_images
 
 
 @dataclass(frozen=True)
-class PairedImage:
+class PairedImage(near_duplicates.PairedImage):
     """One image of a pair.
 
     Attributes:
-      file_name: its name, as in the label table.
-      clip: its clip.
-      tranche: its tranche.
-      split: the split that it is in, or `unselected`.
-      posture: its label.
-      thumbnail: JPEG bytes; None until it is read.
+      thumbnail: JPEG bytes; None if the image is gone.
     """
 
-    file_name: str
-    clip: str
-    tranche: str
-    split: str
-    posture: str
-    thumbnail: bytes | None = None
-
-
-@dataclass(frozen=True)
-class NearDuplicate:
-    """Two images of different clips that look the same.
-
-    Attributes:
-      images: both.
-      distance: differing bits of their 64-bit perceptual hashes.
-    """
-
-    images: tuple[PairedImage, PairedImage]
-    distance: int
-
-    @property
-    def crosses_splits(self) -> bool:
-        """Whether the model may be trained on one of them and judged on the other."""
-        one, other = (image.split for image in self.images)
-        return one != other and features.UNSELECTED not in (one, other)
-
-
-def near_duplicates(images: pd.DataFrame) -> list[NearDuplicate]:
-    """Finds pairs of clips with images within `DISTANCE` bits of each other.
-
-    Args:
-      images: a row an image, with the columns of `components.examples.parquet.IMAGES`.
-
-    Returns:
-      The nearest pair of images of each pair of clips, without thumbnails: pairs across splits
-      first, then the nearest. At most `MOST_SHOWN` are returned; none that ranks higher is missed.
-    """
-    rows = _representatives(images)
-    clips = rows[features.CLIP].astype("category").cat.codes.to_numpy()
-    splits = rows[parquet.SPLIT].to_numpy()
-    hashes = np.array([int(text, 16) for text in rows[features.PERCEPTUAL_HASH]], np.uint64)
-    columns = ["rank", "one", "other", "clip", "other_clip"]
-    best = pd.DataFrame(columns=columns, dtype=np.int64)
-    for left, right, distance in hamming.close_pairs(hashes, DISTANCE):
-        one, other = np.minimum(left, right), np.maximum(left, right)
-        selected = (splits[one] != features.UNSELECTED) & (splits[other] != features.UNSELECTED)
-        crosses = selected & (splits[one] != splits[other])
-        rank = distance + np.where(crosses, 0, hamming.BITS)
-        worst = best["rank"].max() if len(best) == MOST_SHOWN else np.inf
-        kept = (clips[one] != clips[other]) & (rank < worst)
-        if not kept.any():
-            continue
-        one, other = one[kept], other[kept]
-        pairs = np.sort(np.stack([clips[one], clips[other]]), axis=0)
-        found = pd.DataFrame(np.stack([rank[kept], one, other, *pairs], axis=1), columns=columns)
-        best = pd.concat([best, found]).sort_values(columns[:3])
-        best = best.drop_duplicates(columns[3:]).head(MOST_SHOWN)
-    return [
-        NearDuplicate((_image(rows, one), _image(rows, other)), rank % hamming.BITS)
-        for rank, one, other in best[columns[:3]].to_numpy().tolist()
-    ]
+    thumbnail: bytes | None
 
 
 def with_thumbnails(pairs: Sequence[NearDuplicate], examples: Path) -> list[NearDuplicate]:
     """Adds the thumbnails, in one pass over the splits that the images are in.
 
     Args:
-      pairs: from `near_duplicates`.
+      pairs: from `near_duplicates.near_duplicates`; their images become `PairedImage`s.
       examples: folder of the ExampleGen's output.
     """
     wanted: dict[str, set[stored_images.Key]] = {}
@@ -122,35 +36,12 @@ def with_thumbnails(pairs: Sequence[NearDuplicate], examples: Path) -> list[Near
         for key, jpeg in stored_images.read(examples / f"Split-{split}", keys)
     }
 
-    def shown(image: PairedImage) -> PairedImage:
+    def shown(image: near_duplicates.PairedImage) -> PairedImage:
         key = image.split, image.tranche, image.file_name
-        return replace(image, thumbnail=thumbnails.get(key))
+        return PairedImage(**asdict(image), thumbnail=thumbnails.get(key))
 
     return [replace(pair, images=(shown(pair.images[0]), shown(pair.images[1]))) for pair in pairs]
 
 
-def _members(pairs: Sequence[NearDuplicate]) -> Iterator[PairedImage]:
+def _members(pairs: Sequence[NearDuplicate]) -> Iterator[near_duplicates.PairedImage]:
     return (image for pair in pairs for image in pair.images)
-
-
-def _representatives(images: pd.DataFrame) -> pd.DataFrame:
-    """One image for each clip with a hash, and for each hash no more clips than can be shown.
-
-    Thousands of images may have the same hash, for example when a lens is covered.
-    """
-    rows = images.dropna(subset=[features.PERCEPTUAL_HASH, features.CLIP, features.FILE_NAME])
-    rows = rows.sort_values([features.TRANCHE, features.FILE_NAME], ignore_index=True)
-    by_split = [features.PERCEPTUAL_HASH, parquet.SPLIT]
-    rows = rows.drop_duplicates([*by_split, features.CLIP])
-    return rows[rows.groupby(by_split).cumcount() <= MOST_SHOWN].reset_index(drop=True)
-
-
-def _image(rows: pd.DataFrame, position: int) -> PairedImage:
-    row = rows.iloc[position]
-    return PairedImage(
-        file_name=row[features.FILE_NAME],
-        clip=row[features.CLIP],
-        tranche=row[features.TRANCHE],
-        split=row[parquet.SPLIT],
-        posture=row[features.POSTURE],
-    )

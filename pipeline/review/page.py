@@ -19,8 +19,9 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image, ImageFilter
 
+from components.examples import hamming, near_duplicates
 from components.files import replacing
-from pipeline.review import accuracy_charts, duplicates, formats, glossary, hamming, vega
+from pipeline.review import accuracy_charts, formats, glossary, vega
 from pipeline.review.contents import SECTIONS, Review, Slice
 from pipeline.review.gallery import Gallery
 from pipeline.review.section import Chart, Table
@@ -65,7 +66,7 @@ def render(review: Review, blur: bool) -> str:
             sections=SECTIONS,
             postures=features.POSTURES,
             posture_column=features.POSTURE,
-            bits=(duplicates.DISTANCE, hamming.BITS),
+            bits=(near_duplicates.DISTANCE, hamming.BITS),
             tables=_tables(review),
             charts=charts,
             chart_data={

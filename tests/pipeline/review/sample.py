@@ -14,13 +14,14 @@ from PIL import Image, ImageDraw
 
 from components.examples import parquet
 from components.examples.findings import Finding
+from components.examples.near_duplicates import NearDuplicate
 from components.training import calibration
 from pipeline.review import changes
 from pipeline.review.contents import Baseline, GateRow, Review, Slice, SliceGroup
 from pipeline.review.data_charts import Quantiles
 from pipeline.review.data_checks import SchemaRow, TrancheDistance, Validation
 from pipeline.review.data_summary import Data
-from pipeline.review.duplicates import NearDuplicate, PairedImage
+from pipeline.review.duplicates import PairedImage
 from pipeline.review.gallery import Answer, ByCell, Gallery, Picture
 from pipeline.review.learning_curves import Epoch, PhaseSummary, Training
 from pipeline.review.provenance import MadeArtifact, Provenance

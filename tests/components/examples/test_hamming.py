@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.review import hamming
+from components.examples import hamming
 
 HASHES = st.integers(0, 2**64 - 1)
 
