@@ -1,6 +1,7 @@
 """What a user sees of a run: the steps while it works, and the verdict at the end."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from components import command_line
+from components.judging.decision import Comparison, Decision
 from pipeline import tables
 from pipeline.runs.record import Record
 from pipeline.runs.run import SliceMetrics, Stage
 from pipeline.runs.verdict import MEANINGS, Verdict
-from schema.features import tranche_order
+from schema import features
 
 _STYLES: Final = {
     "waiting": "dim",
@@ -38,6 +40,7 @@ _COLOURS: Final[dict[Verdict, str]] = {
     "failed": "bold red",
     "unfinished": "bold red",
 }
+_MOST_REASONS: Final = 6
 _PLAIN_INTERVAL: Final = 4.0  # seconds between lines of a step, without a terminal
 
 
@@ -203,8 +206,11 @@ def show(record: Record, console: Console) -> None:
     """
     console.print()
     console.print(Text(MEANINGS[record.verdict], _COLOURS[record.verdict]))
-    for reason in record.reasons:
+    for reason in record.reasons[:_MOST_REASONS]:
         console.print(Text(f"  {reason}"), soft_wrap=True)
+    if len(record.reasons) > _MOST_REASONS:
+        more = len(record.reasons) - _MOST_REASONS
+        console.print(Text(f"  {more} more: see the review page."), soft_wrap=True)
     if record.verdict == "awaiting_sign_off":
         for command in ("approve", "reject"):
             how = command_line.lookdeep(
@@ -217,6 +223,13 @@ def show(record: Record, console: Console) -> None:
             console.print(Text(f"  Warning: {finding.sentence}", "yellow"), soft_wrap=True)
     if record.metrics:
         _show_accuracy(record, console)
+    if record.decision:
+        console.print()
+        _show_recall(record.decision, record, console)
+    if record.plan:
+        console.print(record.plan.sentence, highlight=False, soft_wrap=True)
+    if record.judged:
+        console.print(_judged(record.judged), highlight=False, markup=False, soft_wrap=True)
     counts = record.counts
     if counts.rows:
         splits = ", ".join(f"{name} {count:,}" for name, count in counts.splits.items())
@@ -266,17 +279,53 @@ def duration(seconds: float) -> str:
 def _show_accuracy(record: Record, console: Console) -> None:
     # run.json has the other slices.
     judged = record.by_tranche
-    unchecked = [gate.place[0][1] for gate in record.gates if gate.place and gate.passed is None]
-    rows = [_accuracy_row("overall", record.metrics["overall"])]
-    for name in sorted({*judged, *unchecked}, key=tranche_order):
-        rows.append(_accuracy_row(f"tranche {name}", judged.get(name)))
+    unchecked = [
+        gate.place[0][1]
+        for gate in record.gates
+        if gate.kind == "accuracy" and gate.place and gate.passed is None
+    ]
+    rows = [_accuracy_row("overall", record.metrics["overall"], record.compared(()))]
+    for name in sorted({*judged, *unchecked}, key=features.tranche_order):
+        compared = record.compared(((features.TRANCHE, name),))
+        rows.append(_accuracy_row(f"tranche {name}", judged.get(name), compared))
     headings = ("Test split", "Images", "Accuracy", "95 % interval", "Sure of")
-    tables.show(console, headings, rows, numbers=range(1, 5))
+    _show_compared(headings, rows, record, console)
 
 
-def _accuracy_row(name: str, metrics: SliceMetrics | None) -> tuple[str, ...]:
+def _show_recall(decision: Decision, record: Record, console: Console) -> None:
+    rows = [
+        (
+            each.posture,
+            f"{each.images:,}",
+            f"{each.recall * 100:.1f} %",
+            f"{each.low * 100:.0f} to {each.high * 100:.0f} %",
+            f"{each.floor * 100:.0f} %",
+            _difference(record.compared(((features.POSTURE, each.posture),))),
+        )
+        for each in sorted(decision.recalls, key=lambda each: each.posture != features.LYING)
+    ]
+    headings = ("Posture", "Images", "Recall", "95 % interval", "Floor")
+    _show_compared(headings, rows, record, console)
+
+
+def _show_compared(
+    headings: Sequence[str], rows: Sequence[tuple[str, ...]], record: Record, console: Console
+) -> None:
+    """Prints a table; its last column, the difference, only if there is a model to differ from."""
+    caption = ""
+    if record.compared(()):
+        caption = "Difference: from the model in service, with its 95 % interval."
+        headings = (*headings, "Difference, points")
+    else:
+        rows = [row[:-1] for row in rows]
+    tables.show(console, headings, rows, numbers=range(1, 6), caption=caption)
+
+
+def _accuracy_row(
+    name: str, metrics: SliceMetrics | None, compared: Comparison | None
+) -> tuple[str, ...]:
     if metrics is None:
-        return name, "0", "not checked", "", ""
+        return name, "0", "not checked", "", "", ""
     low, high = metrics.accuracy_low, metrics.accuracy_high
     return (
         name,
@@ -284,7 +333,26 @@ def _accuracy_row(name: str, metrics: SliceMetrics | None) -> tuple[str, ...]:
         f"{metrics.accuracy * 100:.1f} %",
         "" if low is None or high is None else f"{low * 100:.0f} to {high * 100:.0f} %",
         "" if metrics.coverage is None else f"{metrics.coverage * 100:.1f} %",
+        _difference(compared),
     )
+
+
+def _difference(compared: Comparison | None) -> str:
+    """A difference in points, with its interval."""
+    if compared is None:
+        return ""
+    difference, low, high = (
+        f"{share * 100:+.1f}" for share in (compared.difference, compared.low, compared.high)
+    )
+    return f"{difference} ({low} to {high})"
+
+
+def _judged(judged: dict[str, int]) -> str:
+    """Says how many models the test clips have judged."""
+    counts = ", ".join(f"{count} in tranche {tranche}" for tranche, count in judged.items())
+    if len(set(judged.values())) == 1:
+        counts = str(next(iter(judged.values())))
+    return f"Models that these test clips have judged by now, this one included: {counts}."
 
 
 def _progress_text(done: int, total: int, unit: str) -> str:

@@ -1,61 +1,14 @@
-"""The accuracy of slices, and of one run after another."""
+"""The accuracy of one run after another."""
 
 from collections.abc import Sequence
 
 import altair as alt
 
 from pipeline.review import formats, vega
-from pipeline.review.contents import Slice, SliceGroup
 from pipeline.review.section import Chart, Table
 from pipeline.runs.record import Record
 from pipeline.runs.verdict import PUSHED
 from schema import features
-
-
-def slices(key: str, group: SliceGroup, overall: Slice) -> Chart:
-    """A dot and an interval for each slice, and a line at the accuracy on all test images.
-
-    Args:
-      key: of the chart.
-      group: the slices.
-      overall: the whole test split.
-    """
-    rows = [
-        {
-            "name": part.name,
-            "accuracy": vega.finite(part.accuracy),
-            "low": vega.finite(part.low),
-            "high": vega.finite(part.high),
-            "tip": f"{part.name}: {formats.percent(part.accuracy)} of"
-            f" {formats.count(part.count)} images; 95 % interval"
-            f" {formats.between(part.low, part.high)}",
-        }
-        for part in group.slices
-    ]
-    scale = alt.Scale(domainMax=1.0, zero=False)
-
-    def x(field: str) -> alt.X:
-        return alt.X(
-            f"{field}:Q", title="Accuracy, 95 % interval", axis=vega.SHARE_AXIS, scale=scale
-        )
-
-    names = [part.name for part in group.slices]
-    base = alt.Chart().encode(y=alt.Y("name:N", title=None, sort=names), tooltip="tip:N")
-    average = vega.chart([{"accuracy": overall.accuracy}])
-    layers = alt.layer(
-        average.mark_rule(color="var(--muted)", strokeDash=[4, 4]).encode(x=x("accuracy")),
-        base.mark_rule(strokeWidth=3, opacity=0.55).encode(x=x("low"), x2="high:Q"),
-        base.mark_point(filled=True, size=70, opacity=1).encode(x=x("accuracy")),
-        data={"values": rows},
-    )
-    # The filters of the table set which slices are shown.
-    shown = alt.param(name="shown", value=names)
-    chart = layers.add_params(shown).transform_filter("indexof(shown, datum.name) >= 0")
-    summary = (
-        f"Accuracy by {group.title.lower()}, with 95 % intervals. The dashed line is the accuracy"
-        f" on all test images, {formats.percent(overall.accuracy)}."
-    )
-    return Chart(key, f"Accuracy by {group.title.lower()}", summary, vega.spec(chart, summary))
 
 
 def history(runs: Sequence[Record], this: str) -> Chart:

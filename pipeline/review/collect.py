@@ -1,6 +1,7 @@
 """Gathers everything that a review page shows, from the `Run` and its artifacts."""
 
 from dataclasses import replace
+from itertools import takewhile
 from typing import Final
 
 import pandas as pd
@@ -11,18 +12,21 @@ from components.examples import parquet
 from components.training.model_run import KERAS_MODEL
 from pipeline.review import (
     changes,
+    comparison,
     data_checks,
     data_summary,
+    errors,
     gallery,
     learning_curves,
     model_card,
     other_answers,
+    plan,
     provenance,
     reliability,
     slices,
     summary,
 )
-from pipeline.review.contents import Baseline, Review, Slice
+from pipeline.review.contents import Review
 from pipeline.review.gallery import Gallery
 from pipeline.review.learning_curves import Training
 from pipeline.review.reliability import Reliability
@@ -50,24 +54,29 @@ def collect(run: Run, against: str | None = None) -> Review:
       InputError: the other run cannot be compared with.
     """
     runs = Runs(run.config.output_root)
-    parts = _slices(run)
-    in_service = _baseline(run)
-    overall = next((part for part in parts if not part.columns), None)
-
-    predictions = _predictions(run)
-    if against is not None:
-        predictions = _with_answers_of(predictions, runs.read(against))
-    images = run.kept("ImageTable", "images")
+    every = list(runs)
     this = record(run)
+    history = [this if each.id == run.id else record(each) for each in every]
+    parts = slices.all_slices(
+        run.evaluation.slices if run.evaluation else {},
+        run.decision.comparisons if run.decision else (),
+    )
+    overall = next((part for part in parts if not part.columns), None)
+    own = predictions = _predictions(run)
+    if against is not None:
+        predictions = _with_answers_of(own, runs.read(against))
+    images = run.kept("ImageTable", "images")
     review = Review(
         run=this,
-        sentence=summary.headline(this, overall, in_service),
-        gates=summary.gates(run, parts, in_service),
-        baseline=in_service,
+        sentence=summary.headline(this),
+        gates=summary.gates(run, parts),
+        errors=errors.errors(run, own),
+        plan=plan.published(run, _in_service(run, every)),
+        comparison=comparison.comparisons(run, history, LEAST),
         overall=overall,
         groups=slices.groups(parts),
         least=LEAST,
-        worst=slices.worst(parts, LEAST) if overall else [],
+        worst=slices.worst(parts, LEAST, own) if overall else [],
         changes=None if predictions is None else changes.changes(predictions, against),
         calibration=None if predictions is None else _calibration(run, predictions),
         pictures=None if predictions is None else _pictures(run, predictions),
@@ -81,7 +90,7 @@ def collect(run: Run, against: str | None = None) -> Review:
         else None,
         validation=data_checks.validation(run),
         training=_training(run),
-        history=[this if each.id == run.id else record(each) for each in runs],
+        history=history,
         lineage=provenance.provenance(run),
         missing=_missing(run),
     )
@@ -92,6 +101,8 @@ def collect(run: Run, against: str | None = None) -> Review:
 
 def _missing(run: Run) -> dict[str, str]:
     needed = {
+        "plan": ("AcceptancePlan", "acceptance_plan"),
+        "comparison": ("AcceptanceGate", "acceptance_decision"),
         "slices": ("Evaluator", "evaluation"),
         "confusion": ("Evaluator", "evaluation"),
         "changes": ("Predictor", "predictions"),
@@ -107,32 +118,28 @@ def _missing(run: Run) -> dict[str, str]:
         if verdict.verdict(run) == "invalid_data"
         else "The run ended before it came this far."
     )
+    nodes = {stage.name for stage in run.components}
     return {
-        section: why if key not in run.outputs else "Its artifact was removed since."
+        section: "Its artifact was removed since."
+        if key in run.outputs
+        else "Runs of its time did not have it."
+        if nodes and key[0] not in nodes
+        else why
         for section, key in needed.items()
         if run.kept(*key) is None
     }
 
 
-def _slices(run: Run) -> list[Slice]:
-    return slices.all_slices(run.evaluation.slices) if run.evaluation else []
-
-
-def _baseline(run: Run) -> Baseline | None:
-    model = run.inputs.get(("AcceptanceGate", "in_service"))
-    if model is None or run.decision is None:
-        return None
-    overall = next((each for each in run.decision.comparisons if not each.place), None)
-    if overall is None:
-        return None
-    return Baseline(
-        model_id=model.id,
-        run_id=model.made_by,
-        accuracy=overall.right / overall.images - overall.difference,
-        difference=overall.difference,
-        low=overall.low,
-        high=overall.high,
-    )
+def _in_service(run: Run, every: list[Run]) -> Run | None:
+    """The last run before this one that dealt with the model in service by a plan."""
+    other = run.decision.others.get("in_service") if run.decision else None
+    earlier = takewhile(lambda each: each.id != run.id, every)
+    dealt = [
+        each
+        for each in earlier
+        if other and each.plan and each.model and each.model.id == other.model_id
+    ]
+    return dealt[-1] if dealt else None
 
 
 def _predictions(run: Run) -> pd.DataFrame | None:

@@ -5,20 +5,27 @@
 `Review.missing` then says why.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from components.judging.decision import Comparison
 from pipeline.review.changes import Changes
+from pipeline.review.comparison import Comparisons
 from pipeline.review.data_checks import Validation
 from pipeline.review.data_summary import Data
+from pipeline.review.errors import Errors
 from pipeline.review.gallery import Gallery
 from pipeline.review.learning_curves import Training
+from pipeline.review.plan import PublishedPlan
 from pipeline.review.provenance import Provenance
 from pipeline.review.reliability import Reliability
 from pipeline.review.section import Section
 from pipeline.runs.record import Record
+from schema.features import Role
+from schema.slices import SliceKey
 
-# --- 1 the verdict ------------------------------------------------------------------
+# --- the verdict ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,13 @@ class GateRow:
     """One condition between a model and its service.
 
     Attributes:
-      name: for example `Accuracy in tranche 2`.
-      value: what was measured, None if it was not or is no number.
-      threshold: what was asked, in the same unit.
+      name: for example `Accuracy in tranche 2`; of a comparison, the slice.
+      value: what was measured, a share or a difference of shares; None if it was not, or is no
+        number.
+      threshold: the least that was asked.
       passed: None if the run ended before the gate, or there was nothing to check.
       sentence: what it means, in plain words.
+      against: of a comparison, the other model; its figures are differences from it.
     """
 
     name: str
@@ -38,6 +47,12 @@ class GateRow:
     threshold: float | None
     passed: bool | None
     sentence: str = ""
+    against: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The name where nothing else says what is compared."""
+        return f"{self.name}, against {self.against}" if self.against else self.name
 
     @property
     def margin(self) -> float | None:
@@ -47,28 +62,7 @@ class GateRow:
         return self.value - self.threshold
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """The model in service, which the candidate would replace.
-
-    Attributes:
-      model_id: its number in ML Metadata.
-      run_id: the run that trained it.
-      accuracy: on the test images of this run, 0 to 1.
-      difference: the candidate's accuracy less the baseline's.
-      low: 95 % confidence bound of the difference; None if there is none.
-      high: the same.
-    """
-
-    model_id: int
-    run_id: str
-    accuracy: float
-    difference: float
-    low: float | None
-    high: float | None
-
-
-# --- 2, 3 slices and confusion matrices -----------------------------------------------
+# --- slices and confusion matrices -----------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -89,10 +83,8 @@ class Slice:
       calibration_error: expected calibration error, 0 (best) to 1.
       coverage: share that the model is not unsure about; None if it does not tell.
       selective_accuracy: accuracy among those; None if there are none.
-      difference: accuracy less the baseline's; None without a baseline.
-      difference_low: 95 % confidence bounds of the difference.
-      difference_high: the same.
       confusion: counts as [actual][predicted], in the order of `features.POSTURES`.
+      comparisons: with other models, those that there are.
     """
 
     columns: tuple[str, ...]
@@ -108,17 +100,13 @@ class Slice:
     calibration_error: float | None
     coverage: float | None
     selective_accuracy: float | None
-    difference: float | None
-    difference_low: float | None
-    difference_high: float | None
     confusion: list[list[int]]
+    comparisons: Mapping[Role, Comparison] = field(default_factory=dict)
 
     @property
-    def beyond_noise(self) -> bool:
-        """Whether the difference to the baseline is more than noise."""
-        if self.difference_low is None or self.difference_high is None:
-            return False
-        return self.difference_low > 0 or self.difference_high < 0
+    def key(self) -> SliceKey:
+        """The slice for programs."""
+        return tuple(zip(self.columns, self.values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -140,6 +128,9 @@ class SliceGroup:
 
 SECTIONS: Final = {
     "gates": "Verdict",
+    "plan": "Acceptance plan",
+    "comparison": "Comparison",
+    "sign_off": "Sign-off",
     "slices": "Slices",
     "confusion": "Confusion matrices",
     "changes": "What changed",
@@ -163,28 +154,32 @@ class Review:
       run: the run itself.
       sentence: what it came to, in a sentence or two.
       gates: in the order of the pipeline.
-      baseline: the model that this one would replace.
+      errors: what the model gets wrong, beside the model in service.
+      plan: what was asked of it, before it was trained.
+      comparison: it and other models, slice by slice.
       overall: the metrics of the whole test split.
       groups: its slices, by tranche first.
       least: slices with fewer images than this are hidden at first.
       worst: the slices with the lowest accuracy among those of at least `least`
         images, worst first.
-      changes: section 4.
-      calibration: section 5.
-      pictures: section 6.
-      data: section 7.
-      validation: section 8.
-      training: section 9.
-      history: section 10, oldest first.
-      lineage: section 11.
-      card: section 12, Markdown.
+      changes: which answers are others than those of another model.
+      calibration: how far its confidence can be trusted.
+      pictures: test images to look at.
+      data: what it was trained and tested on.
+      validation: what was checked of that before.
+      training: how it was trained.
+      history: all runs, oldest first.
+      lineage: what it comes from.
+      card: the model card, Markdown.
       missing: why a section is absent, by key of `SECTIONS`.
     """
 
     run: Record
     sentence: str = ""
     gates: list[GateRow] = field(default_factory=list)
-    baseline: Baseline | None = None
+    errors: Errors | None = None
+    plan: PublishedPlan | None = None
+    comparison: Comparisons | None = None
     overall: Slice | None = None
     groups: list[SliceGroup] = field(default_factory=list)
     least: int = 20

@@ -45,9 +45,14 @@ def between(low: float | None, high: float | None) -> str:
     return ABSENT if ABSENT in (low_text, high_text) else f"{low_text} to {high_text}"
 
 
+def loss(share: float) -> str:
+    """A loss that is allowed, or can be shown, in percentage points: `1.0 points`."""
+    return _decimals(share, 100.0, 1, _POINTS)
+
+
 def points_between(low: float | None, high: float | None) -> str:
-    """An interval of differences as `-0.8 to +3.4 points`."""
-    return f"{points(low).removesuffix(_POINTS)} to {points(high)}"
+    """An interval of differences in percentage points as `-0.8 to +3.4`."""
+    return " to ".join(points(end).removesuffix(_POINTS) for end in (low, high))
 
 
 def decimal(value: float | None, digits: int = 3) -> str:

@@ -21,11 +21,13 @@ from PIL import Image, ImageFilter
 
 from components.examples import hamming, near_duplicates
 from components.files import replacing
-from pipeline.review import accuracy_charts, formats, glossary, vega
+from pipeline.review import accuracy_charts, comparison, formats, glossary, vega
 from pipeline.review.contents import SECTIONS, Review, Slice
 from pipeline.review.gallery import Gallery
 from pipeline.review.section import Chart, Table
+from pipeline.runs.record import moment
 from pipeline.runs.run import REVIEW
+from pipeline.runs.verdict import MODELS
 from schema import features
 
 _HERE: Final = Path(__file__).parent
@@ -66,6 +68,8 @@ def render(review: Review, blur: bool) -> str:
             sections=SECTIONS,
             postures=features.POSTURES,
             posture_column=features.POSTURE,
+            in_words=comparison.in_words,
+            models=MODELS,
             bits=(near_duplicates.DISTANCE, hamming.BITS),
             tables=_tables(review),
             charts=charts,
@@ -124,9 +128,6 @@ def _tables(review: Review) -> dict[str, Table]:
 
 
 def _charts(review: Review) -> Iterator[Chart]:
-    if review.overall:
-        for number, group in enumerate(review.groups, start=1):
-            yield accuracy_charts.slices(f"slices-{number}", group, review.overall)
     for section in review.sections:
         yield from section.charts()
     if any(run.accuracy is not None for run in review.history):
@@ -150,6 +151,7 @@ def _environment() -> Environment:
         decimal=formats.decimal,
         count=formats.count,
         duration=formats.duration,
+        iso=moment,
         moment=formats.moment,
         markdown=_markdown,
         sortable=_sortable,

@@ -1,60 +1,80 @@
-"""Section 1: what the run came to, gate by gate, in words."""
+"""What the run came to, gate by gate, in words."""
 
-from pipeline.review.contents import Baseline, GateRow, Slice
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from components.judging.decision import Comparison, Decision
+from pipeline.review import comparison, formats
+from pipeline.review.contents import GateRow, Slice
 from pipeline.runs import verdict
 from pipeline.runs.record import Record
 from pipeline.runs.run import Gate, Run
+from pipeline.runs.verdict import MODELS
 from schema import slices
-from schema.slices import SliceKey
+from schema.features import ROLES, Role
+
+_CAME_TO: Final = {
+    "pushed": "The new model was pushed.",
+    "superseded": "The model was pushed; there is a newer version now.",
+    "withdrawn": "The model was pushed; its version is gone, or no longer whole.",
+    "awaiting_sign_off": "The new model waits for a person to decide.",
+    "rejected": "The new model was rejected by a person.",
+    "not_blessed": "The new model was not pushed.",
+    "invalid_data": "The data was refused, so nothing was trained or pushed.",
+    "failed": "The run broke off before its verdict. Nothing was pushed.",
+    "unfinished": "The run broke off before its verdict. Nothing was pushed.",
+}
 
 
-def headline(record: Record, overall: Slice | None, baseline: Baseline | None) -> str:
-    """Says in a sentence or two what the run came to.
-
-    Args:
-      record: the run.
-      overall: metrics of all test images, if the model was judged.
-      baseline: what it was compared with.
-    """
-    judged = ""
-    if overall:
-        judged = f"It is right on {overall.accuracy * 100:.1f} % of {overall.count:,} test images"
-        if baseline:
-            judged += f", {_compared(baseline.difference * 100)} the model in service"
-        judged += "."
-    match record.verdict:
-        case "pushed":
-            return f"No gate refused the new model, and it was pushed. {judged}"
-        case "superseded":
-            return f"The model was pushed; there is a newer version now. {judged}"
-        case "withdrawn":
-            return f"The model was pushed; its version is gone, or no longer whole. {judged}"
-        case "awaiting_sign_off":
-            return f"No gate refused the new model; a person has to decide about it. {judged}"
-        case "rejected":
-            return f"No gate refused the new model, but a person rejected it. {judged}"
-        case "not_blessed":
-            return f"The new model was not pushed. {judged}"
-        case "invalid_data":
-            return "The data was refused, so nothing was trained or pushed."
-        case "failed" | "unfinished":
-            return "The run broke off before its verdict. Nothing was pushed."
+def headline(record: Record) -> str:
+    """Says in a sentence or two what the run came to, and how the model compares."""
+    return " ".join(filter(None, [_CAME_TO[record.verdict], _compared(record.decision)]))
 
 
-def gates(run: Run, found: list[Slice], baseline: Baseline | None) -> list[GateRow]:
+def gates(run: Run, found: Sequence[Slice]) -> list[GateRow]:
     """The conditions between the data and a model in service, in the order of the pipeline.
+
+    Comparisons are listed if they are of all test images, or refuse the model; the others of a
+    family share a line, and so do all that cannot decide.
 
     Args:
       run: the run.
       found: metrics of the test images; empty if the model was not judged.
-      baseline: what the model was compared with.
     """
-    parts = {tuple(zip(part.columns, part.values, strict=True)): part for part in found}
-    return [_row(run, gate, parts, baseline) for gate in verdict.gates(run)]
+    parts = {part.key: part for part in found}
+    rows: list[GateRow] = []
+    for kind, some in groupby(verdict.gates(run), lambda gate: gate.kind):
+        if kind == "no_worse" and run.decision and run.decision.others:
+            rows += _comparisons(run.decision, run)
+        else:
+            rows += [_row(run, gate, parts.get(gate.place)) for gate in some]
+    return rows
 
 
-def _row(run: Run, gate: Gate, parts: dict[SliceKey, Slice], baseline: Baseline | None) -> GateRow:
-    part = parts.get(gate.place)
+def _compared(decision: Decision | None) -> str:
+    """Says no more of the difference than its interval does."""
+    if decision is None:
+        return ""
+    found = {each.against: each for each in decision.comparisons if not each.place}
+    overall = next((found[role] for role in ROLES if role in found), None)
+    if overall is None:
+        return "" if decision.others else "No model was in service to compare it with."
+    other = MODELS[overall.against]
+    if overall.low > 0:
+        words = f"Better than {other}"
+    elif overall.high < 0:
+        words = f"Worse than {other}"
+    else:
+        words = f"Not shown to differ from {other}"
+    return f"{words}: {_figures(overall)}."
+
+
+def _figures(each: Comparison) -> str:
+    return f"{formats.points(each.difference)}, {formats.points_between(each.low, each.high)}"
+
+
+def _row(run: Run, gate: Gate, part: Slice | None) -> GateRow:
     where = f"in {slices.name(gate.place)}" if gate.place else "on all test images"
     match gate.kind:
         case "contract":
@@ -68,19 +88,96 @@ def _row(run: Run, gate: Gate, parts: dict[SliceKey, Slice], baseline: Baseline 
             name = "Share of test images that the model is sure of"
             sentence = _sure(run, part) if part else "No model was judged."
         case "recall":
-            name, sentence = f"Recall {where}", ""
-        case "no_worse" if not gate.place and gate.against != "reference":
-            return _comparison(gate, baseline)
+            name = f"Recall of {slices.name(gate.place)}"
+            sentence = gate.note or (_missed(part) if part else "")
         case "no_worse":
-            other = "the reference" if gate.against == "reference" else "the model in service"
-            name, sentence = f"No worse than {other} {where}", ""
+            name = "No worse than the model in service"
+            sentence = "No model was judged."
+            if gate.passed:
+                sentence = "No model is in service: nothing to compare."
     return GateRow(name, gate.value, gate.limit, gate.passed, sentence)
 
 
-def _compared(points: float) -> str:
-    if abs(points) < 0.05:
-        return "as good as"
-    return f"{abs(points):.1f} percentage points {'better' if points > 0 else 'worse'} than"
+def _comparisons(decision: Decision, run: Run) -> Iterator[GateRow]:
+    """The comparisons with each model: what decides in it, then what cannot."""
+    numbers = {role: other.model_id for role, other in decision.others.items()}
+    same = numbers.get("in_service") == numbers.get("reference")
+    for role in ROLES:
+        asked = [
+            each
+            for each in decision.comparisons
+            if each.against == role and each.margin is not None
+        ]
+        if same and role == "reference" and all(each.passed is not False for each in asked):
+            yield GateRow(
+                "All slices",
+                None,
+                None,
+                True,
+                "It is the model in service, and nothing is lost to it beyond its margins.",
+                MODELS[role],
+            )
+            continue
+        for columns, family in groupby(asked, _columns):
+            decided = [each for each in family if each.passed is not None]
+            alone = [each for each in decided if not columns or not each.passed]
+            yield from map(_alone, alone)
+            yield from _together([each for each in decided if each not in alone], columns, role)
+        yield from _too_small([each for each in asked if each.passed is None], run, role)
+
+
+def _columns(each: Comparison) -> tuple[str, ...]:
+    return tuple(column for column, _ in each.place)
+
+
+def _alone(each: Comparison) -> GateRow:
+    where = slices.name(each.place)
+    return GateRow(
+        f"{where[0].upper()}{where[1:]}",
+        each.difference,
+        -(each.margin or 0),
+        each.passed,
+        f"{comparison.in_words(each)}; 95 % interval"
+        f" {formats.points_between(each.low, each.high)}.",
+        MODELS[each.against],
+    )
+
+
+def _together(
+    passed: Sequence[Comparison], columns: tuple[str, ...], role: Role
+) -> Iterator[GateRow]:
+    """A line for the slices of a family that passed, with the lowest difference among them."""
+    if not passed:
+        return
+    least = min(passed, key=lambda each: each.difference)
+    untold = sum(each.answer == "untold" for each in passed)
+    many = "1 slice" if len(passed) == 1 else f"{len(passed)} slices"
+    yield GateRow(
+        f"By {slices.title(columns).lower()}",
+        least.difference,
+        -(least.margin or 0),
+        True,
+        f"{many}, the lowest {slices.name(least.place)}, with a 95 % interval of"
+        f" {formats.points_between(least.low, least.high)}."
+        + (f" {untold} cannot be told to be no worse." if untold else ""),
+        MODELS[role],
+    )
+
+
+def _too_small(undecided: Sequence[Comparison], run: Run, role: Role) -> Iterator[GateRow]:
+    if not undecided:
+        return
+    least = run.plan.acceptance.least_clips if run.plan else 0
+    many = "1 slice has" if len(undecided) == 1 else f"{len(undecided)} slices have"
+    yield GateRow(
+        "Slices of few clips",
+        None,
+        None,
+        None,
+        f"{many} fewer than {formats.count(least)} clips, and would refuse the model only if proven"
+        " worse.",
+        MODELS[role],
+    )
 
 
 def _contract(run: Run) -> str:
@@ -98,6 +195,11 @@ def _wrong(part: Slice) -> str:
     return f"{wrong:,} of {part.count:,} images are wrong."
 
 
+def _missed(part: Slice) -> str:
+    missed = part.count - round(part.accuracy * part.count)
+    return f"{missed:,} of {part.count:,} images are taken for another posture."
+
+
 def _sure(run: Run, part: Slice) -> str:
     unsure = part.count - round((part.coverage or 0) * part.count)
     sentence = f"The model is unsure of {unsure:,} of {part.count:,} images"
@@ -106,23 +208,6 @@ def _sure(run: Run, part: Slice) -> str:
         if part.selective_accuracy < run.config.wanted_accuracy:
             sentence += f", fewer than the wanted {run.config.wanted_accuracy * 100:.1f} %"
     return f"{sentence}."
-
-
-def _comparison(gate: Gate, baseline: Baseline | None) -> GateRow:
-    name = "Not worse than the model in service"
-    if gate.passed is None:
-        return GateRow(name, None, None, None, "No model was judged.")
-    if baseline is None or gate.limit is None:
-        return GateRow(name, None, None, gate.passed, "No model is in service: nothing to compare.")
-    return GateRow(
-        name,
-        baseline.accuracy + baseline.difference,
-        baseline.accuracy + gate.limit,
-        gate.passed,
-        f"Model {baseline.model_id} of run {baseline.run_id} has"
-        f" {baseline.accuracy * 100:.1f} % on the same images; {-gate.limit * 100:.1f} points"
-        " less are allowed.",
-    )
 
 
 def _serving(run: Run) -> str:

@@ -22,8 +22,6 @@ _NUMBERS: Final = frozenset(SliceMetrics.model_fields) - {
     "recall",
     "f1",
     "confusion_matrix",
-    "baseline_accuracy",
-    "accuracy_difference",
 }
 _BY_POSTURE: Final = {"precision": "precision", "recall": "recall", "f1_score": "f1"}
 _CONFUSION_MATRIX: Final = "multi_class_confusion_matrix_at_thresholds"

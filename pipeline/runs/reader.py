@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from pipeline.runs.run import (
     Artifact,
     Artifacts,
     Evaluation,
+    Judgement,
+    Ledger,
     Run,
     ServingReport,
     Snapshot,
@@ -109,12 +112,46 @@ class Runs:
                 decision=_decision(run.kept("AcceptanceGate", "acceptance_decision")),
                 serving=_serving(run.kept("ServingCheck", "blessing")),
                 read_evaluation=lambda: _evaluation(run),
+                read_ledger=lambda: self.ledger(run),
             )
         except OSError as error:
             raise InputError(
                 f"{error.filename}, which run {run_id} made, cannot be read: {error.strerror}; put"
                 " it back, or remove its folder to read the run without it."
             ) from error
+
+    def ledger(self, run: Run) -> Ledger:
+        """Lists the models that the test clips of a run have judged, its own as well, by tranche.
+
+        Clips count as the same if their tranche has the same digest in the plan. A model that
+        several runs judged counts once, and one of a run without a plan does not count.
+        """
+        now = self.ids().index(run.id)
+        found: dict[str, tuple[Judgement, ...]] = {}
+        for tranche, digest in (run.plan.test_clips if run.plan else {}).items():
+            models: dict[int, Judgement] = {}
+            for judgement, clips in self._judged[: now + 1]:
+                if judgement and clips.get(tranche) == digest:
+                    models.setdefault(judgement.model_id, judgement)
+            found[tranche] = tuple(models.values())
+        return found
+
+    @cached_property
+    def _judged(self) -> list[tuple[Judgement | None, dict[str, str]]]:
+        """Of each run the judgement, if there was one, and the digests of its test clips."""
+        return [self._judgement(run_id) for run_id in self.ids()]
+
+    def _judgement(self, run_id: str) -> tuple[Judgement | None, dict[str, str]]:
+        outputs: Artifacts = {}
+        if self._lineage and run_id in self._lineage:
+            outputs = self._lineage.outputs(run_id)
+        model = outputs.get(("Trainer", "model"))
+        published = outputs.get(("AcceptancePlan", "acceptance_plan"))
+        judged = ("AcceptanceGate", "acceptance_decision") in outputs
+        if not (model and published and judged and published.folder.exists()):
+            return None, {}
+        started = snapshot.read(self.config.output_root, run_id).started
+        return Judgement(run_id, started, model.id), plan.read(published.folder).test_clips
 
     @property
     def forgotten(self) -> list[str]:

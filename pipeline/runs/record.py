@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.errors import InputError
 from components.examples.findings import Finding
+from components.judging.decision import Comparison, Decision
+from components.judging.plan import Plan
 from components.serving.versions import SignOff
 from pipeline.runs import snapshot, verdict
 from pipeline.runs.evaluation_result import slice_name
@@ -15,6 +17,7 @@ from pipeline.runs.reader import Runs
 from pipeline.runs.run import Counts, Gate, Run, SliceMetrics, Stage
 from pipeline.runs.verdict import Verdict
 from schema import features
+from schema.slices import SliceKey
 
 # Exit status of the command by verdict; 2 is left to usage.
 EXIT_STATUS: Final[dict[Verdict, int]] = {
@@ -40,6 +43,9 @@ class Record(BaseModel):
       demo: whether the run drew its own data; its accuracy then says nothing about the clinic.
       reasons: why the model is not in service, each a sentence.
       gates: the conditions between the data and a model in service.
+      plan: what was asked of the model before it was trained; None if there was no plan.
+      decision: what the AcceptanceGate found; None if it was not asked.
+      judged: how many models the test clips have judged by now, this one as well, by tranche.
       findings: what there is to say beside them.
       sign_offs: what people decided about the model.
       model: number of its model in ML Metadata; None if it has none.
@@ -59,6 +65,9 @@ class Record(BaseModel):
     demo: bool
     reasons: list[str]
     gates: list[Gate]
+    plan: Plan | None = None
+    decision: Decision | None = None
+    judged: dict[str, int] = {}
     findings: list[Finding]
     sign_offs: list[SignOff] = []  # records of earlier code lack it
     model: int | None
@@ -79,6 +88,13 @@ class Record(BaseModel):
             if name.startswith(prefix) and ", " not in name
         }
 
+    def compared(self, place: SliceKey) -> Comparison | None:
+        """The comparison with the model in service in a slice, if there is one."""
+        for each in self.decision.comparisons if self.decision else ():
+            if each.against == "in_service" and each.place == place:
+                return each
+        return None
+
     @property
     def exit_status(self) -> int:
         """What the command returns to the shell."""
@@ -96,6 +112,9 @@ def record(run: Run) -> Record:
         demo=run.config.is_demo,
         reasons=verdict.reasons(run),
         gates=verdict.gates(run),
+        plan=run.plan,
+        decision=run.decision,
+        judged={tranche: len(models) for tranche, models in run.ledger.items()},
         findings=verdict.findings(run),
         sign_offs=list(run.sign_offs),
         model=run.model.id if run.model else None,

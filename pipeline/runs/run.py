@@ -137,8 +137,8 @@ Artifacts = Mapping[tuple[str, str], Artifact]
 class SliceMetrics(BaseModel):
     """The candidate model on one slice of the test split. Shares are from 0 to 1.
 
-    None where a figure is not defined: no baseline, a class that does not occur, nothing
-    that the model is sure of, too few clips for an interval.
+    None where a figure is not defined: a class that does not occur, nothing that the model is sure
+    of, too few clips for an interval.
 
     Attributes:
       example_count: images.
@@ -152,8 +152,6 @@ class SliceMetrics(BaseModel):
       recall: by posture.
       f1: by posture.
       confusion_matrix: images as [actual][predicted], in the order of `features.POSTURES`.
-      baseline_accuracy: of the model in service.
-      accuracy_difference: accuracy minus the baseline's, with its 95 % interval.
     """
 
     model_config = _FROZEN
@@ -171,10 +169,6 @@ class SliceMetrics(BaseModel):
     recall: dict[str, float | None] = {}
     f1: dict[str, float | None] = {}
     confusion_matrix: list[list[int]] = []
-    baseline_accuracy: float | None = None
-    accuracy_difference: float | None = None
-    accuracy_difference_low: float | None = None
-    accuracy_difference_high: float | None = None
 
 
 class Gate(BaseModel):
@@ -224,6 +218,25 @@ class ServingReport:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """A model that was judged by a plan.
+
+    Attributes:
+      run_id: the first run that judged it.
+      started: that run's start, seconds since 1970.
+      model_id: its number in ML Metadata.
+    """
+
+    run_id: str
+    started: float
+    model_id: int
+
+
+# By tranche, the models that its test clips have judged, in the order of their runs.
+Ledger = Mapping[str, tuple[Judgement, ...]]
+
+
+@dataclass(frozen=True)
 class Run:
     """One run, out of ML Metadata, its artifacts and its snapshot.
 
@@ -247,6 +260,7 @@ class Run:
         earlier one; None if this run's Pusher did not push or find it, and nobody approved it.
       versions: what a server takes for versions now, oldest first.
       read_evaluation: see `evaluation`.
+      read_ledger: see `ledger`.
     """
 
     snapshot: Snapshot
@@ -264,6 +278,7 @@ class Run:
     pushed: int | None = None
     versions: tuple[Version, ...] = ()
     read_evaluation: Callable[[], Evaluation | None] = lambda: None
+    read_ledger: Callable[[], Ledger] = dict
 
     @property
     def id(self) -> str:
@@ -340,6 +355,11 @@ class Run:
         the verdict does not need it.
         """
         return self.read_evaluation()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The models that the run's test clips have judged up to it, by tranche."""
+        return self.read_ledger()
 
     @property
     def overall(self) -> SliceMetrics | None:

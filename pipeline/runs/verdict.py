@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from components.examples.findings import Finding
-from components.judging.decision import Decision
+from components.judging.decision import Comparison, Decision, Recall
 from components.serving.versions import SignOff
 from pipeline.runs.run import REVIEW, Gate, Run
-from schema import features
+from schema import features, slices
+from schema.features import Role
 from schema.slices import SliceKey
 
 Verdict = Literal[
@@ -39,6 +40,12 @@ MEANINGS: Final[dict[Verdict, str]] = {
     "unfinished": "Unfinished: the run is still going on, or was killed before it could say why.",
 }
 
+# What the models are called that a candidate is compared with.
+MODELS: Final[dict[Role, str]] = {
+    "in_service": "the model in service",
+    "reference": "the reference model",
+}
+
 _SEE_LOG: Final = "the log has the details."
 
 
@@ -65,21 +72,17 @@ def verdict(run: Run) -> Verdict:
 
 def gates(run: Run) -> list[Gate]:
     """The conditions between the data and a model in service, in the order of the pipeline."""
-    judged = list(run.evaluation.gates) if run.evaluation else []
+    evaluation, serving = run.evaluation, run.serving
+    judged = list(evaluation.gates) if evaluation else []
     if not judged:
         judged = [Gate(kind="accuracy", limit=run.config.acceptance.accuracy_floor)]
-    if run.decision:
-        judged += _accepted(run.decision)
-    if all(gate.kind != "no_worse" for gate in judged):
-        # Without another model nothing stands against it.
-        judged.append(Gate(kind="no_worse", passed=True if run.evaluation else None))
     refused = [finding for finding in run.findings if finding.severity == "blocking"]
     contract = False if refused or run.snapshot.refused else run.gate_passed
-    serving = run.serving
     return [
         Gate(kind="contract", passed=contract),
         *judged,
         Gate(kind="serving", passed=None if serving is None else not serving.failures),
+        *_acceptance(run),
     ]
 
 
@@ -103,13 +106,7 @@ def reasons(run: Run) -> list[str]:
             blocking = [each.sentence for each in findings(run) if each.severity == "blocking"]
             return blocking or [run.snapshot.failure]
         case "not_blessed":
-            refused = [
-                reason
-                for gate in gates(run)
-                if gate.passed is False
-                for reason in _refusals(run, gate)
-            ]
-            return refused or [f"The model was not pushed; {_SEE_LOG}"]
+            return list(_refusals(run)) or [f"The model was not pushed; {_SEE_LOG}"]
         case _:
             broken = [
                 stage.name
@@ -140,34 +137,83 @@ def place(key: SliceKey) -> str:
     return "in " + ", ".join(f"{features.column(column).title} {value}" for column, value in key)
 
 
-def apart(value: float, limit: float) -> tuple[str, str]:
-    """Writes two numbers with two decimals, or with as many as it takes to tell them apart."""
-    for digits in range(2, 6):
+def apart(value: float, limit: float, least: int = 2) -> tuple[str, str]:
+    """Writes two numbers with `least` decimals, or with as many as it takes to tell them apart."""
+    for digits in range(least, 6):
         texts = (f"{value:.{digits}f}", f"{limit:.{digits}f}")
         if texts[0] != texts[1]:
             break
     return texts
 
 
-def _accepted(decision: Decision) -> Iterator[Gate]:
-    """The conditions that the AcceptanceGate checked."""
-    for each in decision.recalls:
+def worst_first(decision: Decision) -> list[Comparison]:
+    """The comparisons that refuse a model, the gravest first.
+
+    What is proven comes before estimates, then small slices before large ones, then large losses
+    before small ones. A slice is left out if all that it lost is in a smaller one, which says more,
+    or if it is there already, against another model.
+    """
+    refused = sorted(
+        (each for each in decision.comparisons if each.passed is False),
+        key=lambda each: (each.answer != "worse", -len(each.place), each.difference),
+    )
+    return [
+        each
+        for at, each in enumerate(refused)
+        if not any(_says_more(other, each, decision) for other in refused[:at])
+    ]
+
+
+def interval(low: float, high: float) -> str:
+    """Writes an interval of differences in points: `3.4 to 9.0 worse`, `7.1 worse to 3.2 better`.
+
+    Args:
+      low: its lower end, -1 to 1.
+      high: its upper end.
+    """
+    ends = [f"{abs(end) * 100:.1f}" for end in (low, high)]
+    if high <= 0:
+        return f"{ends[1]} to {ends[0]} worse"
+    if low >= 0:
+        return f"{ends[0]} to {ends[1]} better"
+    return f"{ends[0]} worse to {ends[1]} better"
+
+
+def too_few(clips: int, run: Run) -> str:
+    """Says why a slice has not been decided about."""
+    count = f"{clips:,} clip" + ("" if clips == 1 else "s")
+    least = run.plan.acceptance.least_clips if run.plan else 0
+    return f"Not checked: {count}, the plan asks for {least:,}."
+
+
+def _acceptance(run: Run) -> Iterator[Gate]:
+    """The AcceptanceGate's conditions; runs of an earlier time had none."""
+    decision = run.decision
+    if decision is None:
+        if run.evaluation is None or run.plan:
+            yield Gate(kind="no_worse", against="in_service")
+        return
+    for recall in decision.recalls:
         yield Gate(
             kind="recall",
-            place=((features.POSTURE, each.posture),),
-            value=each.recall,
-            limit=each.floor,
-            passed=each.passed,
+            place=((features.POSTURE, recall.posture),),
+            value=recall.recall,
+            limit=recall.floor,
+            passed=recall.passed,
+            note=too_few(recall.clips, run) if recall.passed is None else "",
         )
-    for comparison in decision.comparisons:
-        if comparison.margin is not None:
+    if not decision.others:
+        yield Gate(kind="no_worse", against="in_service", passed=True)  # nothing is against it
+    for each in decision.comparisons:
+        if each.margin is not None:
             yield Gate(
                 kind="no_worse",
-                place=comparison.place,
-                against=comparison.against,
-                value=comparison.difference,
-                limit=-comparison.margin,
-                passed=comparison.passed,
+                place=each.place,
+                against=each.against,
+                value=each.difference,
+                limit=-each.margin,
+                passed=each.passed,
+                note=too_few(each.clips, run) if each.passed is None else "",
             )
 
 
@@ -193,34 +239,87 @@ def _withdrawals(run: Run) -> list[str]:
     ]
 
 
-def _refusals(run: Run, gate: Gate) -> Iterator[str]:
-    """Why a gate did not pass."""
-    if gate.kind == "serving":
-        yield from run.serving.failures if run.serving else ()
-        return
+def _says_more(one: Comparison, other: Comparison, decision: Decision) -> bool:
+    """Whether all that a slice lost too much of is what a smaller one lost; or it is the same."""
+    if one.place == other.place:
+        return True
+    same = decision.others[one.against].model_id == decision.others[other.against].model_id
+    within = set(one.place) > set(other.place) and one.lost == other.lost
+    return same and within and -other.difference > (other.margin or 0)
+
+
+def _refusals(run: Run) -> Iterator[str]:
+    """Why the gates refused the model, the gravest reason first."""
+    decision = run.decision
+    if decision:
+        yield from map(_worse, worst_first(decision))
+        yield from (_seldom_found(each) for each in decision.recalls if each.passed is False)
+    for gate in gates(run):
+        if gate.passed is False and gate.kind in ("accuracy", "coverage"):
+            yield _below(run, gate)
+    if run.serving:
+        yield from run.serving.failures
+    if _was_worse(run):
+        yield (
+            "The Evaluator found the model worse than the one in service, by the rule of the time"
+            " before acceptance plans; its artifact has the figures."
+        )
+
+
+def _was_worse(run: Run) -> bool:
+    """Whether the Evaluator refused a model for a comparison, which it no longer makes."""
+    if run.evaluation is None or run.plan or run.blessed is not False:
+        return False
+    return all(gate.passed is not False for gate in run.evaluation.gates)
+
+
+def _worse(each: Comparison) -> str:
+    """Says what a model lost to another one in a slice, and why that refuses it."""
+    name = slices.name(each.place)
+    loss, margin = apart(-each.difference * 100, (each.margin or 0) * 100, 1)
+    change = f"{loss.removeprefix('-')} points {'better' if each.difference > 0 else 'worse'}"
+    ends = interval(each.low, each.high)
+    where, other = name[0].upper() + name[1:], MODELS[each.against]
+    if each.answer == "worse":
+        return f"{where}: {change} than {other} ({ends}), proven; {margin} points are allowed."
+    if -each.difference > (each.margin or 0):
+        return f"{where}: {change} than {other} ({ends}), where {margin} points are allowed."
+    return (
+        f"{where}: {change} than {other} ({ends}); that it loses at most {margin} points is not"
+        " proven, and the plan asks for proof."
+    )
+
+
+def _seldom_found(recall: Recall) -> str:
+    value, floor = apart(recall.recall, recall.floor)
+    return (
+        f"The model finds {value} of {_images(recall.images)} of {recall.posture}, below the"
+        f" recall floor of {floor}."
+    )
+
+
+def _below(run: Run, gate: Gate) -> str:
+    """Says which floor a model missed."""
     where = place(gate.place)
     metrics = run.evaluation.slices.get(gate.place) if run.evaluation else None
     if metrics is None:
         columns = " and ".join(features.column(column).title for column, _ in gate.place)
         by = f" by {columns}" if columns else ""
-        yield f"There was no image in the test split to measure {gate.kind}{by} on."
-    elif gate.note or gate.value is None or gate.limit is None:
-        yield f"{gate.kind.capitalize()} {where} could not be judged: {gate.note}"
-    elif gate.kind == "no_worse":
-        worse, allowed = apart(-gate.value, -gate.limit)
-        other = "the reference" if gate.against == "reference" else "the model in service"
-        yield f"Accuracy {where} is {worse} below that of {other}, where {allowed} is allowed."
-    else:
-        value, floor = apart(gate.value, gate.limit)
-        count = metrics.example_count
-        images = f"{count:,} image{'' if count == 1 else 's'}"
-        if gate.kind == "coverage":
-            yield (
-                f"The model is sure of {value} of {images} {where}, below the coverage floor of"
-                f" {floor}."
-            )
-        else:
-            yield f"Accuracy {where} is {value} of {images}, below the floor of {floor}."
+        return f"There was no image in the test split to measure {gate.kind}{by} on."
+    if gate.note or gate.value is None or gate.limit is None:
+        return f"{gate.kind.capitalize()} {where} could not be judged: {gate.note}"
+    value, floor = apart(gate.value, gate.limit)
+    images = _images(metrics.example_count)
+    if gate.kind == "coverage":
+        return (
+            f"The model is sure of {value} of {images} {where}, below the coverage floor of"
+            f" {floor}."
+        )
+    return f"Accuracy {where} is {value} of {images}, below the floor of {floor}."
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image" + ("" if count == 1 else "s")
 
 
 def _overconfident(run: Run) -> Iterator[Finding]:

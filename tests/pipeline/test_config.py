@@ -56,7 +56,10 @@ def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[acceptance]\nacuracy_floor = 0.9", "no setting acceptance.acuracy_floor, did you mean accuracy_floor?"),
+        (
+            "[acceptance]\nacuracy_floor = 0.9",
+            "no setting acceptance.acuracy_floor, did you mean accuracy_floor?",
+        ),
         ("zzz = 1", "no setting zzz."),
         ("[splits]\ntests = 1", "no setting splits.tests, did you mean test?"),
         ("[splits]\ntest = 0", "splits.test is 0 and should be greater than or equal to 1"),

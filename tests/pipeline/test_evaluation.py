@@ -251,9 +251,7 @@ def run(
     """An evaluation in which tranche 3 and the coverage miss their floors."""
     config = PipelineConfig(
         data_root=Path("."),
-        acceptance=Acceptance(
-            accuracy_floor=0.7, tranche_accuracy_floor=0.75, coverage_floor=0.99
-        ),
+        acceptance=Acceptance(accuracy_floor=0.7, tranche_accuracy_floor=0.75, coverage_floor=0.99),
     )
     folder = tmp_path_factory.mktemp("run")
     blessed, uri = evaluate(config, examples, model, folder)

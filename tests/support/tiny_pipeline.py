@@ -202,9 +202,9 @@ def create(
     gate = Gate(passes=passes).with_id("ValidationGate")
     verdict = gate.outputs["verdict"]
     with conditional.Cond(verdict.future()[0].property("passed") == 1):
-        publish = Publish(
-            verdict=verdict, acceptance=config.acceptance.model_dump_json()
-        ).with_id("AcceptancePlan")
+        publish = Publish(verdict=verdict, acceptance=config.acceptance.model_dump_json()).with_id(
+            "AcceptancePlan"
+        )
         trainer = Train(verdict=verdict, breaks=breaks, flavour=flavour, waits=waits).with_id(
             "Trainer"
         )

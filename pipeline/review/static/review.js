@@ -43,7 +43,6 @@ async function drawChart(place) {
 
 async function drawCharts() {
   for (const place of all("[data-chart]")) await drawChart(place);
-  filterSlices();
   document.body.dataset.drawn = "true";
 }
 
@@ -91,24 +90,22 @@ for (const table of all("table.sortable")) {
   });
 }
 
-/** Hides filtered-out slices in the tables and their charts. */
+/** Hides filtered-out slices in the tables. */
 function filterSlices() {
   if (!byId("slice-filter")) return;
   const wanted = byId("slice-filter").value.trim().toLowerCase();
   const least = Number(byId("slice-least").value);
   let hidden = 0;
   for (const table of all("table.slices")) {
-    const shown = [];
-    for (const row of all("tbody tr", table)) {
-      const name = row.cells[0].dataset.sort;
-      row.hidden = Number(row.dataset.count) < least || !name.toLowerCase().includes(wanted);
-      if (row.hidden) hidden += 1;
-      else shown.push(name);
+    const rows = all("tbody tr", table);
+    for (const row of rows) {
+      const name = row.cells[0].dataset.sort.toLowerCase();
+      row.hidden = Number(row.dataset.count) < least || !name.includes(wanted);
     }
-    table.closest(".group").hidden = shown.length === 0;
-    views.get(table.dataset.filters)?.view.signal("shown", shown).runAsync();
+    const shown = rows.filter((row) => !row.hidden).length;
+    hidden += rows.length - shown;
+    table.closest(".group").hidden = shown === 0;
   }
-  dispatchEvent(new Event("resize")); // so that a chart that was hidden gets its width
   let note = `${hidden} slices are hidden.`;
   if (hidden === 0) note = "All slices are shown.";
   else if (hidden === 1) note = "1 slice is hidden.";
@@ -117,6 +114,7 @@ function filterSlices() {
 
 byId("slice-filter")?.addEventListener("input", filterSlices);
 byId("slice-least")?.addEventListener("input", filterSlices);
+filterSlices();
 
 /** Lets the keyboard scroll whatever is wider than the page. */
 const scrolling = new ResizeObserver((entries) => {

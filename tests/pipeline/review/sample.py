@@ -15,9 +15,14 @@ from PIL import Image, ImageDraw
 from components.examples import parquet
 from components.examples.findings import Finding
 from components.examples.near_duplicates import NearDuplicate
+from components.judging import comparison
+from components.judging.acceptance import Acceptance, Margins, ReferenceMargins
+from components.judging.plan import Plan, Provable
 from components.training import calibration
-from pipeline.review import changes
-from pipeline.review.contents import Baseline, GateRow, Review, Slice, SliceGroup
+from pipeline.config import PipelineConfig
+from pipeline.review import changes, errors, plan, slices, summary
+from pipeline.review import comparison as beside
+from pipeline.review.contents import GateRow, Review, Slice, SliceGroup
 from pipeline.review.data_charts import Quantiles
 from pipeline.review.data_checks import SchemaRow, TrancheDistance, Validation
 from pipeline.review.data_summary import Data
@@ -26,10 +31,23 @@ from pipeline.review.gallery import Answer, ByCell, Gallery, Picture
 from pipeline.review.learning_curves import Epoch, PhaseSummary, Training
 from pipeline.review.provenance import MadeArtifact, Provenance
 from pipeline.review.reliability import CalibrationBin, CoveragePoint, Reliability
+from pipeline.runs import verdict
 from pipeline.runs.left_out import Contradiction, Reject
 from pipeline.runs.record import Record
-from pipeline.runs.run import Counts, SliceMetrics, Stage
+from pipeline.runs.run import (
+    Artifact,
+    Counts,
+    Evaluation,
+    Gate,
+    Judgement,
+    Run,
+    ServingReport,
+    SliceMetrics,
+    Snapshot,
+    Stage,
+)
 from schema import features
+from schema.features import Role
 
 HOSTILE_NAMES: Final = (
     "<img src=x onerror=alert(1)>.png",
@@ -41,6 +59,7 @@ IMAGES: Final = 476
 RUN: Final = "2026-11-23T140507-4f1c"
 THRESHOLD: Final = 0.655
 TRANCHES: Final = ("1", "2", "3")
+OTHERS: Final[dict[Role, int]] = {"in_service": 31, "reference": 11}
 COLOURS: Final = {"Sitting": "#7d4f9e", "Standing": "#2f7d6b", "Lying": "#b5651d"}
 BOXES: Final = {  # the drawn person: left, top, right, bottom
     "Sitting": (62, 44, 98, 96),
@@ -49,107 +68,72 @@ BOXES: Final = {  # the drawn person: left, top, right, bottom
 }
 
 
-def review() -> Review:
-    """The page of a model that was pushed, with everything on it."""
-    test = _test_images()
-    overall = _slice((), (), "All test images", test)
-    groups = [
-        _group("Tranche", ("tranche",), test),
-        _group("Occlusion", (features.OCCLUDED,), test),
-        _group("Number of persons", (features.HOW_MANY,), test),
-        _group("Kind of person", (features.PERSON_TYPE,), test),
-        _group("Posture", (features.POSTURE,), test),
-        _group("Posture by tranche", ("tranche", features.POSTURE), test),
-        _group(
-            "Light",
-            ("light",),
-            test,
-            "Dark is the darkest fifth of the training images, bright the brightest fifth.",
-        ),
-    ]
-    every = [part for group in groups for part in group.slices if part.count >= 20]
-    gates = [
-        GateRow("The data", None, None, True, "The data keeps the contract; one warning."),
-        GateRow(
-            "Accuracy",
-            overall.accuracy,
-            0.87,
-            True,
-            "Over all test images, at least 87 in 100 must be right.",
-        ),
-        *(
-            GateRow(
-                f"Accuracy in tranche {part.values[0]}",
-                part.accuracy,
-                0.75,
-                True,
-                "In each tranche, at least 75 in 100 must be right.",
-            )
-            for part in groups[0].slices
-        ),
-        GateRow(
-            "Not worse than the baseline",
-            overall.accuracy,
-            overall.accuracy - 0.013,
-            True,
-            "The model in service is matched.",
-        ),
-        GateRow("Serving", None, None, True, "The exported model answered every request."),
-    ]
+def review(images: list[dict[str, str]] | None = None) -> Review:
+    """The page of a model that was pushed, with everything on it.
+
+    Args:
+      images: the test images; some of no note by default.
+    """
+    test = images or test_images()
+    run = judged(test, OTHERS)
+    overall, groups = _slices(test, run)
+    every = [part for group in groups for part in group.slices]
+    this = _record(
+        overall,
+        groups[0].slices,
+        run_id=RUN,
+        started="2026-11-23T14:05:07+00:00",
+        demo=True,
+        plan=run.plan,
+        decision=run.decision,
+        judged={tranche: len(models) for tranche, models in run.ledger.items()},
+        seconds=826.4,
+        components=[
+            Stage(name="Ingestion", state="ran", seconds=41.2),
+            Stage(name="Transform", state="cached", seconds=0.4),
+            Stage(name="Trainer", state="ran", seconds=512.9),
+            Stage(name="Evaluator", state="ran", seconds=98.0),
+            Stage(name="Pusher", state="ran", seconds=1.1),
+        ],
+        paths={"pushed": "output/serving/posture/1763906707"},
+    )
+    history = _history(overall, groups[0].slices, this)
     return Review(
-        run=_record(
-            overall,
-            groups[0].slices,
-            run_id=RUN,
-            started="2026-11-23T14:05:07+00:00",
-            demo=True,
-            seconds=826.4,
-            components=[
-                Stage(name="Ingestion", state="ran", seconds=41.2),
-                Stage(name="Transform", state="cached", seconds=0.4),
-                Stage(name="Trainer", state="ran", seconds=512.9),
-                Stage(name="Evaluator", state="ran", seconds=98.0),
-                Stage(name="Pusher", state="ran", seconds=1.1),
-            ],
-            paths={"pushed": "output/serving/posture/1763906707"},
-        ),
-        sentence="No gate refused the model, and it is now in service.",
-        gates=gates,
-        baseline=Baseline(
-            41, "2026-08-30T091500-c2d0", overall.accuracy - 0.013, 0.013, -0.008, 0.034
-        ),
+        run=this,
+        sentence=summary.headline(this),
+        gates=summary.gates(run, [overall, *every]),
+        errors=errors.errors(run, predictions(test)),
+        plan=plan.published(run, _before(history[3].run_id, test)),
+        comparison=beside.comparisons(run, history, 20),
         overall=overall,
         groups=groups,
-        worst=sorted(every, key=lambda part: part.accuracy)[:3],
+        worst=slices.worst([overall, *every], 20, predictions(test), 3),
         changes=changes.changes(predictions(test)),
         calibration=_calibration(test),
         pictures=_pictures(test),
         data=_data(test),
         validation=_validation(),
         training=_training(),
-        history=_history(overall, groups[0].slices),
+        history=history,
         lineage=_lineage(),
         card=CARD,
     )
 
 
 def not_blessed() -> Review:
-    """The page of a model that missed a floor."""
-    whole = review()
-    reason = "Accuracy in tranche 2 is 71.1 %, below its floor of 75.0 %."
-    gates = [
-        replace(gate, value=0.711, passed=False, sentence=reason)
-        if gate.name == "Accuracy in tranche 2"
-        else replace(gate, passed=None, sentence="The run ended before.")
-        if gate.name == "Serving"
-        else gate
-        for gate in whole.gates
-    ]
-    run = whole.run.model_copy(
-        update={"verdict": "not_blessed", "demo": False, "reasons": [reason], "paths": {}}
+    """The page of a model that is proven to be worse on Lying in tranche 2."""
+    test = test_images(wrong=0.95)
+    whole = review(test)
+    run = judged(test, OTHERS)
+    record = whole.run.model_copy(
+        update={
+            "verdict": "not_blessed",
+            "demo": False,
+            "reasons": verdict.reasons(run),
+            "paths": {},
+        }
     )
-    sentence = "The model was not pushed: it is not good enough in one tranche."
-    return replace(whole, run=run, sentence=sentence, gates=gates)
+    return replace(whole, run=record, sentence=summary.headline(record))
 
 
 def refused() -> Review:
@@ -166,6 +150,9 @@ def refused() -> Review:
                 "verdict": "invalid_data",
                 "demo": False,
                 "reasons": reasons,
+                "plan": None,
+                "decision": None,
+                "judged": {},
                 "accuracy": None,
                 "metrics": {},
                 "paths": {},
@@ -187,7 +174,10 @@ def refused() -> Review:
         history=whole.history,
         lineage=whole.lineage,
         missing=dict.fromkeys(
-            ("slices", "confusion", "changes", "calibration", "pictures", "training", "card"),
+            (
+                *("plan", "comparison", "slices", "confusion", "changes", "calibration"),
+                *("pictures", "training", "card"),
+            ),
             ended,
         ),
     )
@@ -195,21 +185,19 @@ def refused() -> Review:
 
 def first_run() -> Review:
     """The page of a run with no model before it."""
-    whole = review()
-
-    def alone(part: Slice) -> Slice:
-        return replace(part, difference=None, difference_low=None, difference_high=None)
-
-    assert whole.overall is not None
+    test = test_images()
+    whole, run = review(test), judged(test, {})
     assert whole.pictures is not None
+    overall, groups = _slices(test, run)
+    record = whole.run.model_copy(update={"decision": run.decision, "plan": run.plan})
     return replace(
         whole,
-        baseline=None,
-        overall=alone(whole.overall),
-        groups=[
-            replace(group, slices=[alone(part) for part in group.slices]) for group in whole.groups
-        ],
-        worst=[alone(part) for part in whole.worst],
+        run=record,
+        sentence=summary.headline(record),
+        gates=summary.gates(run, [overall, *(part for group in groups for part in group.slices)]),
+        errors=errors.errors(run, predictions(test)),
+        plan=plan.published(run, None),
+        comparison=None,
         changes=None,
         pictures=replace(
             whole.pictures,
@@ -217,8 +205,127 @@ def first_run() -> Review:
             lost={},
             gained={},
         ),
-        history=[run for run in whole.history if run.run_id == RUN],
+        overall=overall,
+        groups=groups,
+        history=[record],
     )
+
+
+def before_plans() -> Review:
+    """The page of a run of a time before acceptance plans, and answers of the model alone."""
+    test = test_images()
+    run = replace(judged(test, {}), plan=None, decision=None)
+    whole = first_run()
+    record = whole.run.model_copy(update={"decision": None, "plan": None, "judged": {}})
+    alone = predictions(test).drop(columns=[parquet.answer_of(role) for role in features.ROLES])
+    return replace(
+        whole,
+        run=record,
+        sentence=summary.headline(record),
+        gates=summary.gates(run, []),
+        errors=errors.errors(run, alone),
+        plan=None,
+        missing=dict.fromkeys(("plan", "comparison"), "Runs of its time did not have it."),
+    )
+
+
+def judged(test: list[dict[str, str]], others: dict[Role, int]) -> Run:
+    """A run that has judged a model, by the real gate.
+
+    Args:
+      test: the test images.
+      others: numbers of the models to compare with.
+    """
+    table = predictions(test)
+    snapshot = _snapshot(RUN, 0.7)
+    asked = _plan(table, snapshot.config.acceptance)
+    overall, groups = _slices(test, None)
+    parts = [overall, *(part for group in groups for part in group.slices)]
+    metrics = {part.key: _metrics(part) for part in parts}
+    floors = [
+        Gate(
+            kind="accuracy",
+            place=part.key,
+            value=part.accuracy,
+            limit=limit,
+            passed=part.accuracy >= limit,
+        )
+        for part, limit in [(overall, 0.85), *((part, 0.75) for part in groups[0].slices)]
+    ]
+    coverage = Gate(kind="coverage", value=overall.coverage, limit=0.5, passed=True)
+    model = Artifact(51, "Model", "/model", {}, 0, RUN, 512.9)
+    gate = Artifact(7, "Verdict", "/gate", {"passed": 1}, 0, RUN, 0.1)
+    pusher = Stage(name="Pusher", state="ran", seconds=1.1)
+    return Run(
+        snapshot=snapshot,
+        components=(pusher,),
+        outputs={("Trainer", "model"): model, ("ValidationGate", "verdict"): gate},
+        serving=ServingReport(9, ()),
+        plan=asked,
+        decision=comparison.judge(table, asked, others),
+        read_evaluation=lambda: Evaluation(metrics, (*floors, coverage)),
+        read_ledger=lambda: {
+            tranche: tuple(
+                Judgement(f"run {number}", 1.78e9 + 3e6 * number, number)
+                for number in range(5 if tranche == "3" else 8)
+            )
+            for tranche in TRANCHES
+        },
+    )
+
+
+def _plan(table: pd.DataFrame, acceptance: Acceptance) -> Plan:
+    return Plan(
+        acceptance=acceptance,
+        test_clips={tranche: f"{tranche}a" * 32 for tranche in TRANCHES},
+        provable=[
+            Provable(
+                place=place,
+                images=len(rows),
+                clips=rows[features.CLIP].nunique(),
+                margin=0.9 / len(rows) ** 0.5,
+            )
+            for columns in comparison.FAMILIES
+            for place, rows in comparison.cut(table, columns)
+        ],
+    )
+
+
+def predictions(images: list[dict[str, str]]) -> pd.DataFrame:
+    """The Predictor's table: the answers of the candidate, and of the two others."""
+    rows = []
+    for image in images:
+        confidence, before = float(image["confidence"]), float(image["before_confidence"])
+        rest = dict.fromkeys(features.POSTURES, (1 - confidence) / 2)
+        rows.append(
+            {
+                **image,
+                **(rest | {image["predicted"]: confidence}),
+                features.UNSURE: confidence < THRESHOLD,
+                parquet.answer_of("in_service"): image["before"],
+                parquet.confidence_of("in_service"): before,
+                parquet.unsure_of("in_service"): before < 0.6,
+                parquet.answer_of("reference"): image["reference"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _before(run_id: str, test: list[dict[str, str]]) -> Run:
+    """The run whose model was in service, with a plan that was less strict."""
+    snapshot = _snapshot(run_id, 0.65)
+    return Run(snapshot=snapshot, plan=_plan(predictions(test), snapshot.config.acceptance))
+
+
+def _snapshot(run_id: str, floor: float) -> Snapshot:
+    acceptance = Acceptance(
+        accuracy_floor=0.85,
+        recall_floors=dict.fromkeys(features.POSTURES, floor),
+        in_service=Margins(overall=0.01, tranche=0.1, posture=0.1),
+        reference=ReferenceMargins(overall=0.02, tranche=0.1, posture=0.1),
+        least_clips=40,
+    )
+    return Snapshot(run_id=run_id, config=PipelineConfig(acceptance=acceptance), started=0.0)
 
 
 def with_hostile_names(whole: Review) -> Review:
@@ -273,14 +380,18 @@ def with_hostile_names(whole: Review) -> Review:
     )
 
 
-def _test_images() -> list[dict[str, str]]:
-    """Labels and predictions of the test split."""
+def test_images(wrong: float = 0.28) -> list[dict[str, str]]:
+    """Labels and answers of the test split.
+
+    Args:
+      wrong: the share that the candidate gets wrong of Lying in tranche 2.
+    """
     dice = random.Random(3)  # noqa: S311 (drawn data, no secret)
     images = []
     for number in range(IMAGES):
         tranche = dice.choices(TRANCHES, (3, 1, 2))[0]
         actual = dice.choices(features.POSTURES, (4, 3, 3))[0]
-        wrong = 0.28 if (tranche, actual) == ("2", "Lying") else 0.06
+        chance = wrong if (tranche, actual) == ("2", "Lying") else 0.06
         others = [posture for posture in features.POSTURES if posture != actual]
         images.append(
             {
@@ -292,36 +403,49 @@ def _test_images() -> list[dict[str, str]]:
                 features.OCCLUDED: dice.choices(("No", "Yes", features.BLANK), (12, 5, 1))[0],
                 features.PERSON_TYPE: dice.choices(("Patient", "Staff", "Other"), (6, 3, 1))[0],
                 "light": dice.choices(("usual", "dark", "bright"), (3, 1, 1))[0],
-                "predicted": dice.choice(others) if dice.random() < wrong else actual,
+                **dict.fromkeys(("focus", "size"), "usual"),
+                "colour": "colour",
+                "predicted": dice.choice(others) if dice.random() < chance else actual,
                 "confidence": f"{dice.uniform(0.5, 0.999):.4f}",
             }
         )
     dice = random.Random(4)  # noqa: S311 (drawn data, no secret)
     for image in images:
-        image["before"] = image["predicted"]
-        if dice.random() < (0.05 if image["predicted"] == image[features.POSTURE] else 0.5):
-            image["before"] = dice.choice(features.POSTURES)
+        for name in ("before", "reference"):
+            image[name] = image["predicted"]
+            if image["predicted"] != image[features.POSTURE] and dice.random() < 0.7:
+                image[name] = image[features.POSTURE]
+            elif dice.random() < 0.1:
+                image[name] = dice.choice(features.POSTURES)
         image["before_confidence"] = f"{dice.uniform(0.5, 0.999):.4f}"
     return images
 
 
-def predictions(images: list[dict[str, str]]) -> pd.DataFrame:
-    """The table of the Predictor: the answers of the candidate and the model in service."""
-    rows = []
-    for image in images:
-        confidence, before = float(image["confidence"]), float(image["before_confidence"])
-        rest = dict.fromkeys(features.POSTURES, (1 - confidence) / 2)
-        rows.append(
-            {
-                **image,
-                **(rest | {image["predicted"]: confidence}),
-                features.UNSURE: confidence < THRESHOLD,
-                parquet.answer_of("in_service"): image["before"],
-                parquet.confidence_of("in_service"): before,
-                parquet.unsure_of("in_service"): before < 0.6,
-            }
-        )
-    return pd.DataFrame(rows)
+def _slices(test: list[dict[str, str]], run: Run | None) -> tuple[Slice, list[SliceGroup]]:
+    """All test images, and their slices; with the comparisons of a run that has judged them."""
+    groups = [
+        _group("Tranche", ("tranche",), test),
+        _group("Occlusion", (features.OCCLUDED,), test),
+        _group("Number of persons", (features.HOW_MANY,), test),
+        _group("Kind of person", (features.PERSON_TYPE,), test),
+        _group("Posture", (features.POSTURE,), test),
+        _group("Posture by tranche", ("tranche", features.POSTURE), test),
+        _group(
+            "Light",
+            ("light",),
+            test,
+            "Dark is the darkest fifth of the training images, bright the brightest fifth.",
+        ),
+    ]
+    compared = run.decision.comparisons if run and run.decision else []
+
+    def with_comparisons(part: Slice) -> Slice:
+        mine = {each.against: each for each in compared if each.place == part.key}
+        return replace(part, comparisons=mine)
+
+    return with_comparisons(_slice((), (), "All test images", test)), [
+        replace(group, slices=list(map(with_comparisons, group.slices))) for group in groups
+    ]
 
 
 def _slice(
@@ -336,7 +460,6 @@ def _slice(
     guessed = [sum(column) for column in zip(*confusion, strict=True)]
     recall = {p: confusion[i][i] / actual[i] if actual[i] else None for i, p in _NUMBERED}
     precision = {p: confusion[i][i] / guessed[i] if guessed[i] else None for i, p in _NUMBERED}
-    worse = values == ("2", "Lying")
     sure = [image for image in images if float(image["confidence"]) >= THRESHOLD]
     return Slice(
         columns=columns,
@@ -352,9 +475,6 @@ def _slice(
         calibration_error=0.031 + 1 / (count + 20),
         coverage=len(sure) / count,
         selective_accuracy=_accuracy(sure) if sure else None,
-        difference=-0.083 if worse else 0.013,
-        difference_low=-0.151 if worse else -0.008,
-        difference_high=-0.012 if worse else 0.034,
         confusion=confusion,
     )
 
@@ -626,12 +746,20 @@ def _training() -> Training:
     )
 
 
-def _record(overall: Slice, tranches: list[Slice], **fields: Any) -> Record:
-    def metrics(part: Slice) -> SliceMetrics:
-        return SliceMetrics(example_count=part.count, accuracy=part.accuracy)
+def _metrics(part: Slice) -> SliceMetrics:
+    return SliceMetrics(
+        example_count=part.count,
+        accuracy=part.accuracy,
+        accuracy_low=part.low,
+        accuracy_high=part.high,
+        coverage=part.coverage,
+        selective_accuracy=part.selective_accuracy,
+    )
 
-    slices = {"overall": metrics(overall)} | {
-        f"tranche={part.values[0]}": metrics(part) for part in tranches
+
+def _record(overall: Slice, tranches: list[Slice], **fields: Any) -> Record:
+    metrics = {"overall": _metrics(overall)} | {
+        f"tranche={part.values[0]}": _metrics(part) for part in tranches
     }
     defaults: dict[str, Any] = {
         "verdict": "pushed",
@@ -644,7 +772,7 @@ def _record(overall: Slice, tranches: list[Slice], **fields: Any) -> Record:
         ],
         "model": 51,
         "accuracy": overall.accuracy,
-        "metrics": slices,
+        "metrics": metrics,
         "counts": Counts(),
         "components": [],
         "seconds": 1.0,
@@ -653,26 +781,25 @@ def _record(overall: Slice, tranches: list[Slice], **fields: Any) -> Record:
     return Record(**defaults | fields)
 
 
-def _history(overall: Slice, tranches: list[Slice]) -> list[Record]:
+def _history(overall: Slice, tranches: list[Slice], this: Record) -> list[Record]:
     runs = []
-    for number in range(6):
+    for number in range(5):
         started = datetime(2026, 6, 1, 9, 30) + timedelta(days=31 * number)
-        last = number == 5
         lower = 0.02 * (5 - number)
         runs.append(
             _record(
                 replace(overall, accuracy=overall.accuracy - lower),
                 [replace(part, accuracy=part.accuracy - lower) for part in tranches],
-                run_id=RUN if last else f"{started:%Y-%m-%dT%H%M%S}-00{number}",
-                started="2026-11-23T14:05:07+00:00" if last else f"{started.isoformat()}+00:00",
-                verdict={1: "superseded", 3: "superseded", 5: "pushed"}.get(number, "not_blessed"),
+                run_id=f"{started:%Y-%m-%dT%H%M%S}-00{number}",
+                started=f"{started.isoformat()}+00:00",
+                verdict={1: "superseded", 3: "superseded"}.get(number, "not_blessed"),
                 model=10 * number + 1,
             )
         )
     runs[2] = runs[2].model_copy(
         update={"verdict": "invalid_data", "accuracy": None, "metrics": {}, "model": None}
     )
-    return runs
+    return [*runs, this]
 
 
 def _lineage() -> Provenance:

@@ -38,9 +38,7 @@ def test_a_difference_has_a_sign(difference: float | None, text: str) -> None:
 def test_an_interval_without_a_bound_is_a_dash() -> None:
     assert formats.between(0.897, 0.945).replace("\u202f", " ") == "89.7 % to 94.5 %"
     assert formats.between(None, 0.945) == formats.ABSENT
-    assert (
-        formats.points_between(-0.008, 0.034).replace("\u202f", " ") == "\u22120.8 to +3.4 points"
-    )
+    assert formats.points_between(-0.008, 0.034).replace("\u202f", " ") == "\u22120.8 to +3.4"
 
 
 def test_thousands_are_set_apart() -> None:
