@@ -288,7 +288,7 @@ def _show_accuracy(record: Record, console: Console) -> None:
     for name in sorted({*judged, *unchecked}, key=features.tranche_order):
         compared = record.compared(((features.TRANCHE, name),))
         rows.append(_accuracy_row(f"tranche {name}", judged.get(name), compared))
-    headings = ("Test split", "Images", "Accuracy", "95 % interval", "Sure of")
+    headings = ("Slice", "Images", "Accuracy", "95 % interval", "Sure of")
     _show_compared(headings, rows, record, console)
 
 

@@ -104,7 +104,7 @@ class Runs:
             versions=self._versions,
         )
         try:
-            return replace(
+            found = replace(
                 run,
                 splits=_splits(run.kept("StatisticsGen", "statistics")),
                 findings=_findings(run.kept("ValidationGate", "verdict")),
@@ -112,13 +112,14 @@ class Runs:
                 decision=_decision(run.kept("AcceptanceGate", "acceptance_decision")),
                 serving=_serving(run.kept("ServingCheck", "blessing")),
                 read_evaluation=lambda: _evaluation(run),
-                read_ledger=lambda: self.ledger(run),
+                read_ledger=lambda: self.ledger(found),
             )
         except OSError as error:
             raise InputError(
                 f"{error.filename}, which run {run_id} made, cannot be read: {error.strerror}; put"
                 " it back, or remove its folder to read the run without it."
             ) from error
+        return found
 
     def ledger(self, run: Run) -> Ledger:
         """Lists the models that the test clips of a run have judged, its own as well, by tranche.

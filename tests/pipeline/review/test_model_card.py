@@ -27,7 +27,7 @@ def test_every_slice_and_gate_is_a_row(review: Review) -> None:
     tranches = len(review.data.labels["primary_posture"])
     assert html.count("<tr>") == slices + tranches + len(review.gates) + 3
     for row in card.splitlines():
-        if row.startswith("| Lying"):
+        if row.startswith("| Lying") and "against" not in row:
             assert row.split(" | ")[4] == "", "macro F1 of a slice of one posture"
     assert "|" not in html, "a row that is no row"
     assert "/somewhere" not in card

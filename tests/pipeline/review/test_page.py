@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from pipeline.review import accuracy_charts, data_charts, formats, page
+from components.serving.versions import SignOff
+from pipeline.review import accuracy_charts, comparison, data_charts, formats, page
 from pipeline.review.contents import SECTIONS, Review
 from pipeline.review.data_checks import SchemaRow
 from pipeline.review.gallery import Picture
@@ -224,18 +225,112 @@ def test_macro_f1_is_not_shown_for_slices_of_one_posture(whole: Review) -> None:
         )
 
 
-def test_a_model_that_missed_a_floor_says_so_in_words() -> None:
+def test_what_refuses_a_model_comes_before_the_gates_the_gravest_first() -> None:
     missed = sample.not_blessed()
     parsed = Parsed(page.render(missed, blur=False))
-    assert parsed.text.index(missed.run.reasons[0]) < parsed.text.index("In words")
-    assert parsed.text.count("Not passed") == 1
-    assert "\N{MINUS SIGN}3.9\N{NARROW NO-BREAK SPACE}points" in parsed.text
+    first, *others = missed.run.reasons
+    assert first.startswith("Lying in tranche 2: ") and ", proven; " in first
+    places = [parsed.text.index(reason) for reason in (first, *others)]
+    assert places == sorted(places)
+    assert places[-1] < parsed.text.index("In words")
+    refused = sum(gate.passed is False for gate in missed.gates)
+    assert parsed.text.count("Not passed") == refused > 1
 
 
-def test_a_first_run_speaks_of_no_baseline() -> None:
+def test_the_rest_of_many_reasons_is_counted(whole: Review) -> None:
+    run = whole.run.model_copy(update={"reasons": [f"Reason {number}." for number in range(9)]})
+    parsed = Parsed(page.render(Review(run=run), blur=False))
+    assert "Reason 4." in parsed.text and "Reason 5." not in parsed.text
+    assert "and 4 more" in parsed.text
+
+
+def test_the_first_screen_has_recalls_and_errors_of_both_models(
+    whole: Review, parsed: Parsed
+) -> None:
+    assert whole.errors is not None
+    head = parsed.text[: parsed.text.index("Scripts are turned off")]
+    for found in whole.errors.recalls:
+        assert found.old is not None
+        assert formats.percent(found.new) in head and formats.percent(found.old) in head
+    assert whole.errors.recalls[0].posture == "Lying"
+    kinds = [f"{kind.actual} taken for {kind.answer}" for kind in whole.errors.kinds]
+    places = [head.index(kind) for kind in kinds]
+    assert kinds[0] == "Lying taken for Sitting" and places == sorted(places)
+    assert str(whole.errors.kinds[0].new) in head and str(whole.errors.kinds[0].old) in head
+
+
+def test_each_slice_says_what_its_comparisons_came_to(whole: Review) -> None:
+    html = page.render(whole, blur=False)
+    tables = html.split('<table class="slices')[1:]
+    for group, table in zip(whole.groups, tables, strict=True):
+        text = Parsed(table.split("</table>")[0]).text
+        for part in group.slices:
+            assert len(part.comparisons) == 2
+            for each in part.comparisons.values():
+                assert comparison.in_words(each) in text
+                assert formats.points(each.difference) in text
+    assert "Descriptive" in html and "Cannot be told from" in html
+
+
+def test_the_plan_is_there_with_its_digest_its_changes_and_what_its_clips_can_prove(
+    whole: Review, parsed: Parsed
+) -> None:
+    assert whole.plan is not None and whole.plan.changes
+    for text in (
+        whole.plan.sha256,
+        whole.plan.sentence,
+        *whole.plan.changes,
+        *whole.plan.test_clips.values(),
+        *whole.plan.settings,
+    ):
+        assert text in parsed.text
+    same = replace(whole, plan=replace(whole.plan, changes=[]))
+    assert "Nothing has changed since the plan" in Parsed(page.render(same, blur=False)).text
+
+
+SIGNED = SignOff(
+    kind="rejected",
+    by="R. <b>Lee</b>",
+    reason="Too few nights.",
+    time=0,
+    run_id="r1",
+    model_id=1,
+    model_created=0,
+)
+
+
+def test_who_decided_when_and_why_is_there_with_lines_to_sign(whole: Review) -> None:
+    run = whole.run.model_copy(update={"verdict": "rejected", "sign_offs": [SIGNED]})
+    parsed = Parsed(page.render(replace(whole, run=run), blur=False))
+    for text in ("Rejected", "R. <b>Lee</b>", "1 January 1970, 00:00 UTC", "Too few nights."):
+        assert text in parsed.within("td") + parsed.within("th")
+    assert {"Name", "Date", "Signature"} <= set(parsed.within("th"))
+
+
+def test_a_page_that_waits_for_a_person_says_why_and_how_to_decide(whole: Review) -> None:
+    assert whole.run.decision is not None
+    why = "The plan asks a person to decide about every model."
+    decision = whole.run.decision.model_copy(update={"sign_off": [why]})
+    run = whole.run.model_copy(update={"verdict": "awaiting_sign_off", "decision": decision})
+    text = Parsed(page.render(replace(whole, run=run), blur=False)).text
+    assert why in text
+    assert f"lookdeep approve {sample.RUN} --by NAME --reason TEXT" in text
+    assert "No person had to decide" not in text
+
+
+def test_a_first_run_speaks_of_no_other_model() -> None:
     parsed = Parsed(page.render(sample.first_run(), blur=False))
     assert "No other model is in service" in parsed.text
-    assert "Difference" not in parsed.within("th")
+    assert "In service" not in parsed.within("th")
+    assert not [heading for heading in parsed.within("th") if "Difference" in heading]
+    assert "differences" not in parsed.data("chart-data")["specs"]
+
+
+def test_a_run_of_a_time_before_plans_has_a_page() -> None:
+    parsed = Parsed(page.render(sample.before_plans(), blur=False))
+    assert parsed.text.count("Runs of its time did not have it.") == 2
+    assert "Lying taken for Sitting" in parsed.text
+    assert "In service" not in parsed.within("th")
 
 
 def test_a_demo_says_what_it_does_not_show(parsed: Parsed) -> None:
@@ -329,9 +424,9 @@ def test_every_chart_has_a_summary_and_figures(whole: Review, parsed: Parsed) ->
     ]
     assert sorted(drawn) == sorted(specs)
     assert all(len(spec["description"]) > 20 for spec in specs.values())
-    beside = [a.get("data-filters") for a in parsed.all("table") if a.get("data-filters")]
     figures = [a for a in parsed.all("details") if a.get("class") == "figures"]
-    assert len(figures) + len(beside) + 1 == len(specs)  # history has a table of its own
+    # History has a table of its own, and differences are in those of the slices.
+    assert len(figures) + 2 == len(specs)
 
 
 @pytest.mark.parametrize("clips", [{1: 3}, {1: 5, 2: 7, 40: 1}, {3: 2, 1000: 9}])

@@ -35,6 +35,7 @@ GATES = (
     Gate(kind="accuracy", place=TWO, value=0.74, limit=0.75, passed=False),
     Gate(kind="coverage", value=0.77, limit=0.5, passed=True),
 )
+DIFFERS_NOT = "Not shown to differ from the model in service"
 DECISION = decision(recall(90), compared(lost=20, margin=0.01, passed=False))
 
 
