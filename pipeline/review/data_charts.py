@@ -79,8 +79,7 @@ def stacked(key: str, rows_are: str, column: str, tallies: dict[str, dict[str, i
     return Chart(
         key,
         title,
-        summary,
-        vega.spec(chart, summary),
+        *vega.drawn(chart, summary, rows, len(tallies)),
         Table(
             title,
             [rows_are, *values, "All"],
@@ -143,8 +142,7 @@ def images_per_clip(clips: dict[int, int]) -> Chart:
     return Chart(
         "images-per-clip",
         "Images per clip",
-        summary,
-        vega.spec(chart, summary),
+        *vega.drawn(chart, summary, rows),
         Table(
             "Clips by their number of images",
             ["Images in the clip", "Clips"],
@@ -185,12 +183,14 @@ def measure(summaries: Sequence[Quantiles]) -> Chart:
         base.mark_bar(height={"band": 0.45}, opacity=0.6).encode(x=x("lower"), x2="upper:Q"),
         base.mark_tick(color="var(--ink)", thickness=2, bandSize=14).encode(x=x("median")),
     )
-    summary = "Lines span the middle 90 % of the images, boxes the middle 50 %; ticks are medians."
+    summary = (
+        f"{title} by tranche. Lines span the middle 90 % of the images, boxes the middle 50 %;"
+        " ticks are medians."
+    )
     return Chart(
         f"measure-{name}",
         title,
-        summary,
-        vega.spec(chart, f"{title} by tranche. {summary}"),
+        *vega.drawn(chart, summary, rows),
         Table(
             f"{title} by tranche: quantiles",
             ["Tranche", "5 %", "25 %", "Median", "75 %", "95 %"],

@@ -112,14 +112,13 @@ class Training(Section):
             ("loss", "Loss (nats)", alt.Axis(tickCount=5)),
             ("accuracy", "Accuracy", vega.SHARE_AXIS),
         ):
-            chart = _curves(self, key, title, axis)
+            chart, rows = _curves(self, key, title, axis)
             summary = (
                 f"{title} on the training and the eval split after each epoch. Rings mark the"
                 " epochs whose weights were kept."
             )
-            charts.append(
-                Chart(f"training-{key}", title, summary, vega.spec(chart, summary), figures)
-            )
+            drawn = vega.drawn(chart, summary, rows, len(self.epochs))
+            charts.append(Chart(f"training-{key}", title, *drawn, figures))
         return charts
 
 
@@ -182,7 +181,10 @@ def _history(model_run: Path) -> dict[str, Any]:
     return history
 
 
-def _curves(training: Training, key: str, title: str, axis: alt.Axis) -> vega.Drawn:
+def _curves(
+    training: Training, key: str, title: str, axis: alt.Axis
+) -> tuple[vega.Drawn, vega.Rows]:
+    """The chart of one measure, and its rows."""
     kept = {phase.kept_epoch for phase in training.phases}
     rows = [
         {
@@ -221,7 +223,7 @@ def _curves(training: Training, key: str, title: str, axis: alt.Axis) -> vega.Dr
     phases = vega.chart([{"phase": name, "from": start - 0.5} for name, start in starts.items()])
     dashes = alt.Scale(domain=["Training", "Eval"], range=[[5, 3], [1, 0]])
     dash = alt.StrokeDash("split:N", scale=dashes, legend=vega.LINES)
-    return alt.layer(
+    chart = alt.layer(
         phases.mark_rule(color="var(--line)").encode(x="from:Q"),
         phases.mark_text(align="left", baseline="top", dx=5, y=0).encode(
             x="from:Q", text="phase:N"
@@ -230,3 +232,4 @@ def _curves(training: Training, key: str, title: str, axis: alt.Axis) -> vega.Dr
         base.mark_point(filled=True, size=24, opacity=1).encode(tooltip="tip:N"),
         base.transform_filter("datum.kept").mark_point(size=130, strokeWidth=2, opacity=1),
     )
+    return chart, rows

@@ -37,7 +37,6 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
         settings=settings,
         slices=slices,
         postures=features.POSTURES,
-        posture_column=features.POSTURE,
     )
 
 

@@ -76,7 +76,7 @@ def render(review: Review, blur: bool) -> str:
             chart_data={
                 "config": vega.CONFIG,
                 "locale": vega.LOCALE,
-                "specs": {key: chart.spec for key, chart in charts.items()},
+                "specs": {key: chart.spec for key, chart in charts.items() if chart.spec},
             },
             matrices=list(_matrices(review)),
             bars_from=_bars_from(review),
@@ -130,7 +130,7 @@ def _tables(review: Review) -> dict[str, Table]:
 def _charts(review: Review) -> Iterator[Chart]:
     for section in review.sections:
         yield from section.charts()
-    if any(run.accuracy is not None for run in review.history):
+    if sum(run.accuracy is not None for run in review.history) > 1:
         yield accuracy_charts.history(review.history, review.run.run_id)
 
 

@@ -1,5 +1,6 @@
 """Section 5: how well the model's confidence matches its accuracy, from its answers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from components import intervals
+from components.judging import comparison
 from components.training import calibration
 from pipeline.review import formats, vega
 from pipeline.review.section import Chart, Section, Table
@@ -20,13 +23,27 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Test images whose top probability lies in (low, high]."""
+    """Test images whose top probability lies in (low, high].
+
+    Attributes:
+      low: 0 to 1.
+      high: 0 to 1.
+      count: images.
+      clips: that they are from.
+      confidence: mean top probability.
+      accuracy: share that is right.
+      accuracy_low: lower end of its 95 % interval (`components.intervals`).
+      accuracy_high: its upper end.
+    """
 
     low: float
     high: float
     count: int
-    confidence: float  # mean top probability
+    clips: int
+    confidence: float
     accuracy: float
+    accuracy_low: float
+    accuracy_high: float
 
 
 @dataclass(frozen=True)
@@ -68,9 +85,15 @@ class Reliability(Section):
             {
                 "confidence": vega.finite(part.confidence),
                 "accuracy": vega.finite(part.accuracy),
+                "low": vega.finite(part.accuracy_low),
+                "high": vega.finite(part.accuracy_high),
+                "from": part.low,
+                "to": part.high,
                 "count": part.count,
                 "tip": f"Mean confidence {formats.percent(part.confidence)}, accuracy"
-                f" {formats.percent(part.accuracy)}, {formats.count(part.count)} images",
+                f" {formats.percent(part.accuracy)}, 95 % interval"
+                f" {formats.between(part.accuracy_low, part.accuracy_high)};"
+                f" {formats.count(part.count)} images of {formats.count(part.clips)} clips",
             }
             for part in self.bins
         ]
@@ -79,37 +102,53 @@ class Reliability(Section):
         )
         base = vega.chart(rows).encode(
             x=alt.X("confidence:Q", title="Confidence of the model", axis=vega.SHARE_AXIS),
-            y=alt.Y("accuracy:Q", title="Accuracy", axis=vega.SHARE_AXIS),
+            y=alt.Y("accuracy:Q", title="Accuracy, 95 % interval", axis=vega.SHARE_AXIS),
+            tooltip="tip:N",
         )
-        size = alt.Size("count:Q", legend=None, scale=alt.Scale(range=[30, 400]))
-        chart = alt.layer(
+        most = max((part.count for part in self.bins), default=1)
+        count = alt.Y(
+            "count:Q",
+            title="Images",
+            axis=alt.Axis(orient="right", values=[0, most], format=",d", grid=False),
+            scale=alt.Scale(domain=[0, 3 * most]),  # in the lowest third
+        )
+        counts = vega.chart(rows).mark_bar(color="var(--grey-2)", opacity=0.6)
+        lines = alt.layer(
             ideal.encode(x="at:Q", y="at:Q"),
             base.mark_line(),
-            base.mark_point(filled=True, opacity=1).encode(size=size, tooltip="tip:N"),
+            base.mark_rule(strokeWidth=3, opacity=0.55).encode(y="low:Q", y2="high:Q"),
+            base.mark_point(filled=True, size=70, opacity=1),
         )
+        chart = alt.layer(
+            counts.encode(x="from:Q", x2="to:Q", y=count, y2=alt.datum(0), tooltip="tip:N"), lines
+        ).resolve_scale(y="independent")
         summary = (
-            "Accuracy at each level of confidence. On the dashed line both are equal; below it the"
-            " model is overconfident. Larger dots stand for more images."
+            "Accuracy at each level of confidence, with 95 % intervals. On the dashed line both are"
+            " equal; below it the model is overconfident. The bars count the images."
         )
         return Chart(
             "reliability",
             "Does confidence match accuracy?",
-            summary,
-            vega.spec(chart, summary),
+            *vega.drawn(chart, summary, rows),
             Table(
                 "Mean confidence and accuracy on the test images, by confidence",
-                ["Confidence above", "Up to", "Images", "Mean confidence", "Accuracy"],
+                [
+                    *("Confidence above", "Up to", "Images", "Clips"),
+                    *("Mean confidence", "Accuracy", "95 % interval"),
+                ],
                 [
                     [
                         formats.percent(part.low),
                         formats.percent(part.high),
                         formats.count(part.count),
+                        formats.count(part.clips),
                         formats.percent(part.confidence),
                         formats.percent(part.accuracy),
+                        formats.between(part.accuracy_low, part.accuracy_high),
                     ]
                     for part in self.bins
                 ],
-                range(1, 5),
+                range(1, 7),
             ),
         )
 
@@ -149,8 +188,7 @@ class Reliability(Section):
         return Chart(
             "coverage",
             "What if unsure answers are left to a person?",
-            summary,
-            vega.spec(chart, summary),
+            *vega.drawn(chart, summary, rows),
             Table(
                 "Coverage and accuracy by the lowest confidence that is accepted",
                 ["Lowest confidence", "Coverage", "Accuracy"],
@@ -178,13 +216,12 @@ def calibrate(predictions: pd.DataFrame, fitted: calibration.Calibration) -> Rel
       fitted: what the Trainer fitted.
     """
     probabilities = np.nan_to_num(predictions[list(features.POSTURES)].to_numpy(np.float64))
-    predicted = np.array(features.POSTURES, object)[probabilities.argmax(axis=1)]
     confidence = probabilities.max(axis=1)
-    right = predictions[features.POSTURE].to_numpy() == predicted
+    right = predictions[features.POSTURE].to_numpy() == comparison.answers(predictions)
     sure = ~predictions[features.UNSURE].to_numpy(np.bool_)
     error = calibration.expected_calibration_error(confidence, right)
     return Reliability(
-        bins=_bins(confidence, right),
+        bins=list(_bins(predictions, confidence, right)),
         error=float("nan") if error is None else error,
         coverage=_coverage(confidence, right),
         sure=float(sure.mean()) if len(sure) else 0.0,
@@ -193,19 +230,26 @@ def calibrate(predictions: pd.DataFrame, fitted: calibration.Calibration) -> Rel
     )
 
 
-def _bins(confidence: Array, right: npt.NDArray[np.bool_]) -> list[CalibrationBin]:
+def _bins(
+    predictions: pd.DataFrame, confidence: Array, right: npt.NDArray[np.bool_]
+) -> Iterator[CalibrationBin]:
     index = calibration.bin_of(confidence)
-    return [
-        CalibrationBin(
+    for number in range(calibration.BINS):
+        inside = index == number
+        if not inside.any():
+            continue
+        images, correct = comparison.by_clip(predictions[inside], right[inside])
+        low, high = intervals.accuracy_interval(images, correct)
+        yield CalibrationBin(
             low=number / calibration.BINS,
             high=(number + 1) / calibration.BINS,
             count=int(inside.sum()),
+            clips=len(images),
             confidence=float(confidence[inside].mean()),
             accuracy=float(right[inside].mean()),
+            accuracy_low=low,
+            accuracy_high=high,
         )
-        for number in range(calibration.BINS)
-        if (inside := index == number).any()
-    ]
 
 
 def _coverage(confidence: Array, right: npt.NDArray[np.bool_]) -> list[CoveragePoint]:

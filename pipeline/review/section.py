@@ -35,14 +35,15 @@ class Chart:
       key: its name on the page.
       title: its heading.
       summary: what it shows, in one or two sentences.
-      spec: Vega-Lite, without config.
+      spec: Vega-Lite, without config; None where it would be a single bar or dot, which `summary`
+        tells as well.
       figures: the same in numbers; None where a table beside the chart has them.
     """
 
     key: str
     title: str
     summary: str
-    spec: dict[str, Any]
+    spec: dict[str, Any] | None = None
     figures: Table | None = None
 
 

@@ -73,6 +73,22 @@ def spec(chart: Drawn, description: str) -> dict[str, Any]:
     return spec
 
 
+def drawn(
+    chart: Drawn, summary: str, rows: Rows, bars: int | None = None
+) -> tuple[str, dict[str, Any] | None]:
+    """What to say of a chart, and its `spec`; without one if it would be a single bar or dot.
+
+    Args:
+      chart: whose description is the summary.
+      summary: what it shows.
+      rows: its data; their tooltips are said in place of the chart.
+      bars: how many bars, dots or steps of a line there are, if not one for each row.
+    """
+    if (len(rows) if bars is None else bars) == 1:
+        return "; ".join(row["tip"] for row in rows) + ".", None
+    return summary, spec(chart, summary)
+
+
 def finite(value: float | None) -> float | None:
     """None instead of NaN and infinity, which JSON lacks and a diverged training has."""
     return value if value is not None and math.isfinite(value) else None

@@ -154,7 +154,7 @@ def _metrics(message: Any) -> SliceMetrics:
         elif name in _NUMBERS:
             found[name] = _number(item.value)
     found["example_count"] = round(found["example_count"])
-    if features.POSTURE in (single.column for single in message.slice_key.single_slice_keys):
+    if sum(map(any, found.get("confusion_matrix", []))) == 1:
         found["macro_f1"] = None  # the mean over postures of which all but one do not occur
     return SliceMetrics(**found)
 

@@ -469,7 +469,7 @@ def _slice(
         accuracy=right / count,
         low=low if count >= 10 else None,
         high=high if count >= 10 else None,
-        macro_f1=right / count - 0.004 if count >= 30 else None,
+        macro_f1=right / count - 0.004 if count >= 30 and sum(map(any, confusion)) > 1 else None,
         recall=recall,
         precision=precision,
         calibration_error=0.031 + 1 / (count + 20),
@@ -523,7 +523,18 @@ def _calibration(images: list[dict[str, str]]) -> Reliability:
         inside = [image for image in images if low < float(image["confidence"]) <= high]
         if inside:
             confidence = sum(float(image["confidence"]) for image in inside) / len(inside)
-            bins.append(CalibrationBin(low, high, len(inside), confidence, _accuracy(inside)))
+            right = sum(image["predicted"] == image[features.POSTURE] for image in inside)
+            bins.append(
+                CalibrationBin(
+                    low,
+                    high,
+                    len(inside),
+                    len({image[features.CLIP] for image in inside}),
+                    confidence,
+                    right / len(inside),
+                    *_wilson(right, len(inside)),
+                )
+            )
     for kept in range(20, IMAGES + 1, 6):
         accepted = ranked[:kept]
         coverage.append(

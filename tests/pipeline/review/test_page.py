@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from components.serving.versions import SignOff
-from pipeline.review import accuracy_charts, comparison, data_charts, formats, page
+from pipeline.review import accuracy_charts, comparison, data_charts, formats, glossary, page
 from pipeline.review.contents import SECTIONS, Review
 from pipeline.review.data_checks import SchemaRow
 from pipeline.review.gallery import Picture
@@ -318,6 +318,51 @@ def test_a_page_that_waits_for_a_person_says_why_and_how_to_decide(whole: Review
     assert "No person had to decide" not in text
 
 
+def test_every_term_leads_to_the_glossary_where_it_first_stands(parsed: Parsed) -> None:
+    links = [a["href"] for a in parsed.all("a") if a.get("class") == "term"]
+    entries = [f"#{a['id']}" for a in parsed.all("dt") if "id" in a]
+    assert entries == [f"#term-{key}" for key in glossary.TERMS]
+    assert len(entries) == len(parsed.within("dfn"))
+    assert sorted(links) == sorted(entries)
+
+
+def test_the_changed_pictures_are_there_with_both_answers(whole: Review) -> None:
+    assert whole.changes is not None
+    assert whole.pictures is not None
+    html = page.render(whole, blur=False)
+    section = html.split('<section id="changes"')[1].split("</section>")[0]
+    cards = section.split("<article ")[1:]
+    shown = [
+        whole.pictures.shown[index]
+        for found in (whole.pictures.lost, whole.pictures.gained)
+        for kind in whole.changes.kinds
+        for index in found.get((kind.actual, kind.answer), [])
+    ]
+    assert len(cards) == len(shown) > 8
+    for picture, card in zip(shown, cards, strict=True):
+        text = Parsed(card).text
+        assert picture.other is not None
+        assert picture.other.posture != picture.predicted
+        for answer in (picture.other.confidence, picture.probabilities[picture.predicted]):
+            assert formats.percent(answer) in text
+    assert f"{formats.percent(whole.changes.whole.changed.images / 476)} of the answers" in section
+
+
+def test_each_picture_is_in_the_file_once(parsed: Parsed, whole: Review) -> None:
+    assert whole.pictures is not None
+    sources = [a["src"] for a in parsed.all("img") if a.get("class") != "attention"]
+    duplicates = 2 * len(whole.data.duplicates) if whole.data else 0
+    assert len(sources) == len(whole.pictures.shown) + duplicates
+    ids = {f"#{a['id']}" for a in parsed.all("article") if "id" in a}
+    again = [a["href"] for a in parsed.all("a") if (a["href"] or "").startswith("#picture")]
+    assert again and set(again) <= ids
+
+
+def test_a_run_with_no_other_model_says_that_nothing_can_have_changed() -> None:
+    parsed = Parsed(page.render(sample.first_run(), blur=False))
+    assert "No other model was asked about these test images" in parsed.text
+
+
 def test_a_first_run_speaks_of_no_other_model() -> None:
     parsed = Parsed(page.render(sample.first_run(), blur=False))
     assert "No other model is in service" in parsed.text
@@ -429,7 +474,30 @@ def test_every_chart_has_a_summary_and_figures(whole: Review, parsed: Parsed) ->
     assert len(figures) + 2 == len(specs)
 
 
-@pytest.mark.parametrize("clips", [{1: 3}, {1: 5, 2: 7, 40: 1}, {3: 2, 1000: 9}])
+def test_what_would_be_one_bar_is_said_in_words(whole: Review) -> None:
+    assert whole.data is not None
+    assert whole.training is not None
+    labels = {column: {"1": tallies["1"]} for column, tallies in whole.data.labels.items()}
+    one = replace(
+        whole,
+        data=replace(
+            whole.data,
+            labels=labels,
+            by_posture={column: {"One": {"Lying": 7}} for column in whole.data.by_posture},
+            images_per_clip={4: 9},
+            measures=[part for part in whole.data.measures if part.tranche == "1"],
+        ),
+        training=replace(whole.training, epochs=whole.training.epochs[:1]),
+        history=whole.history[-1:],
+    )
+    parsed = Parsed(page.render(one, blur=False))
+    kept = [key for key in parsed.data("chart-data")["specs"] if not key.startswith("slices")]
+    assert kept == ["reliability", "coverage"]
+    for words in ("One, Lying: 7 images", "9 clips of 4 images", "Tranche 1: median", "Epoch 1"):
+        assert words in parsed.text
+
+
+@pytest.mark.parametrize("clips", [{1: 3, 2: 1}, {1: 5, 2: 7, 40: 1}, {3: 2, 1000: 9}])
 def test_every_clip_is_in_one_bar_of_the_histogram(clips: dict[int, int]) -> None:
     (bars,) = data_charts.images_per_clip(clips).spec["datasets"].values()
     assert sum(bar["clips"] for bar in bars) == sum(clips.values())

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.judging import metrics
+from components import intervals
+from components.judging import comparison, metrics
 from components.training import calibration as fitting
 from pipeline.review import reliability
 from schema import features
@@ -31,6 +32,7 @@ FITTED = fitting.Calibration(
 def predictions(rows: list[tuple[str, list[float]]]) -> pd.DataFrame:
     frame = pd.DataFrame([p for _, p in rows], columns=features.POSTURES, dtype=np.float32)
     frame[features.POSTURE] = [posture for posture, _ in rows]
+    frame[features.CLIP] = [f"clip {row // 3}" for row in range(len(rows))]
     frame[features.UNSURE] = frame[list(features.POSTURES)].max(axis=1) < FITTED.threshold
     return frame
 
@@ -61,6 +63,14 @@ def test_error_and_bins_are_those_of_the_evaluators_metric(rows):
     assert [part.accuracy for part in result.bins] == pytest.approx(
         (occupied[2] / occupied[0]).tolist()
     )
+    right = comparison.answers(frame) == frame[features.POSTURE]
+    index = fitting.bin_of(frame[list(features.POSTURES)].to_numpy(np.float64).max(axis=1))
+    for part, number in zip(result.bins, np.flatnonzero(totals[0]), strict=True):
+        by_clip = right[index == number].groupby(frame[features.CLIP]).agg(["size", "sum"])
+        assert part.clips == len(by_clip)
+        low, high = intervals.accuracy_interval(*by_clip.to_numpy(float).T)
+        assert (part.accuracy_low, part.accuracy_high) == (low, high)
+        assert low <= part.accuracy <= high
     lows = np.flatnonzero(totals[0]) / fitting.BINS
     assert [part.low for part in result.bins] == pytest.approx(lows.tolist())
 
@@ -90,6 +100,18 @@ def test_a_long_curve_is_thinned_between_its_ends():
     curve = reliability.calibrate(frame, FITTED).coverage
     assert len(curve) == reliability.MOST_POINTS
     assert (curve[0].coverage, curve[-1].coverage) == (1, 1 / 5000)
+
+
+def test_a_single_bin_and_a_single_point_are_said_not_drawn():
+    result = reliability.calibrate(predictions([("Lying", [0.1, 0.1, 0.8])] * 6), FITTED)
+    diagram, curve = result.charts()
+    assert diagram.spec is None and curve.spec is None
+    assert diagram.summary == (
+        "Mean confidence 80.0~%, accuracy 100.0~%, 95~% interval 34.2~% to 100.0~%; 6 images of 2"
+        " clips."
+    ).replace("~", "\N{NARROW NO-BREAK SPACE}").replace("95\N{NARROW NO-BREAK SPACE}%", "95 %")
+    assert curve.summary.startswith("Answers from 80.0")
+    assert result.bins[0].clips == 2
 
 
 def test_no_image_has_no_error_and_no_curve():
