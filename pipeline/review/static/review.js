@@ -219,13 +219,24 @@ byId("look-everywhere")?.addEventListener("click", ({ target }) => {
 
 // --- paper ----------------------------------------------------------------------------
 
+// Two pages of summary come first; what is folded there comes last.
+const folded = all("#gates > details, #plan > details").map((details) => ({
+  details,
+  section: details.parentNode,
+  next: details.nextSibling,
+}));
+
 let opened = [];
 addEventListener("beforeprint", () => {
   opened = all("main > section > details:not([open])");
   for (const details of opened) details.open = true;
+  for (const { details } of folded) byId("in-full").append(details);
+  byId("in-full").hidden = folded.length === 0;
 });
 addEventListener("afterprint", () => {
+  for (const { details, section, next } of folded) section.insertBefore(details, next);
   for (const details of opened) details.open = false;
+  byId("in-full").hidden = true;
 });
 
 drawCharts();
