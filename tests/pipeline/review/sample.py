@@ -355,9 +355,18 @@ def with_hostile_names(whole: Review) -> Review:
         replace(part, values=(name,), name=name)
         for part, name in zip(tranche.slices, HOSTILE_NAMES, strict=False)
     ]
+    assert whole.comparison is not None
+    names = dict(zip(TRANCHES, HOSTILE_NAMES, strict=False))
+    compared = [
+        each.model_copy(
+            update={"place": tuple((key, names.get(value, value)) for key, value in each.place)}
+        )
+        for each in whole.comparison.comparisons
+    ]
     return replace(
         whole,
         run=whole.run.model_copy(update={"run_id": bad, "reasons": [bad]}),
+        comparison=replace(whole.comparison, comparisons=compared),
         groups=[replace(tranche, slices=renamed), *whole.groups[1:]],
         worst=renamed,
         pictures=replace(whole.pictures, shown=shown),

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from pipeline.review import formats, page
 from pipeline.review.contents import Review
+from schema import slices
 from tests.pipeline.review import sample
 from tests.support.missing import missing
 
@@ -24,6 +25,7 @@ REVIEWS: dict[str, tuple[Callable[[], Review], bool]] = {
     "not_blessed": (sample.not_blessed, False),
     "refused": (sample.refused, False),
     "first_run": (sample.first_run, False),
+    "before_plans": (sample.before_plans, False),
     "hostile": (lambda: sample.with_hostile_names(sample.review()), False),
 }
 
@@ -153,26 +155,15 @@ def test_small_slices_are_hidden_and_counted(visit: Visit) -> None:
     assert sum(count < 100 for count in counts) > 1
 
 
-def test_the_filter_finds_slices_by_name_in_tables_and_charts(visit: Visit) -> None:
+def test_the_filter_finds_slices_by_name(visit: Visit) -> None:
     opened = visit("whole")
     opened.get_by_label("Hide slices below").fill("0")
     opened.get_by_label("Filter by name").fill("lying in")
     names = opened.locator("table.slices tbody tr:visible th").all_text_contents()
     assert names == ["Lying in tranche 1", "Lying in tranche 2", "Lying in tranche 3"]
     assert opened.locator("section.group:visible").count() == 1
-    chart = opened.locator("[data-chart=slices-6]")
-    chart.get_by_text("Sitting in tranche 1").wait_for(state="detached")
-    labels = chart.locator("svg").get_by_text("in tranche").all()
-    labels.sort(key=lambda label: label.evaluate("text => text.getBoundingClientRect().top"))
-    assert [label.text_content() for label in labels] == names
-
-    # A group that comes back has charts as wide as before.
     opened.get_by_label("Filter by name").fill("")
-    widths = {
-        chart.evaluate("chart => chart.querySelector('svg').clientWidth === chart.clientWidth")
-        for chart in opened.locator("section.group .chart").all()
-    }
-    assert widths == {True}
+    assert opened.locator("section.group:visible").count() == len(sample.review().groups)
 
 
 def test_a_cell_shows_its_pictures(visit: Visit) -> None:
@@ -232,13 +223,57 @@ def test_bars_show_counts_or_shares(visit: Visit) -> None:
 
 
 def test_a_mark_tells_its_figures_to_the_pointer(visit: Visit) -> None:
-    part = sample.review().groups[0].slices[0]
+    run = sample.review().run
+    assert run.decision is not None
+    overall = run.decision.comparisons[0]
     opened = visit("whole")
-    opened.locator("[data-chart=slices-1] .mark-symbol path").first.hover()
+    opened.locator("[data-chart=differences] .mark-symbol path").first.hover()
     tip = opened.locator("#tip")
     tip.wait_for(state="visible")
     text = tip.text_content() or ""
-    assert text.startswith(f"{part.name}: {formats.percent(part.accuracy)} of {part.count} images")
+    difference = formats.points(overall.difference)
+    assert text.startswith(f"all test images, against the model in service: {difference}")
+    assert text.endswith("cannot be told from 60 clips")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_all_differences_are_on_one_axis_with_their_margins(visit: Visit, width: int) -> None:
+    review = sample.review()
+    assert review.comparison is not None
+    drawn = [each for each in review.comparison.comparisons if each.images >= review.least]
+    opened = visit("whole", viewport={"width": width, "height": 800})
+    chart = opened.locator("[data-chart=differences]")
+    assert opened.locator("section#slices [data-chart]").count() == 0
+    assert chart.locator(".mark-symbol.role-mark path").count() == len(drawn) > 40
+    margins = [each for each in drawn if each.margin is not None]
+    assert chart.locator(".mark-rect.role-mark path").count() == len(margins)
+    names = {slices.name(each.place) for each in drawn}
+    labels = chart.locator(".role-axis-label text").all_text_contents()
+    assert sum(label.rstrip("…") != "" for label in labels) >= len(names)
+    inside = chart.evaluate(
+        """chart => [...chart.querySelectorAll("svg text")].every((text) =>
+            text.getBoundingClientRect().right <= chart.getBoundingClientRect().right + 1)"""
+    )
+    assert inside, "no legend, title or label is cut off"
+
+
+@pytest.mark.parametrize("name", ["whole", "not_blessed"])
+def test_recalls_and_errors_are_on_the_first_screen(visit: Visit, name: str) -> None:
+    opened = visit(name, viewport={"width": 1280, "height": 800})
+    tables = opened.locator("header table.few")
+    assert tables.count() == 2
+    for table in tables.all():
+        box = table.bounding_box()
+        assert box is not None and box["y"] + box["height"] < 800
+
+
+def test_lines_to_sign_are_on_paper_only(visit: Visit) -> None:
+    opened = visit("whole")
+    lines = opened.locator("table.sign")
+    assert not lines.is_visible()
+    opened.emulate_media(media="print")
+    assert lines.is_visible()
+    assert (lines.locator("td").first.bounding_box() or {"height": 0})["height"] > 30
 
 
 def test_pictures_can_be_blurred_on_screen_and_on_paper(visit: Visit) -> None:
@@ -335,7 +370,8 @@ def test_hostile_names_are_text(visit: Visit) -> None:
     opened.get_by_label("Slice", exact=True).select_option(label=sample.HOSTILE_NAMES[0])
     for cell in opened.locator("#matrix button").all():
         cell.click()
-    opened.locator("[data-chart=slices-1] .mark-symbol path").first.hover()
+    marks = opened.locator("[data-chart=differences] .mark-symbol.role-mark path")
+    marks.nth(1).hover()
     opened.locator("#tip").wait_for(state="visible")
     assert sample.HOSTILE_NAMES[0] in (opened.locator("#tip").text_content() or "")
     body = opened.locator("body").inner_text()
@@ -372,7 +408,7 @@ def test_axe_finds_nothing_serious(visit: Visit, name: str, options: dict[str, A
 
 def test_colours_follow_the_reader_s_scheme_and_paper_is_white(visit: Visit) -> None:
     opened = visit("whole", color_scheme="dark")
-    label = opened.locator("[data-chart=slices-1] svg text").first
+    label = opened.locator("[data-chart=differences] svg text").first
 
     def colours() -> tuple[str, str]:
         ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
