@@ -466,3 +466,88 @@ def test_it_prints_on_a4_with_nothing_cut_off(visit: Visit, name: str) -> None:
     )
     assert clipped == []
     assert not opened.locator("nav").is_visible()
+
+
+def test_a_picture_that_stands_again_is_copied_there(visit: Visit) -> None:
+    review = sample.review()
+    assert review.pictures is not None
+    pictures = review.pictures
+    opened = visit("whole")
+    assert opened.locator("[data-copy]").count() == 0
+    ids = opened.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
+    assert len(set(ids)) == len(ids)
+    shown = opened.locator("#pictures .picture")
+    assert shown.count() == len(pictures.mistakes) + len(pictures.label_errors)
+    names = [pictures.shown[index].file_name for index in pictures.mistakes]
+    assert shown.locator("h4").all_text_contents()[: len(names)] == names
+    # One that was right and is wrong now is among the mistakes as well.
+    again = next(index for found in pictures.lost.values() for index in found if index < 12)
+    copies = opened.locator(f"[data-picture='{again}']")
+    assert copies.count() == 2
+    assert copies.last.locator("img").first.evaluate("image => image.naturalWidth") == 160
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_changed_is_told_with_both_answers(visit: Visit, width: int) -> None:
+    review = sample.review()
+    assert review.changes is not None
+    opened = visit("whole", viewport={"width": width, "height": 844})
+    section = opened.locator("#changes")
+    table = section.get_by_role("table", name="Test images by kind of error")
+    assert table.locator("tbody th").all_text_contents() == [
+        kind.name for kind in review.changes.kinds
+    ]
+    first = section.locator(".picture").first
+    first.scroll_into_view_if_needed()
+    assert first.get_by_text("Before", exact=True).is_visible()
+    box = first.locator(".answers").bounding_box()
+    assert box is not None and box["x"] + box["width"] <= width
+    tables = section.locator(".matrices table")
+    assert tables.count() == 3
+    tops = {(table.bounding_box() or {"y": 0})["y"] for table in tables.all()}
+    assert (len(tops) == 1) == (width == 1280), "side by side where there is room"
+
+
+@pytest.mark.parametrize("name", ["whole", "not_blessed"])
+def test_on_a_phone_the_gates_reasons_are_read_without_scrolling(visit: Visit, name: str) -> None:
+    opened = visit(name, viewport={"width": 390, "height": 844})
+    box = opened.get_by_role("group", name="Gates")
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    for words in box.locator(".words").all():
+        place = words.bounding_box()
+        assert not words.text_content() or (place and place["x"] >= 0)
+        assert place is None or place["x"] + place["width"] <= 390
+    # It still is a table to a screen reader.
+    assert box.get_by_role("table").get_by_role("columnheader").count() == 6
+
+
+def test_a_term_leads_to_the_glossary_by_keyboard(visit: Visit) -> None:
+    opened = visit("whole")
+    term = opened.locator("#changes a.term")
+    term.focus()
+    opened.keyboard.press("Enter")
+    assert opened.evaluate("location.hash") == "#term-churn"
+    entry = opened.locator("#term-churn")
+    assert (entry.bounding_box() or {"y": -1})["y"] >= 0
+    assert entry.text_content() == "Churn"
+
+
+@pytest.mark.parametrize("name", ["whole", "not_blessed", "first_run"])
+def test_the_summary_prints_on_two_pages_and_what_it_folds_comes_last(
+    visit: Visit, name: str
+) -> None:
+    opened = visit(name)
+    # A4 less its margins, 182 mm by 273 mm, in CSS pixels.
+    opened.set_viewport_size({"width": 688, "height": 1032})
+    opened.emulate_media(media="print")
+    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    end = opened.locator("#sign_off").evaluate("part => part.getBoundingClientRect().bottom")
+    assert end + opened.evaluate("scrollY") <= 2 * 1032
+    folded = opened.locator("#in-full details")
+    assert folded.count() == 3
+    assert folded.last.locator("table").is_visible()
+    assert opened.locator("#gates > details, #plan > details").count() == 0
+    opened.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert opened.locator("#plan > details:not([open])").count() == 2
+    assert opened.locator("#gates > details:not([open])").count() == 1
+    assert not opened.locator("#in-full").is_visible()
