@@ -1,4 +1,4 @@
-"""Section 4: which answers are others than those of the model that the new one is compared with."""
+"""Which answers are others than those of the model that the new one is compared with."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Section 8: what was checked about the data before training."""
+"""What was checked about the data before training."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Section 7: what the model was trained and judged on, in numbers."""
+"""What the model was trained and judged on, in numbers."""
 
 from collections import Counter
 from collections.abc import Iterator

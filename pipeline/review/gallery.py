@@ -1,4 +1,4 @@
-"""Section 6: which test images are shown, and what they show."""
+"""Which test images are shown, and what they show."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

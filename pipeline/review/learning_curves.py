@@ -1,4 +1,4 @@
-"""Section 9: how the model was trained."""
+"""How the model was trained."""
 
 import json
 from dataclasses import dataclass

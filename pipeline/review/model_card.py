@@ -1,4 +1,4 @@
-"""Section 12: the model card, in Markdown, for the page and for the folder of a pushed model.
+"""The model card, in Markdown, for the page and for the folder of a pushed model.
 
 Its headings follow Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 """

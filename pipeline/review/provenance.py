@@ -1,4 +1,4 @@
-"""Section 11: which data, code and settings a model comes from, and how to reproduce it."""
+"""Which data, code and settings a model comes from, and how to reproduce it."""
 
 import re
 from collections.abc import Mapping

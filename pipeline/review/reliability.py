@@ -1,4 +1,4 @@
-"""Section 5: how well the model's confidence matches its accuracy, from its answers."""
+"""How well the model's confidence matches its accuracy, from its answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

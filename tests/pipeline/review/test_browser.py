@@ -188,27 +188,27 @@ def test_a_cell_shows_its_pictures(visit: Visit) -> None:
 
 def test_a_chosen_slice_has_its_own_matrix_and_pictures(visit: Visit) -> None:
     part = next(
-        part for part in sample.review().groups[5].slices if part.values == ("3", "Standing")
+        part for part in sample.review().groups[5].slices if part.values == ("3", "Sitting")
     )
     opened = visit("whole")
-    opened.locator("#matrix button[data-actual='1'][data-predicted='1']").click()
+    opened.locator("#matrix button[data-actual='0'][data-predicted='0']").click()
     opened.get_by_label("Slice", exact=True).select_option(label=part.name)
     cells = opened.locator("#matrix button")
     assert cells.all_text_contents() == [str(n) for row in part.confusion for n in row]
-    assert cells.nth(4).get_attribute("aria-label") == (
-        f"Labelled Standing, answer Standing: {part.confusion[1][1]}"
+    assert cells.nth(0).get_attribute("aria-label") == (
+        f"Labelled Sitting, answer Sitting: {part.confusion[0][0]}"
     )
-    # In tranche 3 the sample keeps no picture of what is right.
+    # In tranche 3 the sample keeps no picture of what is right, unless the answer changed.
     assert opened.locator("#cell-pictures .picture").count() == 0
     note = opened.locator("#cell-note").text_content()
-    assert note == f"{part.confusion[1][1]} test images; none of them is stored in this page."
-    opened.locator("#matrix button[data-actual='0'][data-predicted='1']").click()
+    assert note == f"{part.confusion[0][0]} test images; none of them is stored in this page."
+    opened.locator("#matrix button[data-actual='1'][data-predicted='0']").click()
     assert opened.locator("#cell-note").text_content() == "There are no such test images."
 
     opened.get_by_label("Share of the row").check()
-    whole = sum(part.confusion[1])
-    assert cells.nth(4).text_content() == formats.percent(part.confusion[1][1] / whole)
-    assert cells.nth(0).text_content() == formats.ABSENT
+    whole = sum(part.confusion[0])
+    assert cells.nth(0).text_content() == formats.percent(part.confusion[0][0] / whole)
+    assert cells.nth(4).text_content() == formats.ABSENT
 
 
 def test_bars_show_counts_or_shares(visit: Visit) -> None:
