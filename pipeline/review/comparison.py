@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import altair as alt
 
-from components.judging.decision import Comparison
+from components.judging.decision import Answer, Comparison
 from pipeline.review import formats, vega
 from pipeline.review.section import Chart, Section
 from pipeline.runs.record import Record
@@ -15,12 +15,12 @@ from pipeline.runs.verdict import MODELS
 from schema import slices
 from schema.features import ROLES, Role
 
-# What a comparison came to, as the chart's legend has it: colour, shape, and whether it is filled.
-_SHOWN: Final = {
-    "Worse": ("var(--bad)", "triangle-down"),
-    "No worse": ("var(--good)", "triangle-up"),
-    "Cannot be told": ("var(--ink)", "circle"),
-    "Descriptive": ("var(--grey-1)", "circle"),
+# What a comparison came to: words, colour and shape.
+_ANSWERS: Final[dict[Answer | None, tuple[str, str, str]]] = {
+    "worse": ("Worse", "var(--bad)", "triangle-down"),
+    "no_worse": ("No worse", "var(--good)", "triangle-up"),
+    "untold": ("Cannot be told", "var(--ink)", "circle"),
+    None: ("Descriptive", "var(--grey-1)", "circle"),
 }
 # Pixels of a row of the chart: with one model, and for each of two.
 _ROW, _HALF_ROW = 20, 11
@@ -109,21 +109,12 @@ def comparisons(run: Run, history: Sequence[Record], least: int) -> Comparisons 
 
 def in_words(each: Comparison) -> str:
     """Says what a comparison came to."""
-    match each.answer:
-        case None:
-            return "Descriptive"
-        case "no_worse":
-            return "No worse" if each.confirmed else "No worse (described, not proven)"
-        case "worse":
-            return "Worse"
-        case "untold":
-            clips = "1 clip" if each.clips == 1 else f"{formats.count(each.clips)} clips"
-            return f"Cannot be told from {clips}"
-
-
-def _kind(each: Comparison) -> str:
-    kinds = {"no_worse": "No worse", "worse": "Worse", "untold": "Cannot be told"}
-    return kinds[each.answer] if each.answer else "Descriptive"
+    words, *_ = _ANSWERS[each.answer]
+    if each.answer == "untold":
+        return f"{words} from {formats.count(each.clips)} clip{'' if each.clips == 1 else 's'}"
+    if each.answer == "no_worse" and not each.confirmed:
+        return f"{words} (described, not proven)"
+    return words
 
 
 def _chart(drawn: Sequence[Comparison], others: Sequence[Other]) -> Chart:
@@ -131,14 +122,14 @@ def _chart(drawn: Sequence[Comparison], others: Sequence[Other]) -> Chart:
     models = [other.role for other in others]
     rows: list[dict[str, Any]] = [
         {
-            "name": _name(each),
+            "name": slices.name(each.place),
             "model": each.against,
-            "kind": _kind(each),
+            "answer": _ANSWERS[each.answer][0],
             "difference": vega.finite(each.difference),
             "low": vega.finite(each.low),
             "high": vega.finite(each.high),
             "margin": None if each.margin is None else -each.margin,
-            "tip": f"{_name(each)}, against {MODELS[each.against]}:"
+            "tip": f"{slices.name(each.place)}, against {MODELS[each.against]}:"
             f" {formats.points(each.difference)}, 95 % interval"
             f" {formats.points_between(each.low, each.high)}; {in_words(each).lower()}",
         }
@@ -156,11 +147,10 @@ def _chart(drawn: Sequence[Comparison], others: Sequence[Other]) -> Chart:
         yOffset=alt.YOffset("model:N", sort=models) if several else alt.Undefined,
         tooltip="tip:N",
     )
-    kinds = [kind for kind in _SHOWN if kind in {row["kind"] for row in rows}]
-    colours = [_SHOWN[kind][0] for kind in kinds]
-    shapes = [_SHOWN[kind][1] for kind in kinds]
-    colour = alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=colours), title=None)
-    shape = alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=shapes), title=None)
+    there = {each.answer for each in drawn}
+    words, colours, shapes = zip(*(_ANSWERS[key] for key in _ANSWERS if key in there), strict=True)
+    colour = alt.Color("answer:N", scale=alt.Scale(domain=words, range=colours), title=None)
+    shape = alt.Shape("answer:N", scale=alt.Scale(domain=words, range=shapes), title=None)
     zero = vega.chart([{"difference": 0}])
     dashes = alt.Scale(domain=models, range=[[1, 0], [3, 2]][: len(models)])
     dash = alt.StrokeDash("model:N", scale=dashes, legend=None)
@@ -182,12 +172,9 @@ def _chart(drawn: Sequence[Comparison], others: Sequence[Other]) -> Chart:
         against = MODELS[others[0].role]
     summary = (
         f"Accuracy of the new model less that of {against}, with 95 % intervals, in points: left of"
-        " 0 the new model is worse. The upright strokes are the margins of the plan: an interval"
-        " wholly to the right of its stroke shows that the model is no worse, one wholly to the"
-        " left that it is worse."
+        " 0 the new model is worse. The upright strokes are the margins of the plan. Taken alone,"
+        " an interval wholly to the right of its stroke shows that the model is no worse, one"
+        " wholly to the left that it is worse; colours and shapes tell what is shown of all slices"
+        " together."
     )
     return Chart("differences", "Differences by slice", summary, vega.spec(chart, summary))
-
-
-def _name(each: Comparison) -> str:
-    return slices.name(each.place)

@@ -86,7 +86,7 @@ def rows(there: Comparisons) -> list[dict[str, Any]]:
 def test_one_chart_has_all_slices_of_both_models_with_their_margins() -> None:
     dark = compared(((features.LIGHT, "dark"),), 30, margin=None, answer=None)
     there = found(compared(margin=0.01), dark, compared(TWO, 9), compared(against="reference"))
-    drawn = [(row["name"], row["model"], row["kind"], row["margin"]) for row in rows(there)]
+    drawn = [(row["name"], row["model"], row["answer"], row["margin"]) for row in rows(there)]
     assert drawn == [
         ("all test images", "in_service", "Cannot be told", -0.01),
         ("tranche 2", "in_service", "Cannot be told", -0.05),
