@@ -575,13 +575,13 @@ def _pictures(images: list[dict[str, str]]) -> Gallery:
     changed: dict[str, list[dict[str, str]]] = {"lost": [], "gained": []}
     for image in images:
         was, is_ = (image[key] == image[features.POSTURE] for key in ("before", "predicted"))
-        if was != is_:
+        # None of the right ones of tranche 3, so that an empty cell is among them.
+        if was != is_ and not (is_ and image["tranche"] == "3"):
             changed["lost" if was else "gained"].append(image)
             kept.setdefault(image[features.FILE_NAME], image)
     cells: Counter[tuple[str, str, str]] = Counter()
     for image in images:
         cell = (image["tranche"], image[features.POSTURE], image["predicted"])
-        # None of the right ones of tranche 3, so that an empty cell is among them.
         if cells[cell] < 4 and (cell[0] != "3" or cell[1] != cell[2]):
             cells[cell] += 1
             kept.setdefault(image[features.FILE_NAME], image)
