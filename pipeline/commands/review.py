@@ -12,7 +12,7 @@ from pipeline.commands.cli import output_root_option
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
 @output_root_option("Output folder of the runs.")
-@click.option("--against", metavar="RUN", help="Compare with this run, not with the baseline.")
+@click.option("--against", metavar="RUN", help="Show what changed since this run.")
 @click.option(
     "--blur", is_flag=True, help="Blur all pictures in the file, so that it can be passed on."
 )

@@ -1,13 +1,13 @@
 """A second, tuned run on an output folder, and its page beside the first run."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.review import formats
-from tests.support.running import LENIENT, SETTINGS, Command, Ended, plain, put_back
+from tests.support.running import LENIENT, SETTINGS, Command, Ended, put_back
 
 pytestmark = pytest.mark.slow
 # So little time is one trial: the settings as they are.
@@ -46,6 +46,13 @@ def test_its_page_can_be_drawn_again_against_another_run(
     )
     assert drawn.status == 0, drawn.text
     text = tuned.page_text
-    assert whole_run.record["run_id"] in text
+    assert f"Compared with the model of run {whole_run.record['run_id']}, image by image" in text
+    counts = re.search(
+        r"of (\d+) test images have another answer\. (\d+) were right and are wrong now; (\d+) were"
+        r" wrong and are right now\.",
+        text,
+    )
+    assert counts
+    images, lost, gained = map(int, counts.groups())
     difference = tuned.record["accuracy"] - whole_run.record["accuracy"]
-    assert plain(formats.points(difference)) in text
+    assert (gained - lost) / images == pytest.approx(difference), "on the same images"

@@ -180,6 +180,13 @@ def test_a_run_is_not_compared_with_itself(made: Path, arguments: list[str]) -> 
         call(review, made, *arguments)
 
 
+def test_a_run_without_answers_is_not_compared(made: Path, tmp_path: Path) -> None:
+    root = _copy(made, tmp_path)
+    tiny_runs.run(tiny_runs.settings(root), "r2")
+    with pytest.raises(InputError, match="This run keeps no model's answers to test images"):
+        call(review, root, "r1", "--against", "r2")
+
+
 FOLDERS = st.lists(
     st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1).filter(
         lambda name: name not in (".", "..")
