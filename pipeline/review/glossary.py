@@ -16,14 +16,14 @@ class Term(NamedTuple):
 
 # By anchor, in the order of their names.
 TERMS: Final[dict[str, Term]] = {
-    "accuracy": Term(
-        "Accuracy", "The share of the images for which the model names the posture of the label."
-    ),
     "interval": Term(
         "95 % interval",
         "The range in which a figure would probably lie on other clips of the same kind; it counts"
         " the frames of a clip as one observation, because forty frames of one person tell less"
         " than forty persons.",
+    ),
+    "accuracy": Term(
+        "Accuracy", "The share of the images for which the model names the posture of the label."
     ),
     "calibration": Term(
         "Calibration",
