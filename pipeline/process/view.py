@@ -228,7 +228,7 @@ def show(record: Record, console: Console) -> None:
         _show_recall(record.decision, record, console)
     if record.plan:
         console.print(record.plan.sentence, highlight=False, soft_wrap=True)
-    if record.judged:
+    if record.decision and record.judged:
         console.print(_judged(record.judged), highlight=False, markup=False, soft_wrap=True)
     counts = record.counts
     if counts.rows:

@@ -13,6 +13,7 @@ from pipeline.runs.run import Gate, Run
 from pipeline.runs.verdict import MODELS
 from schema import slices
 from schema.features import ROLES, Role
+from schema.slices import SliceKey
 
 _CAME_TO: Final = {
     "pushed": "The new model was pushed.",
@@ -101,22 +102,19 @@ def _row(run: Run, gate: Gate, part: Slice | None) -> GateRow:
 def _comparisons(decision: Decision, run: Run) -> Iterator[GateRow]:
     """The comparisons with each model: what decides in it, then what cannot."""
     numbers = {role: other.model_id for role, other in decision.others.items()}
-    same = numbers.get("in_service") == numbers.get("reference")
+    refused: set[SliceKey] = set()
     for role in ROLES:
         asked = [
             each
             for each in decision.comparisons
             if each.against == role and each.margin is not None
         ]
-        if same and role == "reference" and all(each.passed is not False for each in asked):
-            yield GateRow(
-                "All slices",
-                None,
-                None,
-                True,
-                "It is the model in service, and nothing is lost to it beyond its margins.",
-                MODELS[role],
-            )
+        if role == "reference" and numbers.get(role) == numbers.get("in_service"):
+            passed = all(each.passed is not False for each in asked)
+            words = "It is the model in service: what is lost to it stands above."
+            yield GateRow("All slices", None, None, passed, words, MODELS[role])
+            more = [each for each in asked if each.passed is False and each.place not in refused]
+            yield from map(_alone, more)
             continue
         for columns, family in groupby(asked, _columns):
             decided = [each for each in family if each.passed is not None]
@@ -124,6 +122,7 @@ def _comparisons(decision: Decision, run: Run) -> Iterator[GateRow]:
             yield from map(_alone, alone)
             yield from _together([each for each in decided if each not in alone], columns, role)
         yield from _too_small([each for each in asked if each.passed is None], run, role)
+        refused |= {each.place for each in asked if each.passed is False}
 
 
 def _columns(each: Comparison) -> tuple[str, ...]:

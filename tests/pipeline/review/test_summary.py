@@ -131,19 +131,19 @@ def test_what_is_only_described_is_no_gate() -> None:
 
 
 def test_the_reference_is_told_of_once_if_it_is_the_model_in_service() -> None:
-    both = [compared(), compared(against="reference", margin=0.02)]
-    one_model = decision(*both).others["in_service"]
-    same = decision(*both, others={"in_service": one_model, "reference": one_model})
-    found = [row for row in rows(run(decision=same)) if row.against == "the reference model"]
-    assert [(row.name, row.passed) for row in found] == [("All slices", True)]
-    assert "It is the model in service" in found[0].sentence
-    refused = compared(LYING, 90, against="reference", passed=False)
-    same = decision(*both, refused, others=same.others)
-    found = [row for row in rows(run(decision=same)) if row.against == "the reference model"]
-    assert [(row.name, row.passed) for row in found] == [
-        ("All test images", True),
-        ("Lying", False),
-    ]
+    def told(*refused: Comparison) -> list[tuple[str, bool | None]]:
+        found = [compared(), compared(against="reference", margin=0.02), *refused]
+        one_model = decision(*found).others["in_service"]
+        same = decision(*found, others={"in_service": one_model, "reference": one_model})
+        shown = [row for row in rows(run(decision=same)) if row.against == "the reference model"]
+        assert "It is the model in service" in shown[0].sentence
+        return [(row.name, row.passed) for row in shown]
+
+    assert told() == [("All slices", True)]
+    here = compared(LYING, 90, passed=False)
+    there = here.model_copy(update={"against": "reference"})
+    assert told(here, there) == [("All slices", False)]
+    assert told(there) == [("All slices", False), ("Lying", False)]
 
 
 def test_without_a_model_in_service_nothing_is_compared() -> None:
