@@ -4,6 +4,7 @@ The Evaluator keeps figures, not answers. TFX's BulkInferrer writes the pictures
 answers.
 """
 
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -54,16 +55,14 @@ class Predict(beam.DoFn):
     def __init__(self, model_dir: str, others: Mapping[Role, str]) -> None:
         self._model_dir = model_dir
         self._others = dict(others)
-        self._shared = Shared()
+        self._shared = {folder: Shared() for folder in {model_dir, *others.values()}}
 
     def setup(self) -> None:
         """Loads each model, once for all threads of a worker."""
-        self._models = self._shared.acquire(
-            lambda: {
-                folder: tf.saved_model.load(folder)
-                for folder in {self._model_dir, *self._others.values()}
-            }
-        )
+        self._models = {
+            folder: shared.acquire(functools.partial(tf.saved_model.load, folder))
+            for folder, shared in self._shared.items()
+        }
         self._postures = {folder: _postures(model) for folder, model in self._models.items()}
 
     def process(self, records: Sequence[bytes]) -> Iterator[dict[str, Any]]:

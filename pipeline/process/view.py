@@ -64,6 +64,7 @@ class RunView:
       plan: `stages`, the names of the steps to come.
       stage: `name`, `state`, and perhaps `detail`.
       progress: `stage`, `done`, `total`, and their `unit`.
+      note: `text`, a line that stays.
       doing: `what` the running step does now.
       batch: `phase`, `epoch`, `epochs`, `batch`, `batches`.
       epoch: `phase`, `epoch`, `epochs`, `loss`, `accuracy`, `val_loss`, `val_accuracy`.
@@ -107,6 +108,8 @@ class RunView:
                 self._change(name, state, event.get("detail", ""))
             case {"event": "progress", "stage": name, "done": done, "total": total, "unit": unit}:
                 self._detail(name, _progress_text(done, total, unit), often=True)
+            case {"event": "note", "text": text}:
+                self._line(text)
             case {"event": "doing", "what": what}:
                 self._doing(what)
             case {"event": "batch", "batch": batch, "batches": batches}:

@@ -74,7 +74,9 @@ def people(
             metadata=mariadb.settings,
             **settings,
         )
-        for person, settings in zip(people, ({}, {"acceptance": {"accuracy_floor": 1.01}}), strict=True)
+        for person, settings in zip(
+            people, ({}, {"acceptance": {"accuracy_floor": 1.01}}), strict=True
+        )
     ]
     wait_for(lambda: all(job.state == "RUNNING" for job in jobs), 60, "both running")
     for job, state in zip(jobs, ("COMPLETED", "FAILED"), strict=True):

@@ -101,6 +101,26 @@ def export_model(rows: list[dict[str, Any]], folder: Path) -> tuple[keras.Model,
     return model, str(folder / "model")
 
 
+def export_older(rows: list[dict[str, Any]], folder: Path) -> str:
+    """Exports a model that knows two postures, as one of another time may; it always says Lying."""
+    preprocess(rows, folder, SIZE)
+    model = keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 3)),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, "softmax"),
+        ]
+    )
+    model.layers[-1].set_weights([np.zeros((3, 2)), np.array([0.0, 1.0])])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "POSTURES", ("Sitting", "Lying"))
+        module = signatures.ServingModule(
+            model, tft.TFTransformOutput(str(folder / "graph")), 64, SIZE, "stretch", 0.9
+        )
+        signatures.export(module, str(folder / "model" / "Format-Serving"))
+    return str(folder / "model")
+
+
 class World(NamedTuple):
     """What was put in, and what came out."""
 
@@ -127,17 +147,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         artifact_type=standard_artifacts.Model,
         custom_properties={"tfx_version": "1.16.0"},
     ).with_id("model")
+    older_importer = Importer(
+        source_uri=export_older(rows, folder / "older"),
+        artifact_type=standard_artifacts.Model,
+        custom_properties={"tfx_version": "1.16.0"},
+    ).with_id("older")
     predictor = Predictor(
         examples=examples_importer.outputs["result"],
         model=model_importer.outputs["result"],
         batch_size=BATCH,
         code_digest="",
+        in_service=older_importer.outputs["result"],
+        reference=model_importer.outputs["result"],
     )
     LocalDagRunner().run(
         pipeline.Pipeline(
             pipeline_name="predictor",
             pipeline_root=str(folder / "root"),
-            components=[examples_importer, model_importer, predictor],
+            components=[examples_importer, model_importer, older_importer, predictor],
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
                 str(folder / "metadata.sqlite")
             ),
@@ -173,6 +200,25 @@ def test_probabilities_are_those_of_the_keras_model(world: World) -> None:
     unsure = answered.max(axis=1) < THRESHOLD
     assert found.loc[names, features.UNSURE].tolist() == unsure.tolist()
     assert 0 < unsure.sum() < IMAGES
+
+
+def test_the_others_answer_the_images_whose_label_they_know(world: World) -> None:
+    found = world.predictions
+    known = found[features.POSTURE] != "Standing"
+    assert 0 < known.sum() < IMAGES
+    assert found["in_service_answer"][~known].isna().all()
+    assert (found["in_service_answer"][known] == "Lying").all()
+    confidence = np.exp(1) / (1 + np.exp(1))
+    np.testing.assert_allclose(found["in_service_confidence"][known], confidence, atol=1e-6)
+    assert (found["in_service_unsure"][known] == True).all()  # noqa: E712 (an object column)
+
+
+def test_a_model_that_is_its_own_reference_agrees_with_itself(world: World) -> None:
+    found = world.predictions
+    mine = found[list(features.POSTURES)]
+    assert (found["reference_answer"] == mine.idxmax(axis=1)).all()
+    np.testing.assert_array_equal(found["reference_confidence"], mine.max(axis=1))
+    assert found["reference_unsure"].astype(bool).equals(found[features.UNSURE])
 
 
 def test_qualities_are_those_of_transform(world: World) -> None:
@@ -238,7 +284,7 @@ def test_a_split_without_images_is_an_empty_table(world: World, tmp_path: Path) 
         _ = (
             nothing
             | beam.Create([])
-            | beam.ParDo(Predict(str(Path(world.model_uri) / "Format-Serving")))
+            | beam.ParDo(Predict(str(Path(world.model_uri) / "Format-Serving"), {}))
             | beam.io.WriteToParquet(str(tmp_path / "predictions"), parquet.PREDICTIONS)
         )
     assert list(parquet.read(tmp_path).columns) == parquet.PREDICTIONS.names

@@ -13,7 +13,7 @@ from pipeline.runs import lineage, snapshot
 from pipeline.runs.reader import Runs
 from pipeline.runs.seals import Seals
 
-ANEW = {"ModelInService", "Pusher", "ReviewPage"}
+ANEW = {"ModelInService", "ReferenceModel", "Pusher", "ReviewPage"}
 
 Run = Callable[[str], dict[str, str]]
 
