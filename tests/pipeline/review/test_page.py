@@ -346,6 +346,8 @@ def test_the_changed_pictures_are_there_with_both_answers(whole: Review) -> None
         for answer in (picture.other.confidence, picture.probabilities[picture.predicted]):
             assert formats.percent(answer) in text
     assert f"{formats.percent(whole.changes.whole.changed.images / 476)} of the answers" in section
+    for found in (whole.pictures.lost, whole.pictures.gained):
+        assert f"{sum(map(len, found.values()))} of them are shown" in section
 
 
 def test_each_picture_is_in_the_file_once(parsed: Parsed, whole: Review) -> None:
