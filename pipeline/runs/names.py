@@ -25,7 +25,7 @@ MARK: Final = "_cat-1_"  # between the clip's name and the frame's number
 
 # Files that people read; runs, exports and clusters leave them all over the output folder.
 TEXTS: Final = frozenset(
-    {".csv", ".err", ".json", ".jsonl", ".log", ".md", ".out", ".sh", ".toml", ".txt"}
+    {".csv", ".err", ".json", ".jsonl", ".log", ".md", ".out", ".sh", ".toml", ".txt", ".xml"}
 )
 PAGE: Final = ".html"
 
@@ -120,6 +120,7 @@ def _spellings(name: str) -> set[bytes]:
         found |= {
             plain,
             html.escape(form).encode(errors="surrogateescape"),
+            html.escape(form, quote=False).encode(errors="surrogateescape"),
             json.dumps(form)[1:-1].encode(),
             json.dumps(form, ensure_ascii=False)[1:-1].encode(errors="surrogateescape"),
             form.replace('"', '""').encode(errors="surrogateescape"),  # CSV

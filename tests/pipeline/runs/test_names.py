@@ -37,6 +37,7 @@ def row(name: str) -> str:
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "HTML": html.escape,
+    "Markdown": lambda name: html.escape(name, quote=False),
     "JSON": json.dumps,
     "JSON in Unicode": lambda name: json.dumps(name, ensure_ascii=False),
     "CSV": row,
