@@ -96,7 +96,7 @@ def collect(run: Run, against: str | None = None) -> Review:
     )
     if run.model is None:
         return review
-    return replace(review, card=model_card.model_card(review, run.config.model_dump(mode="json")))
+    return replace(review, card=model_card.model_card(review, run))
 
 
 def _missing(run: Run) -> dict[str, str]:

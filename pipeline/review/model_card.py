@@ -4,24 +4,28 @@ Its headings follow Mitchell et al., "Model Cards for Model Reporting", FAT* 201
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import jinja2
 
 from components.files import replacing
 from components.serving.versions import EXTRA, Version
+from pipeline.review import comparison, formats
 from pipeline.review.contents import Review
+from pipeline.runs.run import Run
+from pipeline.runs.verdict import MODELS
 from schema import features
+from schema import slices as slice_names
 
 FILE_NAME: Final = "model_card.md"
 
 
-def model_card(review: Review, settings: dict[str, Any]) -> str:
+def model_card(review: Review, run: Run) -> str:
     """Writes the model card of a run that has trained a model.
 
     Args:
       review: everything else on the page.
-      settings: of the run, by key.
+      run: the run.
     """
     slices = [review.overall] if review.overall else []
     slices += [part for group in review.groups for part in group.slices]
@@ -32,9 +36,19 @@ def model_card(review: Review, settings: dict[str, Any]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters.update(
+        in_words=comparison.in_words,
+        loss=formats.loss,
+        points=formats.points,
+        slice=slice_names.name,
+    )
     return environment.get_template(f"{FILE_NAME}.jinja").render(
         review=review,
-        settings=settings,
+        settings=run.config,
+        plan=run.plan,
+        decision=run.decision,
+        models=MODELS,
+        points_between=formats.points_between,
         slices=slices,
         postures=features.POSTURES,
     )
