@@ -12,6 +12,7 @@ setup(
     py_modules=["local_runner"],
     package_data={
         "pipeline": ["*.toml"],
+        "pipeline.dossier": ["checklists/*.toml", "templates/*.jinja"],
         "pipeline.review": ["templates/*.jinja", "static/*"],
         "schema": ["*.pbtxt"],
     },

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "predict": "Name the posture in pictures.",
     "export": "Write the pushed model for a device.",
     "review": "Draw the review page of a run.",
+    "dossier": "Write what a quality file asks of a run.",
     "crossval": "Compare training recipes on clips and tranches held out.",
     "approve": "Put the model of a run into service that awaits a decision.",
     "reject": "Keep the model of such a run out of service.",

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.commands import cli
 from pipeline.commands.cluster import cluster
+from pipeline.dossier import contents as dossier
 from tests.support import documents
 
 ROOT: Final = documents.ROOT
@@ -26,7 +27,7 @@ CODE: Final = re.compile(r"`([^`\n]+)`|^ {4,}(.*)$", re.MULTILINE)
 FLAG: Final = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 
 # Written by a user or by a run.
-OTHER_FILES: Final = {"run.toml", "model_card.md"}
+OTHER_FILES: Final = {"run.toml", *dossier.FILES}
 # Of pip-audit, Slurm, Beam, git.
 OTHER_FLAGS: Final = {"--strict", "--exclusive", "--setup_file", "--locked"}
 

@@ -62,7 +62,7 @@ commands += [cluster.commands[name] for name in ("submit", "logs")]
 decides = ["--by=a", "--reason=b"]
 more = {
     "predict": ["a.png"], "purge": ["--clip=c"], "logs": ["7"], "master": ["--data-root=x"],
-    "run": ["--base-weights=none"], "submit": ["--base-weights=none"],
+    "dossier": ["r1"], "run": ["--base-weights=none"], "submit": ["--base-weights=none"],
     "crossval": ["--data-root=x", "--base-weights=none"],
     "approve": ["a", *decides], "reject": ["a", *decides], "rollback": decides,
 }

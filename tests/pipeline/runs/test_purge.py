@@ -12,6 +12,7 @@ from components.files import replacing
 from components.ingest import example_proto
 from pipeline.commands import purge
 from pipeline.config import PipelineConfig
+from pipeline.dossier import build
 from pipeline.runs import snapshot
 from pipeline.runs.left_out import Reject
 from pipeline.runs.run import Snapshot
@@ -66,6 +67,11 @@ def config(tmp_path: Path) -> PipelineConfig:
     config.logs_dir.mkdir()
     log = "".join(f"INFO /data/images/{frame(clip)}: has no label\n" for clip in CLIPS)
     config.log_path(RUN).write_text(log)
+    dossier = build.folder(config.output_root, RUN)
+    dossier.mkdir(parents=True)
+    findings = "".join(f"- warning: {frame(clip)} has no label\n" for clip in CLIPS)
+    for name in ("decision.md", "TO_FILL_IN.md", "comparison.csv", "model_card_chai.xml"):
+        (dossier / name).write_text(findings)
     answers = [json.dumps({"image": frame(clip)}) for clip in CLIPS]
     (config.output_root / "answers.jsonl").write_text("\n".join(answers))
     return config
