@@ -20,7 +20,6 @@ from pipeline.review import formats, model_card
 from pipeline.review.contents import Review, Slice
 from pipeline.review.section import Table
 from pipeline.runs import verdict
-from pipeline.runs.record import moment
 from pipeline.runs.run import Run
 from schema import features
 
@@ -119,7 +118,7 @@ def _decision(run: Run, review: Review) -> str:
         reasons=review.run.reasons,
         gates=_gates(run),
         recalls=_recalls(decision) if decision else None,
-        sign_offs=_sign_offs(run),
+        sign_offs=list(map(verdict.told, run.sign_offs)),
         confusion=_confusion(review.overall) if review.overall else None,
         findings=review.run.findings,
     )
@@ -156,14 +155,6 @@ def _gates(run: Run) -> Table:
         if gate.kind not in own
     ]
     return Table("", ["Gate", "Required", "Measured", "Passed"], rows, [1, 2])
-
-
-def _sign_offs(run: Run) -> Table:
-    rows = [
-        [each.kind.replace("_", " "), each.by, formats.moment(moment(each.time)), each.reason]
-        for each in run.sign_offs
-    ]
-    return Table("", ["Decision", "By", "Time", "Why"], rows)
 
 
 def _confusion(overall: Slice) -> Table:

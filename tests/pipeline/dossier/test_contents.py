@@ -73,16 +73,19 @@ def test_what_people_decided_is_told() -> None:
         kind="approved",
         by="A. Nurse <a@b>",
         reason="Seen | all\nof it.",
-        time=1.78e9,
+        time=1_780_000_000_000,
         run_id=run.id,
         model_id=51,
+        model_created=0,
         version=7,
     )
     texts = contents(replace(run, decision=asked, sign_offs=(signed,)), sample.review())
     told = texts["decision.md"].partition("## Sign-off")[2].partition("## ")[0]
     assert "- 2 slices could not prove it." in told
-    row = "| approved | A. Nurse &lt;a@b&gt; | 28 May 2026, 20:26 UTC | Seen &#124; all of it. |"
-    assert row in told
+    assert (
+        "- A. Nurse &lt;a@b&gt; approved the model, which went into service as version 7"
+        " (2026-05-28 20:26 UTC): Seen | all of it."
+    ) in told
 
 
 def test_an_old_run_says_what_it_lacks() -> None:
