@@ -23,13 +23,14 @@ PYTHON := $(shell for p in python3.11 python3 python; do \
 	2>/dev/null && break; done)
 
 # Passed through the environment, so that paths may contain spaces and quotes.
-export DATA OUT WEIGHTS CONFIG
+export DATA TRANCHES OUT WEIGHTS CONFIG
 
 .PHONY: help run cluster-run test test-cluster test-robustness setup check clean
 
 help:
 	@echo 'make run [DATA=FOLDER] [OUT=output] [WEIGHTS=imagenet|none|FILE.h5] [CONFIG=FILE.toml]'
 	@echo '            run the whole pipeline; without DATA, on demo tranches that it draws'
+	@echo 'make run TRANCHES=4   the same with a new demo tranche (3 by default)'
 	@echo 'make cluster-run [the same]   submit it as a Slurm job; [cluster] in CONFIG says where'
 	@echo 'make test   run the tests, except those marked slow, cluster or robustness_full'
 	@echo 'make test-robustness  run every test of docs/reliability.md that is in tests/robustness'
@@ -40,13 +41,14 @@ help:
 	@echo 'The console command is .venv/bin/lookdeep, or uv run lookdeep.'
 
 run: setup
-	@.venv/bin/python local_runner.py $${DATA:+--data-root "$$DATA"} $${OUT:+--output-root "$$OUT"} \
+	@.venv/bin/python local_runner.py $${DATA:+--data-root "$$DATA"} \
+		$${TRANCHES:+--demo-tranches "$$TRANCHES"} $${OUT:+--output-root "$$OUT"} \
 		$${WEIGHTS:+--base-weights "$$WEIGHTS"} $${CONFIG:+--config "$$CONFIG"}
 
 cluster-run: setup
 	@.venv/bin/python cluster_runner.py submit $${DATA:+--data-root "$$DATA"} \
-		$${OUT:+--output-root "$$OUT"} $${WEIGHTS:+--base-weights "$$WEIGHTS"} \
-		$${CONFIG:+--config "$$CONFIG"}
+		$${TRANCHES:+--demo-tranches "$$TRANCHES"} $${OUT:+--output-root "$$OUT"} \
+		$${WEIGHTS:+--base-weights "$$WEIGHTS"} $${CONFIG:+--config "$$CONFIG"}
 
 test-cluster: setup
 	.ci/cluster

@@ -72,6 +72,7 @@ class PipelineConfig(BaseModel):
 
     # Where from, where to.
     data_root: _Path | None = None  # None draws the demo
+    demo_tranches: int = Field(3, ge=1, le=20)  # how many it draws
     output_root: _Path = Path("output")
     base_weights: str = IMAGENET  # imagenet, none, or an .h5 file
     metadata: MetadataServer | None = None  # None keeps runs in a SQLite file there
@@ -233,6 +234,11 @@ def load(path: Path | None, **overrides: Any) -> PipelineConfig:
     given |= {name: value for name, value in overrides.items() if value is not None}
     if "data_root" not in given:
         given = read(DEMO_SETTINGS) | given
+    elif overrides.get("demo_tranches") is not None:
+        raise InputError(
+            f"Demo tranches are not drawn beside those in {given['data_root']}; leave out"
+            " --demo-tranches (make run: TRANCHES=), or --data-root (DATA=)."
+        )
     try:
         config = PipelineConfig.model_validate(given)
     except ValidationError as error:

@@ -4,7 +4,7 @@ A label is decided first, and the scene is built to show it. Only what cannot be
 known before drawing (how much of a person is hidden) is measured on the picture.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -12,11 +12,10 @@ import numpy as np
 from components.demo import furniture, people
 from components.demo.figure import Person, Pose, skeleton
 from components.demo.render import Box, Colour, Light, Material, Pattern, Room, Shape, Vector, View
-from schema.features import POSTURES
 
 Rng = np.random.Generator
 Kind = Literal["shown", "empty", "hidden", "dark"]
-SITTING, STANDING, LYING = POSTURES
+SITTING, STANDING, LYING = "Sitting", "Standing", "Lying"  # what people can be drawn in
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,27 @@ STYLES: Final = (
         occluders=0.1,
     ),
 )
+
+# Pictures of other cameras, pixels.
+OTHER_SIZES: Final = ((320, 200), (288, 240), (256, 256))
+
+
+def style_of(tranche: int) -> Style:
+    """The character of a tranche: one of `STYLES`, or such rooms seen by another camera."""
+    if tranche <= len(STYLES):
+        return STYLES[tranche - 1]
+    rng = np.random.default_rng(tranche)
+    height = float(rng.uniform(1.1, 1.9))
+    return replace(
+        STYLES[tranche % len(STYLES)],
+        number=tranche,
+        folder=f"tranch{tranche}",
+        image_column="final_url",
+        has_exception_case=True,
+        size=OTHER_SIZES[tranche % len(OTHER_SIZES)],
+        camera_height=(height, height + 0.3),
+        infrared=float(rng.uniform(0.05, 0.25)),
+    )
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,15 @@ from PIL import Image
 
 from components.code_digest import code_digest
 from components.demo.picture import Frame, draw_clip
-from components.demo.scene import STYLES, Clip, Style, build_clip, choose
+from components.demo.scene import STYLES, Clip, Style, build_clip, choose, style_of
 from components.errors import InputError
 from components.files import replacing
 from components.ingest import layout
 from schema import features
 
-DEFAULT_CLIPS: Final = 1500
+DEFAULT_TRANCHES: Final = len(STYLES)
+MOST_TRANCHES: Final = 20
+CLIPS_EACH: Final = 500  # clips in a tranche by default
 DEFAULT_SEED: Final = 20240701
 MARKER: Final = "demo.json"
 SUPERSAMPLING: Final = 1.2  # rays along each side of a pixel
@@ -66,7 +68,7 @@ class DrawnTranche:
     """What was drawn of one tranche.
 
     Attributes:
-      name: "1", "2" or "3".
+      name: "1", "2" and so on.
       clips: clips.
       images: files in the zip, the corrupt ones included.
       rows: rows of the label table.
@@ -92,7 +94,7 @@ class DemoReport:
 
     Attributes:
       output: the data root, to give to `lookdeep run --data-root`.
-      drawn: False if an identical demo existed already.
+      drawn: False if all tranches were there already.
       tranches: counts by tranche, in order.
     """
 
@@ -114,20 +116,24 @@ class Entry:
 def draw_tranches(
     out_dir: Path,
     *,
-    clips: int = DEFAULT_CLIPS,
+    tranches: int = DEFAULT_TRANCHES,
+    clips: int | None = None,
     seed: int = DEFAULT_SEED,
     processes: int | None = None,
     advance: Advance | None = None,
 ) -> DemoReport:
-    """Draws the demo's three tranches, unless the same ones exist already.
+    """Draws the demo's tranches, except those that are there already.
 
     Memory stays flat: clips go to the zip as they are drawn.
 
     Args:
-      out_dir: folder for the zips and label tables; made if missing.
-      clips: clips in all, shared evenly by the tranches; two pictures each on average.
-      seed: of all randomness. The files depend on clips, seed, the code and the versions of the
-        libraries that draw, not on the number of processes.
+      out_dir: folder for the zips and label tables; made if missing. Tranches beyond `tranches`
+        that were drawn there earlier are removed.
+      tranches: how many.
+      clips: clips in all, shared evenly by the tranches; two pictures each on average. None draws
+        `CLIPS_EACH` for each tranche.
+      seed: of all randomness. A tranche depends on its clips, the seed, the code and the versions
+        of the libraries that draw, not on other tranches or on the number of processes.
       processes: how many draw in parallel; None for one for each core.
       advance: is told of each clip.
 
@@ -135,41 +141,43 @@ def draw_tranches(
       What is in the folder now.
 
     Raises:
-      InputError: fewer than 3 clips, a negative seed, or the folder cannot be written.
+      InputError: no tranches or too many, fewer clips than tranches, a negative seed, or the
+        folder cannot be written.
     """
-    if clips < len(STYLES):
+    if not 1 <= tranches <= MOST_TRANCHES:
+        raise InputError(f"--tranches is {tranches}; give a number from 1 to {MOST_TRANCHES}.")
+    if clips is not None and clips < tranches:
         raise InputError(
-            f"--clips is {clips}, but each of the {len(STYLES)} tranches needs one; give more."
+            f"--clips is {clips}, but each of the {tranches} tranches needs one; give more."
         )
     if seed < 0:
         raise InputError(f"--seed is {seed}; give a number from 0 on.")
-    recipe = _recipe(clips, seed)
-    known = _read_marker(out_dir, recipe)
-    if known is not None:
-        return DemoReport(out_dir, False, known)
+    clips = CLIPS_EACH * tranches if clips is None else clips
+    shares = [clips // tranches + (k < clips % tranches) for k in range(tranches)]
+    wanted = {str(number): count for number, count in enumerate(shares, start=1)}
+    recipe = _recipe(seed)
+    earlier = _read_marker(out_dir, recipe)
+    reports = {name: each for name, each in earlier.items() if each.clips == wanted.get(name)}
+    missing = {name: count for name, count in wanted.items() if name not in reports}
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        (out_dir / MARKER).unlink(missing_ok=True)
-        reports, sizes = _draw_all(out_dir, clips, seed, processes, advance)
-        marker = {
-            "note": "Drawn pictures: they show the machinery, not clinical accuracy.",
-            "recipe": recipe,
-            "sizes": sizes,
-            "tranches": [asdict(report) for report in reports],
-        }
-        with replacing(out_dir / MARKER) as file:
-            json.dump(marker, file, indent=2)
+        _write_marker(out_dir, recipe, reports)
+        for name in set(earlier) - set(wanted):
+            for file in _files(name):
+                (out_dir / file).unlink()
+        for report in _draw(out_dir, missing, seed, processes, advance):
+            reports[report.name] = report
+            _write_marker(out_dir, recipe, reports)
     except OSError as error:
         raise InputError(
             f"The demo cannot be written to {out_dir}: {error.strerror}; give another folder."
         ) from error
-    return DemoReport(out_dir, True, reports)
+    return DemoReport(out_dir, bool(missing), tuple(reports[name] for name in wanted))
 
 
-def _recipe(clips: int, seed: int) -> dict[str, Any]:
-    """Everything that decides the files."""
+def _recipe(seed: int) -> dict[str, Any]:
+    """Everything that decides the files, beside the clips of a tranche."""
     return {
-        "clips": clips,
         "seed": seed,
         "code": code_digest("components.demo.tranches"),
         "pillow": PIL.__version__,
@@ -178,40 +186,64 @@ def _recipe(clips: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _read_marker(out_dir: Path, recipe: dict[str, Any]) -> tuple[DrawnTranche, ...] | None:
-    """Returns what a folder contains, if it has this recipe and no file has changed in size."""
+def _files(tranche: str) -> tuple[str, str]:
+    """The names of a tranche's files."""
+    return layout.zip_name(tranche), layout.labels_name(tranche)
+
+
+def _write_marker(out_dir: Path, recipe: dict[str, Any], reports: dict[str, DrawnTranche]) -> None:
+    marker = {
+        "note": "Drawn pictures: they show the machinery, not clinical accuracy.",
+        "recipe": recipe,
+        "sizes": {
+            file: (out_dir / file).stat().st_size for name in reports for file in _files(name)
+        },
+        "tranches": [asdict(report) for report in reports.values()],
+    }
+    with replacing(out_dir / MARKER) as file:
+        json.dump(marker, file, indent=2)
+
+
+def _read_marker(out_dir: Path, recipe: dict[str, Any]) -> dict[str, DrawnTranche]:
+    """Returns the tranches of a folder that have this recipe and files of unchanged size."""
     try:
         marker = json.loads((out_dir / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        return None
+        return {}
     if marker.get("recipe") != recipe:
-        return None
-    for name, size in marker["sizes"].items():
+        return {}
+
+    def is_whole(name: str) -> bool:
         path = out_dir / name
-        if not path.is_file() or path.stat().st_size != size:
-            return None
-    return tuple(DrawnTranche(**report) for report in marker["tranches"])
+        return path.is_file() and path.stat().st_size == marker["sizes"][name]
+
+    reports = [DrawnTranche(**report) for report in marker["tranches"]]
+    return {each.name: each for each in reports if all(map(is_whole, _files(each.name)))}
 
 
-def _draw_all(
-    out_dir: Path, clips: int, seed: int, processes: int | None, advance: Advance | None
-) -> tuple[tuple[DrawnTranche, ...], dict[str, int]]:
-    counts = [clips // len(STYLES) + (k < clips % len(STYLES)) for k in range(len(STYLES))]
+def _draw(
+    out_dir: Path,
+    wanted: dict[str, int],
+    seed: int,
+    processes: int | None,
+    advance: Advance | None,
+) -> Iterator[DrawnTranche]:
+    """Draws tranches of so many clips by name, and yields each when its files are there."""
+    if not wanted:
+        return
     tasks = [
-        (seed, number, clip, quirk_of(clip, count))
-        for number, count in enumerate(counts)
+        (seed, int(name), clip, quirk_of(clip, count))
+        for name, count in wanted.items()
         for clip in range(count)
     ]
     workers = processes or len(os.sched_getaffinity(0))
     # Not forked: the caller may have threads, TensorFlow's for example.
     context = multiprocessing.get_context("spawn")
-    reports: list[DrawnTranche] = []
-    sizes: dict[str, int] = {}
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         drawn = pool.map(_draw_task, tasks, chunksize=4)
         try:
             done = 0
-            for style, count in zip(STYLES, counts, strict=True):
+            for name, count in wanted.items():
 
                 def next_clips(count: int = count) -> Iterator[list[Entry]]:
                     nonlocal done
@@ -219,16 +251,12 @@ def _draw_all(
                         yield next(drawn)
                         done += 1
                         if advance:
-                            advance(done, clips)
+                            advance(done, len(tasks))
 
-                report = _write_tranche(out_dir, style, count, seed, next_clips())
-                reports.append(report)
-                for name in (layout.zip_name(report.name), layout.labels_name(report.name)):
-                    sizes[name] = (out_dir / name).stat().st_size
+                yield _write_tranche(out_dir, style_of(int(name)), count, seed, next_clips())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return tuple(reports), sizes
 
 
 def quirk_of(clip: int, clips: int) -> str | None:
@@ -292,7 +320,7 @@ def _write_tranche(
 def _draw_task(task: tuple[int, int, int, str | None]) -> list[Entry]:
     """Draws one clip, in a process of the pool."""
     seed, tranche, number, quirk = task
-    style = STYLES[tranche]
+    style = style_of(tranche)
     rng = np.random.default_rng([seed, style.number, number])
     clip = build_clip(rng, style, supersampling=SUPERSAMPLING)
     name = hashlib.sha256(f"lookdeep demo {seed} {style.number} {number}".encode()).hexdigest()

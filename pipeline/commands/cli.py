@@ -83,6 +83,11 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             " so on. Without it, demo tranches are drawn.",
         ),
         click.option(
+            "--demo-tranches",
+            type=int,
+            help="How many demo tranches; one more is new to the next run.  [default: 3]",
+        ),
+        click.option(
             "--output-root",
             type=click.Path(path_type=Path, readable=False),
             help="Folder for everything the run writes.  [default: output]",

@@ -45,6 +45,7 @@ def cluster() -> None:
 )
 def submit(
     data_root: Path | None,
+    demo_tranches: int | None,
     output_root: Path | None,
     base_weights: str | None,
     settings: Path | None,
@@ -57,7 +58,11 @@ def submit(
     from pipeline.runs import snapshot
 
     config, cluster = load(
-        settings, data_root=data_root, output_root=output_root, base_weights=base_weights
+        settings,
+        data_root=data_root,
+        demo_tranches=demo_tranches,
+        output_root=output_root,
+        base_weights=base_weights,
     )
     folder = config.output_root / _FOLDER
     place = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.json"

@@ -17,15 +17,22 @@ from pipeline.config import DEMO_SETTINGS
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the image zips and label tables.",
 )
+@click.option(
+    "--tranches",
+    "count",
+    default=3,
+    show_default=True,
+    help="How many; those from 4 on show the same kinds of rooms by other cameras.",
+)
 @click.option("--clips", type=int, help="Clips in all, with two pictures each on average.")
 @click.option("--seed", type=int, help="Seed of all randomness: other people in other rooms.")
-def demo(output: Path, clips: int | None, seed: int | None) -> None:
-    """Draw three tranches of posture pictures to try the pipeline on.
+def demo(output: Path, count: int, clips: int | None, seed: int | None) -> None:
+    """Draw tranches of posture pictures to try the pipeline on.
 
     People sit, stand and lie in drawn rooms. Files and tables have the layout and
     the quirks of the original tranches, including some broken images. The demo shows
-    that the software works; it says nothing about clinical accuracy. A demo that
-    exists already is not drawn again.
+    that the software works; it says nothing about clinical accuracy. Tranches that
+    exist already are not drawn again.
     """
     click.echo(
         f"Drawing demo tranches in {output}. They show that the software works, not its clinical"
@@ -34,7 +41,7 @@ def demo(output: Path, clips: int | None, seed: int | None) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from components.demo.tranches import DEFAULT_CLIPS, DEFAULT_SEED, draw_tranches
+    from components.demo.tranches import DEFAULT_SEED, draw_tranches
     from pipeline import tables
     from schema import features
 
@@ -44,7 +51,8 @@ def demo(output: Path, clips: int | None, seed: int | None) -> None:
         task = progress.add_task("clips", total=None)
         report = draw_tranches(
             output,
-            clips=DEFAULT_CLIPS if clips is None else clips,
+            tranches=count,
+            clips=clips,
             seed=DEFAULT_SEED if seed is None else seed,
             advance=lambda done, total: progress.update(task, completed=done, total=total),
         )

@@ -13,6 +13,7 @@ from pipeline.commands.cli import run_options
 def run(
     ctx: click.Context,
     data_root: Path | None,
+    demo_tranches: int | None,
     output_root: Path | None,
     base_weights: str | None,
     settings: Path | None,
@@ -31,6 +32,10 @@ def run(
 
     processes.lose_output()  # run.json has the verdict, too
     settings_of_run = config.load(
-        settings, data_root=data_root, output_root=output_root, base_weights=base_weights
+        settings,
+        data_root=data_root,
+        demo_tranches=demo_tranches,
+        output_root=output_root,
+        base_weights=base_weights,
     )
     ctx.exit(launcher.launch(settings_of_run, Console()))

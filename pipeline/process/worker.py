@@ -148,6 +148,7 @@ def ingest(config: PipelineConfig, steps: Progress, beam_args: list[str]) -> Cou
 
             drawn = draw_tranches(
                 config.demo_dir,
+                tranches=config.demo_tranches,
                 advance=lambda done, total: steps.advance(DEMO, done, total),
             )
             stage.state = "ran" if drawn.drawn else "cached"

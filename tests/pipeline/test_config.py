@@ -53,6 +53,15 @@ def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Pat
     assert config.load(path, base_weights="none").base_weights == "none"
 
 
+def test_demo_tranches_are_refused_beside_data(tmp_path: Path) -> None:
+    assert config.load(None, demo_tranches=4).demo_tranches == 4
+    path = write(tmp_path, "demo_tranches = 4\n")
+    assert config.load(path).demo_tranches == 4
+    assert config.load(path, data_root="x").demo_tranches == 4  # as `settings.toml` of a run has
+    with pytest.raises(InputError, match=r"Demo tranches are not drawn beside those in x; leave"):
+        config.load(None, data_root="x", demo_tranches=4)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -60,6 +69,9 @@ def test_without_data_the_demo_settings_apply_below_file_and_flags(tmp_path: Pat
             "[acceptance]\nacuracy_floor = 0.9",
             "no setting acceptance.acuracy_floor, did you mean accuracy_floor?",
         ),
+        ("demo_tranches = 0", "demo_tranches is 0 and should be greater than or equal to 1."),
+        ("demo_tranches = 21", "demo_tranches is 21 and should be less than or equal to 20."),
+        ("acuracy_floor = 0.9", "no setting acuracy_floor, did you mean accuracy_floor?"),
         ("zzz = 1", "no setting zzz."),
         ("[splits]\ntests = 1", "no setting splits.tests, did you mean test?"),
         ("[splits]\ntest = 0", "splits.test is 0 and should be greater than or equal to 1"),

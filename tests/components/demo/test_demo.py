@@ -20,8 +20,15 @@ from components.demo.figure import skeleton
 from components.demo.furniture import SEAT_HEIGHT
 from components.demo.picture import draw_clip
 from components.demo.render import Box, Ellipsoid, Material, RoundCone, Shape
-from components.demo.scene import STYLES, Style, build_clip
-from components.demo.tranches import CORRUPT, QUIRKS, DemoReport, draw_tranches, quirk_of
+from components.demo.scene import STYLES, Style, build_clip, style_of
+from components.demo.tranches import (
+    CORRUPT,
+    MARKER,
+    QUIRKS,
+    DemoReport,
+    draw_tranches,
+    quirk_of,
+)
 from components.errors import InputError
 from components.ingest import layout
 from pipeline.commands.demo import demo as command
@@ -133,9 +140,57 @@ def test_an_identical_demo_is_not_drawn_again(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 7  # zips, tables and the marker
 
 
+def test_a_new_tranche_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    steps, together = tmp_path / "steps", tmp_path / "together"
+    draw_tranches(steps, clips=3, seed=1)
+    times = {path: path.stat().st_mtime_ns for path in steps.iterdir() if path.name != MARKER}
+    told: list[tuple[int, int]] = []
+    report = draw_tranches(
+        steps, tranches=5, clips=5, seed=1, advance=lambda *counts: told.append(counts)
+    )
+    assert report.drawn
+    assert told == [(1, 2), (2, 2)]  # nothing else is drawn
+    assert [tranche.name for tranche in layout.discover(steps)] == ["1", "2", "3", "4", "5"]
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+    assert draw_tranches(together, tranches=5, clips=5, seed=1).tranches == report.tranches
+    for path in together.iterdir():
+        assert path.read_bytes() == (steps / path.name).read_bytes()
+
+
+def test_fewer_tranches_remove_only_those_that_were_drawn(tmp_path: Path) -> None:
+    draw_tranches(tmp_path, tranches=4, clips=4, seed=1)
+    own = tmp_path / layout.labels_name("9")
+    own.touch()
+    assert not draw_tranches(tmp_path, clips=3, seed=1).drawn
+    assert own.exists()
+    own.unlink()
+    assert [tranche.name for tranche in layout.discover(tmp_path)] == ["1", "2", "3"]
+    assert draw_tranches(tmp_path, tranches=4, clips=4, seed=1).drawn
+
+
+def test_a_demo_that_was_stopped_goes_on_with_the_next_tranche(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_tranches(tmp_path, clips=3, seed=1, advance=stop)
+    assert not (tmp_path / layout.zip_name("2")).exists()
+    told: list[tuple[int, int]] = []
+    draw_tranches(tmp_path, clips=3, seed=1, advance=lambda *counts: told.append(counts))
+    assert told == [(1, 2), (2, 2)]
+    assert len(layout.discover(tmp_path)) == 3
+
+
 def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--clips is 2"):
         draw_tranches(tmp_path, clips=2)
+    with pytest.raises(InputError, match="--clips is 4, but each of the 5 tranches"):
+        draw_tranches(tmp_path, tranches=5, clips=4)
+    for tranches in (0, 21):
+        with pytest.raises(InputError, match=f"--tranches is {tranches}"):
+            draw_tranches(tmp_path, tranches=tranches)
     with pytest.raises(InputError, match="--seed is -1"):
         draw_tranches(tmp_path, seed=-1)
     (tmp_path / "file").touch()
@@ -144,10 +199,11 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
 
 
 def test_command_says_what_the_demo_is_not(tmp_path: Path) -> None:
-    result = CliRunner().invoke(command, ["--output", str(tmp_path), "--clips", "3"])
+    arguments = ["--output", str(tmp_path), "--tranches", "4", "--clips", "4"]
+    result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0, result.output
     assert "not its clinical accuracy" in result.output
-    assert len(layout.discover(tmp_path)) == 3
+    assert len(layout.discover(tmp_path)) == 4
 
 
 # --- labels -------------------------------------------------------------------
@@ -189,7 +245,7 @@ def test_poses_are_what_they_are_called(seed: int) -> None:
         pose = people.moved(rng, person, pose)
 
 
-@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.folder)
+@pytest.mark.parametrize("style", map(style_of, range(1, 7)), ids=lambda style: style.folder)
 def test_labels_follow_the_scene(style: Style) -> None:
     seen: Counter[str] = Counter()
     for number in range(12):
@@ -236,6 +292,14 @@ def test_tranches_have_a_character_of_their_own() -> None:
         heights.append(np.mean([clip.views[0].eye[2] for clip in clips]))
     assert shares[0] < shares[1] < shares[2]
     assert heights[0] < heights[2] < heights[1]
+
+
+def test_further_tranches_are_seen_by_other_cameras() -> None:
+    styles = [style_of(tranche) for tranche in range(1, 21)]
+    assert styles[:3] == list(STYLES)
+    assert [style.number for style in styles] == list(range(1, 21))
+    assert len({(style.size, style.camera_height) for style in styles}) == len(styles)
+    assert styles == [style_of(tranche) for tranche in range(1, 21)]
 
 
 # --- rays ---------------------------------------------------------------------
