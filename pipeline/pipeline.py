@@ -22,8 +22,8 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
-import schema
 from components.code_digest import code_digest
+from components.examples.contract import FILE as SCHEMA_FILE
 from components.examples.curated_schema import CuratedSchema
 from components.examples.example_gen import TrancheExampleGen
 from components.examples.image_table import ImageTable
@@ -80,8 +80,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
     schema_gen = SchemaGen(statistics=statistics)
 
     # The curated schema: the contract on labels, occlusion and image.
-    schema_file = Path(schema.__file__).with_name("schema.pbtxt")
-    curated_schema = CuratedSchema(schema_file=str(schema_file), sha256=_sha256(schema_file))
+    curated_schema = CuratedSchema(schema_file=str(SCHEMA_FILE), sha256=_sha256(SCHEMA_FILE))
     contract = curated_schema.outputs["schema"]
 
     # Where the data breaks the contract.

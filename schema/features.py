@@ -147,6 +147,8 @@ MASTER_COLUMNS: Final = (FILE_PATH, FILE_NAME, CLIP, TRANCHE, *LABELS)
 
 # Its columns in the TFRecords.
 EXAMPLE_COLUMNS: Final = tuple(name for name in MASTER_COLUMNS if name != FILE_PATH)
+# All of theirs.
+TFRECORD_COLUMNS: Final = (*EXAMPLE_COLUMNS, IMAGE, WIDTH, HEIGHT, *MEASURES, PERCEPTUAL_HASH)
 
 # Label values that say nothing.
 NOT_TOLD: Final = (UNKNOWN_POSTURE, UNKNOWN_OCCLUSION, BLANK)

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from components import processes
 from components.errors import InputError, memory_was_short
+from components.examples import contract
 from components.files import owner_only
 from components.ingest import layout
 from components.progress import EVENTS_FD
@@ -86,6 +87,7 @@ def check(config: PipelineConfig) -> None:
     Raises:
       InputError: it cannot.
     """
+    contract.check()
     base_weights.check(config)
     if config.metadata is not None:
         config.metadata.password()

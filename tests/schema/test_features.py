@@ -1,46 +1,10 @@
 """The names and orders that everything else relies on."""
 
-from pathlib import Path
-
 import pytest
-from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
-from tensorflow_metadata.proto.v0 import schema_pb2
 
 from schema import features
-
-
-@pytest.fixture(scope="module")
-def contract() -> schema_pb2.Schema:
-    text = Path(features.__file__).with_name("schema.pbtxt").read_text(encoding="utf-8")
-    return text_format.Parse(text, schema_pb2.Schema())
-
-
-def test_the_schema_allows_the_label_values_and_the_empty_cell(
-    contract: schema_pb2.Schema,
-) -> None:
-    domains = {domain.name: tuple(domain.value) for domain in contract.string_domain}
-    assert domains == {
-        column: (*values, features.BLANK) for column, values in features.LABEL_VALUES.items()
-    }
-    assert {each.name: each.domain for each in contract.feature if each.domain} == {
-        column: column for column in features.LABEL_VALUES
-    }
-
-
-def test_the_schema_has_the_columns_of_the_examples(contract: schema_pb2.Schema) -> None:
-    names = [each.name for each in contract.feature]
-    assert sorted(names) == sorted(
-        [
-            *features.EXAMPLE_COLUMNS,
-            features.IMAGE,
-            features.WIDTH,
-            features.HEIGHT,
-            *features.MEASURES,
-            features.PERCEPTUAL_HASH,
-        ]
-    )
 
 
 @given(
