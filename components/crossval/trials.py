@@ -85,7 +85,7 @@ class Trials:
         return self._folder / f"{digest}.npy"
 
     def answers(self, trial: Trial) -> Probabilities:
-        """Calibrated probabilities of the held-out images of a finished trial, [images, 3]."""
+        """Calibrated probabilities of a finished trial's held-out images, [images, classes]."""
         return np.load(self.path(trial))
 
     def run(self, trial: Trial, report: Report) -> None:

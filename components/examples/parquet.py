@@ -64,20 +64,21 @@ PREDICTIONS: Final = pa.schema(
 )
 
 
-def read(folder: Path) -> pd.DataFrame:
+def read(folder: Path, table: pa.Schema) -> pd.DataFrame:
     """Reads a table.
 
     Args:
       folder: of the artifact.
+      table: `IMAGES` or `PREDICTIONS`.
 
     Returns:
-      The columns of `IMAGES` or `PREDICTIONS`, rows in no particular order; text as str, None
-      where an example lacks the value.
+      The table's columns, rows in no particular order; text as str, None where an example lacks
+      the value. A column that a run before it was added does not have is NaN.
 
     Raises:
       FileNotFoundError: there is no such folder.
     """
-    return pd.read_parquet(folder)
+    return pd.read_parquet(folder).reindex(columns=table.names)
 
 
 def labels(example: Any) -> dict[str, str | None]:

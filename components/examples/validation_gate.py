@@ -353,7 +353,7 @@ def ValidationGate(
     findings += tranche_findings(found, unselected, untested_tranches, missing_posture_floor)
     drift = label_drift(splits[features.TRAIN], contract, max_label_drift)
     findings += drift_findings(drift)
-    findings += near_duplicates.copy_findings(parquet.read(Path(images.uri)))
+    findings += near_duplicates.copy_findings(parquet.read(Path(images.uri), parquet.IMAGES))
     verdict.passed = int(not any(finding.severity == "blocking" for finding in findings))
     with open(os.path.join(verdict.uri, FINDINGS_FILE), "w", encoding="utf-8") as report:
         json.dump([asdict(finding) for finding in findings], report, indent=2)

@@ -52,7 +52,7 @@ def AcceptanceGate(
     """
     others: dict[Role, Artifact | None] = {"in_service": in_service, "reference": reference}
     found = comparison.judge(
-        parquet.read(Path(predictions.uri)),
+        parquet.read(Path(predictions.uri), parquet.PREDICTIONS),
         plan.read(Path(acceptance_plan.uri)),
         {role: other.id for role, other in others.items() if other},
     )

@@ -42,7 +42,8 @@ def AcceptancePlan(
       acceptance: the settings, JSON of `Acceptance`.
       code_digest: digest of this module; part of the cache key.
     """
-    made = make(parquet.read(Path(images.uri)), Acceptance.model_validate_json(acceptance))
+    table = parquet.read(Path(images.uri), parquet.IMAGES)
+    made = make(table, Acceptance.model_validate_json(acceptance))
     plan.write(made, Path(acceptance_plan.uri))
     acceptance_plan.sha256 = made.sha256
     progress.emit("note", text=made.sentence)

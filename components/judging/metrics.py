@@ -138,8 +138,8 @@ def macro_f1(matrix: Confusion) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
-# The following functions take an image's label, its probabilities [3], and 1 if the answer is
-# sure, 0 if it is unsure.
+# The following functions take an image's label, its probabilities [classes], and 1 if the answer
+# is sure, 0 if it is unsure.
 
 
 def cross_entropy_terms(label: int, probabilities: Array, _sure: float) -> Array:

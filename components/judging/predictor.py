@@ -25,11 +25,10 @@ from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
 from components.examples import parquet
+from components.training.model_run import postures_of
 from schema import features
 from schema.features import Role
 
-# Of models that do not say which postures they know; they were exported before there were others.
-_UNSAID: Final = ("Sitting", "Standing", "Lying")
 _OF_OTHERS: Final = [
     name
     for role in features.ROLES
@@ -63,7 +62,7 @@ class Predict(beam.DoFn):
             folder: shared.acquire(functools.partial(tf.saved_model.load, folder))
             for folder, shared in self._shared.items()
         }
-        self._postures = {folder: _postures(model) for folder, model in self._models.items()}
+        self._postures = {folder: postures_of(model) for folder, model in self._models.items()}
 
     def process(self, records: Sequence[bytes]) -> Iterator[dict[str, Any]]:
         """Answers serialized tf.Examples: a row of `parquet.PREDICTIONS` for each."""
@@ -92,13 +91,6 @@ class Predict(beam.DoFn):
         for role, folder in self._others.items():
             _add(rows, role, answers[folder], self._postures[folder])
         yield from rows
-
-
-def _postures(model: Any) -> tuple[str, ...]:
-    """The postures that a model knows, in the order of its outputs."""
-    if not hasattr(model, "postures"):
-        return _UNSAID
-    return tuple(map(bytes.decode, model.postures.numpy().tolist()))
 
 
 def _add(

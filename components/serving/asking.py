@@ -13,6 +13,7 @@ from typing import Any, Final
 from components import processes
 from components.errors import InputError
 from components.serving.versions import versions
+from components.training.model_run import postures_of
 from schema import features
 
 BATCH_SIZE: Final = 16  # pictures in memory at once
@@ -35,7 +36,7 @@ class Prediction:
       image: its path as it was given.
       label: the most probable posture.
       confidence: its probability.
-      probabilities: of each posture.
+      probabilities: of each posture that the model knows.
       unsure: whether the confidence is below the model's threshold.
       model: who answers: RUN/VERSION, `not pushed` or, of models that do not say, `unknown`.
       threshold: the least confidence of a sure answer; None if no answer is sure, or the model
@@ -104,6 +105,7 @@ def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unrea
       InputError: the model cannot be loaded, or has not the signature of this pipeline.
     """
     serve = _load(folder)
+    postures = postures_of(serve.model)
     import tensorflow as tf
 
     from components.ingest.converter import Converter
@@ -121,7 +123,10 @@ def answers(folder: Path, images: Sequence[Path]) -> Iterator[Prediction | Unrea
                     batch.append(Unreadable(str(path), str(error)))
             rows = _rows(serve(**{_INPUT: tf.constant(readable, tf.string)}))
             for entry in batch:
-                yield entry if isinstance(entry, Unreadable) else _answer(str(entry), next(rows))
+                if isinstance(entry, Path):
+                    yield _answer(str(entry), next(rows), postures)
+                else:
+                    yield entry
 
 
 def _load(folder: Path) -> Any:
@@ -162,16 +167,15 @@ def _rows(outputs: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     return zip(*columns, strict=True)
 
 
-def _answer(image: str, row: tuple[Any, ...]) -> Prediction | Unreadable:
+def _answer(image: str, row: tuple[Any, ...], postures: Sequence[str]) -> Prediction | Unreadable:
     label, confidence, shares, unsure, refused, model, threshold = row
     if refused:
         return Unreadable(image, "the model could not read it")
-    by_posture = dict(zip(features.POSTURES, map(float, shares), strict=True))
     return Prediction(
         image=image,
         label=label.decode(),
         confidence=float(confidence),
-        probabilities=by_posture,
+        probabilities=dict(zip(postures, map(float, shares), strict=True)),
         unsure=bool(unsure),
         model=model.decode(),
         threshold=float(threshold) if math.isfinite(threshold) else None,

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ HISTORY: Final = "history.json"
 # writes it; the Trainer knows neither the version nor, for the sake of the cache, the run.
 IDENTITY: Final = "assets/model.txt"
 NOT_PUSHED: Final = "not pushed"
+# Of models that do not say which postures they name: there were no others before.
+_FIRST_POSTURES: Final = ("Sitting", "Standing", "Lying")
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class ModelRun:
     Attributes:
       keras_model: the file; `components.training.network.load` reads it. Its probabilities
         are calibrated.
+      postures: that it names, in the order of its probabilities.
       image_size: side of its input, pixels.
       fit: how pictures are brought to that side (`preprocessing.fit_image`).
       threshold: least confidence of a sure answer; None if no answer is sure.
     """
 
     keras_model: Path
+    postures: tuple[str, ...]
     image_size: int
     fit: str
     threshold: float | None
@@ -47,6 +51,13 @@ class ModelRun:
         return ~(probabilities.max(axis=1) >= np.float32(threshold))
 
 
+def postures_of(saved_model: Any) -> tuple[str, ...]:
+    """The postures that a loaded SavedModel names, in the order of its probabilities."""
+    if not hasattr(saved_model, "postures"):
+        return _FIRST_POSTURES
+    return tuple(map(bytes.decode, saved_model.postures.numpy().tolist()))
+
+
 def read(folder: Path) -> ModelRun:
     """Reads the artifact.
 
@@ -57,6 +68,7 @@ def read(folder: Path) -> ModelRun:
     settings = history["settings"]
     return ModelRun(
         folder / KERAS_MODEL,
+        tuple(history.get("postures", _FIRST_POSTURES)),
         settings["image_size"],
         settings["fit"],
         history["calibration"]["threshold"],

@@ -53,7 +53,7 @@ def build_model(image_size: int, alpha: float, base_weights: str) -> keras.Model
 
     Returns:
       A model from float32 [batch, image_size, image_size, 3] in 0..255 to
-      probabilities float32 [batch, 3] in the order of `features.POSTURES`.
+      probabilities float32 [batch, classes] in the order of `features.POSTURES`.
       With given weights the base's batch norm always runs in inference mode.
     """
     weights = None if base_weights == "none" else base_weights
@@ -159,7 +159,7 @@ def after(model: keras.Model, end: str | None, last: str = PROBABILITIES) -> ker
       last: the layer to end at: `PROBABILITIES` or `LOGITS`.
 
     Returns:
-      A model from that layer's output to float32 [batch, 3]. It shares the layers, so
+      A model from that layer's output to float32 [batch, classes]. It shares the layers, so
       training it trains the whole model.
     """
     if end is None:

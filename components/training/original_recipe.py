@@ -21,7 +21,7 @@ LEARNING_RATE: Final = 1e-3
 
 
 def build(image_size: int, alpha: float, base_weights: str) -> keras.Model:
-    """Builds and compiles the model, float32 [batch, size, size, 3] in 0..1 to [batch, 3]."""
+    """Builds and compiles the model, float32 [batch, size, size, 3] in 0..1 to [batch, classes]."""
     base = keras.applications.MobileNetV2(
         (image_size, image_size, 3),
         alpha,
@@ -63,7 +63,7 @@ def train_and_predict(
       seed: of the shuffling.
 
     Returns:
-      Probabilities, float32 [images, 3].
+      Probabilities, float32 [images, classes].
     """
     built = build(image_size, alpha, base_weights)
 

@@ -32,7 +32,7 @@ class ServingModule(tf.Module):
     """What is saved: the graphs of the model and of Transform, and the signatures.
 
     Args:
-      model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, 3].
+      model: float32 [batch, size, size, 3] in 0..255 to float32 [batch, classes].
       transform: output of the Transform component.
       ingest_size: side of the square that ingested pictures fit into, pixels.
       image_size: side of the model's input, pixels.
@@ -130,7 +130,7 @@ class ServingModule(tf.Module):
           image_bytes: string [batch], any number of pictures.
 
         Returns:
-          `probabilities` float32 [batch, 3], `label` string [batch], `confidence`
+          `probabilities` float32 [batch, classes], `label` string [batch], `confidence`
           float32 [batch], `unsure` bool [batch], and `refused` bool [batch]: whether the
           picture could not be read, or is larger than ingestion allows. A refused one has no
           label, probabilities of 0, and is unsure. Who answers: `model` string [batch],

@@ -16,6 +16,7 @@ from components.training import calibration, model_run, network, phases, signatu
 from components.training.splits import Splits
 from components.training.trainer_settings import TrainerSettings
 from components.training.training_data import Examples, evaluation_data
+from schema import features
 
 
 def calibrate(
@@ -66,6 +67,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     calibrated = calibrate(posture_model, evaluation, settings)
     summary = {
         "settings": asdict(settings),
+        "postures": features.POSTURES,
         "examples": len(train.labels),
         "class_weights": phases.sampling(train.labels, settings, 1).class_weights,
         "phases": {name: asdict(phase) for name, phase in trained.items()},

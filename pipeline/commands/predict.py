@@ -47,7 +47,8 @@ def predict(
         elif as_json:
             click.echo(json.dumps(asdict(answer)))
         else:
-            shares = (f"{answer.probabilities[name] * 100:.0f} %" for name in features.POSTURES)
+            known = {name: f"{share * 100:.0f} %" for name, share in answer.probabilities.items()}
+            shares = (known.get(name, "") for name in features.POSTURES)
             doubt = "unsure" if answer.unsure else ""
             rows.append((printable(answer.image), answer.label, doubt, *shares))
             caption = _who(answer)

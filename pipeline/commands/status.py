@@ -178,7 +178,7 @@ def _figures(run: "Run") -> tuple[float | None, float | None]:
     from components.examples import parquet
     from components.judging.comparison import answers
 
-    table = parquet.read(answered.folder)
+    table = parquet.read(answered.folder, parquet.PREDICTIONS)
     right = answers(table) == table[features.POSTURE]
     lying = right[table[features.POSTURE] == features.LYING]
     return _share(right), _share(lying)

@@ -81,7 +81,7 @@ def collect(run: Run, against: str | None = None) -> Review:
         calibration=None if predictions is None else _calibration(run, predictions),
         pictures=None if predictions is None else _pictures(run, predictions),
         data=data_summary.summarise(
-            parquet.read(images.folder),
+            parquet.read(images.folder, parquet.IMAGES),
             run.outputs["TrancheExampleGen", "examples"].folder,
             run.snapshot.rejects,
             run.snapshot.contradictions,
@@ -145,7 +145,7 @@ def _in_service(run: Run, every: list[Run]) -> Run | None:
 def _predictions(run: Run) -> pd.DataFrame | None:
     """The answers to the test images, with those of the models that the run compared with."""
     artifact = run.kept("Predictor", "predictions")
-    return None if artifact is None else parquet.read(artifact.folder)
+    return None if artifact is None else parquet.read(artifact.folder, parquet.PREDICTIONS)
 
 
 def _with_answers_of(predictions: pd.DataFrame | None, other: Run) -> pd.DataFrame:

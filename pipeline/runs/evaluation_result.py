@@ -141,7 +141,10 @@ def _slice_key(message: Any) -> SliceKey:
 
 
 def _metrics(message: Any) -> SliceMetrics:
-    found: dict[str, Any] = {"precision": {}, "recall": {}, "f1": {}}
+    # A posture that was added since the run is None.
+    found: dict[str, Any] = {
+        name: dict[str, float | None].fromkeys(features.POSTURES) for name in _BY_POSTURE.values()
+    }
     for item in message.metric_keys_and_values:
         name, key = item.key.name, item.key
         if key.is_diff or key.model_name == _BASELINE:

@@ -118,7 +118,7 @@ def test_unsure_is_one_answer_everywhere(whole_run: Ended) -> None:
     pushed = tf.saved_model.load(whole_run.record["paths"]["pushed"])
     expected = math.inf if fitted["threshold"] is None else fitted["threshold"]
     assert pushed.threshold.numpy() == pytest.approx(expected)
-    predictions = parquet.read(whole_run.artifact("Predictor", "predictions"))
+    predictions = parquet.read(whole_run.artifact("Predictor", "predictions"), parquet.PREDICTIONS)
     confidence = predictions[list(features.POSTURES)].max(axis=1)
     assert predictions[features.UNSURE].equals(confidence < pushed.threshold.numpy())
     coverage = whole_run.record["metrics"]["overall"]["coverage"]

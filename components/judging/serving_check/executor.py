@@ -169,7 +169,7 @@ def training_outputs(trained: model_run.ModelRun, sample: Sample) -> dict[str, A
     """The trained network's answers for the pictures that Transform wrote.
 
     Returns:
-      `probabilities` [images, 3] and `unsure` [images], in the form of a signature's outputs.
+      `probabilities` [images, classes] and `unsure` [images], in the form of a signature's outputs.
     """
     probabilities = network.load(trained.keras_model).predict(
         sample.transformed.astype(np.float32), batch_size=BATCH_SIZE, verbose=0

@@ -158,14 +158,14 @@ def write(destination: Path, source: PushedModel, models: Sequence[Model]) -> No
     trained = source.trained
     description: dict[str, Any] = {
         "model": source.model,
-        "labels": list(features.POSTURES),
+        "labels": list(trained.postures),
         "input": {
             "dtype": "uint8",
             "shape": [1, trained.image_size, trained.image_size, 3],
             "channels": "RGB",
             "fit": trained.fit,
         },
-        "output": {"dtype": "float32", "shape": [1, len(features.POSTURES)]},
+        "output": {"dtype": "float32", "shape": [1, len(trained.postures)]},
         # Least probability of a sure answer; null if no answer is sure.
         "threshold": trained.threshold,
         "calibration_pictures": min(CALIBRATION_PICTURES, source.train_images),

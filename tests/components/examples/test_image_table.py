@@ -72,7 +72,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_image_of_every_split_is_a_row(table: Path) -> None:
-    found = parquet.read(table)
+    found = parquet.read(table, parquet.IMAGES)
     assert list(found.columns) == parquet.IMAGES.names
     assert found[parquet.SPLIT].value_counts().to_dict() == SPLITS
     assert set(found[features.FILE_NAME]) == {
@@ -81,7 +81,7 @@ def test_every_image_of_every_split_is_a_row(table: Path) -> None:
 
 
 def test_values_are_those_of_the_examples(table: Path) -> None:
-    row = parquet.read(table).iloc[0]
+    row = parquet.read(table, parquet.IMAGES).iloc[0]
     assert row[features.POSTURE] == "Lying"
     assert row[features.OCCLUDED] == features.BLANK
     assert row[features.PERCEPTUAL_HASH] == "00ff00ff00ff00ff"

@@ -172,7 +172,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         )
     )
     (written,) = (folder / "root" / "Predictor" / "predictions").iterdir()
-    return World(rows, keras_model, model_uri, examples, parquet.read(written))
+    return World(rows, keras_model, model_uri, examples, parquet.read(written, parquet.PREDICTIONS))
 
 
 def test_every_image_is_there_with_its_labels(world: World) -> None:
@@ -287,4 +287,4 @@ def test_a_split_without_images_is_an_empty_table(world: World, tmp_path: Path) 
             | beam.ParDo(Predict(str(Path(world.model_uri) / "Format-Serving"), {}))
             | beam.io.WriteToParquet(str(tmp_path / "predictions"), parquet.PREDICTIONS)
         )
-    assert list(parquet.read(tmp_path).columns) == parquet.PREDICTIONS.names
+    assert list(parquet.read(tmp_path, parquet.PREDICTIONS).columns) == parquet.PREDICTIONS.names

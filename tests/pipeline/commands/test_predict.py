@@ -203,3 +203,15 @@ def test_models_that_are_none_of_ours(tmp_path: Path) -> None:
     tf.saved_model.save(other, str(tmp_path / "more"), signatures={"serving_default": other.serve})
     with pytest.raises(InputError, match="does not take encoded pictures as"):
         invoke("x.png", "--model", tmp_path / "more")
+
+
+def test_a_model_from_before_a_posture_was_added_answers(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(features, "POSTURES", (*features.POSTURES, "Kneeling"))
+    half(0, 0).save("red.png")
+    _, output, _ = invoke("red.png", "--model", model, "--json")
+    assert [*json.loads(output)["probabilities"]] == ["Sitting", "Standing", "Lying"]
+    status, output, _ = invoke("red.png", "--model", model)
+    assert (status, "Kneeling" in output, "Sitting" in output) == (0, True, True)

@@ -17,7 +17,7 @@ from tests.support.examples import write_split
 IMAGES = 70  # more than two batches
 GRAY = 12
 # Of a picture of one colour the model is sure, of a gray one it is not.
-TRAINED = ModelRun(Path("none"), small_output.SIZE, small_output.FIT, threshold=0.7)
+TRAINED = ModelRun(Path("none"), features.POSTURES, small_output.SIZE, small_output.FIT, 0.7)
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,8 @@ SPEED = {1: Latency(1.0, 2.0)}
 
 
 def source(threshold: float | None) -> export.PushedModel:
-    return export.PushedModel(
-        Path("17"),
-        "r1/17",
-        ModelRun(Path("model.keras"), 32, "stretch", threshold),
-        Path("examples"),
-        50,
-    )
+    trained = ModelRun(Path("model.keras"), ("Sitting", "Lying"), 32, "stretch", threshold)
+    return export.PushedModel(Path("17"), "r1/17", trained, Path("examples"), 50)
 
 
 def models(agreed: int) -> list[export.Model]:
@@ -40,6 +35,8 @@ def test_the_description_says_whose_model_it_is_and_its_threshold(
     description = json.loads((tmp_path / "new" / "device" / export.DESCRIPTION).read_text())
     assert description["model"] == "r1/17"
     assert description["threshold"] == threshold
+    assert description["labels"] == ["Sitting", "Lying"]
+    assert description["output"]["shape"] == [1, 2]
     assert description["models"].keys() == {"posture_float16.tflite", "posture_int8.tflite"}
 
 
