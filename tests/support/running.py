@@ -119,10 +119,11 @@ class Command:
       folder: for that file.
       within: a command that runs the rest of its command line in a setting of its own,
         such as `env TZ=UTC`.
+      root: the project, or a copy of it.
     """
 
-    def __init__(self, folder: Path, *within: str) -> None:
-        self._folder, self._within = folder, within
+    def __init__(self, folder: Path, *within: str, root: Path = ROOT) -> None:
+        self._folder, self._within, self._root = folder, within, root
 
     def run(self, out: Path, *flags: str, **settings: Any) -> Ended:
         """Runs local_runner.py on `out`."""
@@ -136,13 +137,15 @@ class Command:
 
     def start(self, *arguments: object, **streams: Any) -> "subprocess.Popen[str]":
         """Starts a script of the project, with streams as `subprocess.Popen` takes them."""
-        return subprocess.Popen(self._line(arguments), cwd=ROOT, text=True, **streams)  # noqa: S603 (ours)
+        return subprocess.Popen(  # noqa: S603 (a command of ours)
+            self._line(arguments), cwd=self._root, text=True, **streams
+        )
 
     def call(self, *arguments: object, out: Path) -> Ended:
         """Runs a script of the project."""
         done = subprocess.run(  # noqa: S603 (a command of ours)
             self._line(arguments),
-            cwd=ROOT,
+            cwd=self._root,
             capture_output=True,
             text=True,
             timeout=1500,
