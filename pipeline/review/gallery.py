@@ -126,7 +126,9 @@ def choose(predictions: pd.DataFrame) -> ShownRows:
       predictions: a row an image, with the columns of `components.examples.parquet.PREDICTIONS`.
     """
     blank = dict.fromkeys((*features.LABELS, *features.QUALITIES), features.BLANK)
-    rows = other_answers.beside(predictions.fillna(blank))  # an older run lacks what was added since
+    rows = other_answers.beside(
+        predictions.fillna(blank)
+    )  # an older run lacks what was added since
     rows = rows.sort_values([features.TRANCHE, features.FILE_NAME], ignore_index=True)
     probabilities = np.nan_to_num(rows[list(features.POSTURES)].to_numpy(np.float64))
     actual = rows[features.POSTURE].map(features.POSTURES.index).to_numpy(np.int64)
