@@ -35,11 +35,13 @@ class ModelInService(resolver.ResolverStrategy):
         input_dict: dict[str, list[types.Artifact]],
     ) -> dict[str, list[types.Artifact]]:
         """Returns at most one model; see the base class."""
+        candidate = next(iter(input_dict["candidate"]), None)
+        if candidate is None:  # a gate stopped the run before it trained one
+            return input_dict | {"model": []}
         others = {
             (model.id, model.mlmd_artifact.create_time_since_epoch): model
             for model in _others(input_dict)
         }
-        (candidate,) = input_dict["candidate"]
         key = (candidate.id, candidate.mlmd_artifact.create_time_since_epoch)
         found = (
             others[version.origin.key]

@@ -19,6 +19,8 @@ from schema import features
 # lists the values of columns with up to 100 of them, which are names where there is little data.
 KEPT: Final = frozenset(
     {
+        "AcceptanceDecision",
+        "AcceptancePlan",
         "HyperParameters",
         "InfraBlessing",
         "Model",
