@@ -314,6 +314,10 @@ def _hint(name: str, table: type[BaseModel]) -> str:
         return f", did you mean {known}, in the table [acceptance]?"
     if close := difflib.get_close_matches(word, table.model_fields, n=1):
         return f", did you mean {close[0]}?"
+    if table is PipelineConfig and (
+        close := difflib.get_close_matches(word, Acceptance.model_fields, n=1)
+    ):
+        return f", did you mean {close[0]}, in the table [acceptance]?"
     if word in PipelineConfig.model_fields:
         return f", did you mean {word}, above the first [table]?"
     return ""

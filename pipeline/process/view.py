@@ -215,12 +215,15 @@ def show(record: Record, console: Console) -> None:
         more = len(record.reasons) - _MOST_REASONS
         console.print(Text(f"  {more} more: see the review page."), soft_wrap=True)
     if record.verdict == "awaiting_sign_off":
-        for command in ("approve", "reject"):
-            how = command_line.lookdeep(
-                *(command, record.run_id, "--output-root", record.paths["output"]),
-                *("--by", "NAME", "--reason", "TEXT"),
-            )
-            console.print(Text(f"  To {command} it: {how}"), soft_wrap=True)
+        run, out = record.run_id, record.paths["output"]
+        approve = command_line.lookdeep(
+            *("approve", run, "--output-root", out, "--by", "NAME", "--reason", "TEXT")
+        )
+        reject = command_line.lookdeep(
+            *("reject", run, "--output-root", out, "--by", "NAME", "--reason", "TEXT")
+        )
+        console.print(Text(f"  To approve it: {approve}"), soft_wrap=True)
+        console.print(Text(f"  To reject it: {reject}"), soft_wrap=True)
     for finding in record.findings:
         if finding.severity == "warning":
             console.print(Text(f"  Warning: {finding.sentence}", "yellow"), soft_wrap=True)

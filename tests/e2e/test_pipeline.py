@@ -98,7 +98,11 @@ def test_record_says_what_tfma_found(whole_run: Ended) -> None:
 
 
 def test_a_tranche_without_a_test_image_is_named_wherever_the_gates_are(whole_run: Ended) -> None:
-    by_tranche = {gate["place"][0][1]: gate for gate in whole_run.record["gates"] if gate["place"]}
+    by_tranche = {
+        gate["place"][0][1]: gate
+        for gate in whole_run.record["gates"]
+        if gate["place"] and gate["kind"] == "accuracy"
+    }
     assert list(by_tranche) == ["1", "2", "3", "10"]
     assert [gate["passed"] for gate in by_tranche.values()] == [True, True, True, None]
     sentences = [each["sentence"] for each in whole_run.record["findings"]]
@@ -148,7 +152,7 @@ def test_floors_out_of_reach_rerun_the_judge_alone_and_stop_the_push(
     assert accuracy.endswith("below the floor of 1.01.")
     assert coverage.endswith("below the coverage floor of 1.01.")
     assert accuracy in ended.page_text and coverage in ended.page_text
-    assert ended.ran == ANEW | {"Evaluator", "Pusher"}
+    assert ended.ran == ANEW | {"AcceptancePlan", "Evaluator", "AcceptanceGate"}
     assert (
         sorted(path.name for path in (rerunnable.out / "serving" / "posture").iterdir()) == served
     )

@@ -71,7 +71,7 @@ def test_demo_tranches_are_refused_beside_data(tmp_path: Path) -> None:
         ),
         ("demo_tranches = 0", "demo_tranches is 0 and should be greater than or equal to 1."),
         ("demo_tranches = 21", "demo_tranches is 21 and should be less than or equal to 20."),
-        ("acuracy_floor = 0.9", "no setting acuracy_floor, did you mean accuracy_floor?"),
+        ("acuracy_floor = 0.9", "did you mean accuracy_floor, in the table [acceptance]?"),
         ("zzz = 1", "no setting zzz."),
         ("[splits]\ntests = 1", "no setting splits.tests, did you mean test?"),
         ("[splits]\ntest = 0", "splits.test is 0 and should be greater than or equal to 1"),
