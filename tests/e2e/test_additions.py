@@ -16,7 +16,7 @@ from PIL import Image
 
 from components.training import model_run
 from tests.support.documents import ROOT
-from tests.support.running import SETTINGS, Command, Ended
+from tests.support.running import LENIENT, SETTINGS, Command, Ended
 
 PROJECT: Final = ("schema", "components", "pipeline", "local_runner.py", "setup.py")
 POSTURES: Final = ("Sitting", "Standing", "Lying", "Kneeling")
@@ -102,13 +102,28 @@ def test_a_run_has_both_and_what_was_before_stays_readable(
     data = Path(shutil.copytree(tranches, tmp_path / "tranches"))
     _add_tranche(data)
     command = Command(tmp_path, root=copied(tmp_path / "copy", *added["column"], *added["posture"]))
+    recalls = {**LENIENT["recall_floors"], "Kneeling": 0.0}
     ended = command.run(
-        tmp_path / "out",
+        rerunnable.out,
         *("--data-root", str(data)),
-        **SETTINGS,
-        **{"missing_posture_floor": 0, "max_label_drift": 1.0},
+        **{
+            **SETTINGS,
+            "acceptance": {**LENIENT, "recall_floors": recalls},
+            "missing_posture_floor": 0,
+            "max_label_drift": 1.0,
+        },
     )
     assert ended.status == 0, ended.text
+    # The model in service knows three postures, and is compared on those.
+    other = ended.record["decision"]["others"]["in_service"]
+    assert 0 < other["left_out"] < ended.record["decision"]["images"]
+    assert "show a posture that it does not know" in ended.page_text
+    (overall,) = (
+        each
+        for each in ended.record["decision"]["comparisons"]
+        if each["against"] == "in_service" and not each["place"]
+    )
+    assert overall["images"] == ended.record["decision"]["images"] - other["left_out"]
     assert "Recall Kneeling" in ended.page_text and "camera Ceiling" in ended.page_text
     metrics = ended.record["metrics"]
     assert {"camera=Ceiling", "camera=Wall", "primary_posture=Kneeling"} <= set(metrics)
@@ -117,8 +132,8 @@ def test_a_run_has_both_and_what_was_before_stays_readable(
     lookdeep = ("-m", "pipeline.commands.script")
     picture = next((data / "tranch11").iterdir())
     for run, known in ((ended, POSTURES), (rerunnable, POSTURES[:3])):
-        of_run = ("--output-root", run.out)
-        told = command.call(*lookdeep, "predict", picture, "--json", *of_run, out=run.out)
+        pushed = ("--model", run.record["paths"]["pushed"])
+        told = command.call(*lookdeep, "predict", picture, "--json", *pushed, out=run.out)
         assert told.status == 0, told.text
         (answer,) = (line for line in told.text.splitlines() if line.startswith("{"))
         assert [*json.loads(answer)["probabilities"]] == [*known]
