@@ -166,7 +166,7 @@ def _confusion(overall: Slice) -> Table:
 
 
 def _comparison(run: Run, decision: Decision, review: Review) -> str:
-    models = {role: run.inputs.get(("AcceptanceGate", role)) for role in decision.others}
+    models = {role: run.compared_with(role) for role in decision.others}
     return render(
         "comparison.md",
         decision=decision,

@@ -312,6 +312,15 @@ class Run:
         """The model that the run trained or took from the cache."""
         return self.outputs.get(("Trainer", "model"))
 
+    def compared_with(self, role: Role) -> Artifact | None:
+        """The model that the run's own was compared with; None if there was none.
+
+        ML Metadata keeps one input of a model that is in service and the reference as well.
+        """
+        other = self.decision.others.get(role) if self.decision else None
+        found = (each for each in self.inputs.values() if other and each.id == other.model_id)
+        return next(found, None)
+
     @property
     def gate_passed(self) -> bool | None:
         """Whether the ValidationGate let the data pass; None if it was not asked."""

@@ -219,7 +219,7 @@ def _check_compared(run: Run, model: Artifact) -> None:
     if now and now.holds(model.id, model.created):
         raise InputError(f"The model of run {run.id} is in service already, as version {now.id}.")
     replaced = next(comparable(run.versions, (model.id, model.created)), None)
-    other = run.inputs.get(("AcceptanceGate", "in_service"))
+    other = run.compared_with("in_service")
     compared = (other.id, other.created) if other else None
     if (replaced.origin.key if replaced and replaced.origin else None) != compared:
         former = f"the model of run {other.made_by}" if other else "no other model"
