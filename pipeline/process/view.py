@@ -214,6 +214,9 @@ def show(record: Record, console: Console) -> None:
     if len(record.reasons) > _MOST_REASONS:
         more = len(record.reasons) - _MOST_REASONS
         console.print(Text(f"  {more} more: see the review page."), soft_wrap=True)
+    overall = record.compared(())
+    if overall and overall.answer == "untold":
+        console.print(Text(f"  {_untold(overall)}"), soft_wrap=True)
     if record.verdict == "awaiting_sign_off":
         run, out = record.run_id, record.paths["output"]
         approve = command_line.lookdeep(
@@ -351,6 +354,16 @@ def _difference(compared: Comparison | None) -> str:
         f"{share * 100:+.1f}" for share in (compared.difference, compared.low, compared.high)
     )
     return f"{difference} ({low} to {high})"
+
+
+def _untold(compared: Comparison) -> str:
+    """Says that the test clips leave open whether the model is worse than the one in service."""
+    clips = f"{compared.clips:,} clip" + ("" if compared.clips == 1 else "s")
+    margin = (compared.margin or 0) * 100
+    return (
+        f"Whether it is more than {margin:.1f} points worse than the model in service cannot be"
+        f" told from {clips}."
+    )
 
 
 def _judged(judged: dict[str, int]) -> str:

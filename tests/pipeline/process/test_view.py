@@ -105,6 +105,17 @@ def test_the_closing_tables_have_the_difference_with_its_interval() -> None:
     assert "Difference: from the model in service, with its 95 % interval." in text
 
 
+def test_what_cannot_be_told_is_said_beside_the_verdict() -> None:
+    def said(answer: str | None) -> bool:
+        overall = compared(answer=answer, clips=1, margin=0.01)
+        return (
+            "Whether it is more than 1.0 points worse than the model in service cannot be told"
+            " from 1 clip." in closing(decision=decision(overall))
+        )
+
+    assert [said(answer) for answer in ("untold", "no_worse", "worse")] == [True, False, False]
+
+
 def test_without_a_model_in_service_there_is_no_column_of_differences() -> None:
     text = closing(decision=decision(recall(90)))
     assert "Difference" not in text
