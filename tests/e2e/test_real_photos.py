@@ -1,4 +1,4 @@
-"""The main job on the real photos, and then a model that learnt wrong labels there."""
+"""The main job on the real photos, and then a model that is worse there, and one that is equal."""
 
 import re
 import shutil
@@ -93,6 +93,29 @@ def test_mislabelled_training_clips_are_named_by_tranche_and_posture(photos: Pho
         assert there.clips == 14 and there.decides and there.passed is False
         assert there.lost - there.gained > 10
         assert there.answer == "untold"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_an_equal_model_passes_and_cannot_be_told_from_the_one_in_service(photos: Photos) -> None:
+    with put_back(photos.out):
+        # Another threshold makes another model, of the same weights.
+        ended = photos.run(wanted_accuracy=0.94)
+        assert ended.status == 0, ended.text
+        record, former = ended.record, photos.first.record
+        assert record["verdict"] == "pushed" and record["model"] != former["model"]
+        assert record["paths"]["pushed"] != former["paths"]["pushed"]
+
+        decision = Decision.model_validate(record["decision"])
+        assert {other.model_id for other in decision.others.values()} == {former["model"]}
+        assert {each.lost + each.gained for each in decision.comparisons} == {0}
+        overall, *_ = decision.comparisons
+        assert (overall.place, overall.passed, overall.answer) == ((), True, "untold")
+        assert (
+            "Whether it is more than 1.0 points worse than the model in service cannot be told"
+            " from 34 clips." in ended.text
+        )
+        assert "Not shown to differ from the model in service" in ended.page_text
 
 
 def first_reason_on_the_page(ended: Ended) -> str:
