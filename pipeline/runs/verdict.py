@@ -127,6 +127,7 @@ def findings(run: Run) -> list[Finding]:
             key=lambda finding: finding.severity != "blocking",
         ),
         *_overconfident(run),
+        *_too_small(run),
     ]
 
 
@@ -275,19 +276,25 @@ def _was_worse(run: Run) -> bool:
 
 def _worse(each: Comparison) -> str:
     """Says what a model lost to another one in a slice, and why that refuses it."""
+    _, margin = apart(-each.difference * 100, (each.margin or 0) * 100, 1)
+    change = _change(each)
+    if each.answer == "worse":
+        return f"{change}, proven; {margin} points are allowed."
+    if -each.difference > (each.margin or 0):
+        return f"{change}, where {margin} points are allowed."
+    return (
+        f"{change}; that it loses at most {margin} points is not proven, and the plan asks for"
+        " proof."
+    )
+
+
+def _change(each: Comparison) -> str:
+    """Says how much better or worse a slice is than another model, without a full stop."""
     name = slices.name(each.place)
-    loss, margin = apart(-each.difference * 100, (each.margin or 0) * 100, 1)
+    loss, _ = apart(-each.difference * 100, (each.margin or 0) * 100, 1)
     change = f"{loss.removeprefix('-')} points {'better' if each.difference > 0 else 'worse'}"
     ends = interval(each.low, each.high)
-    where, other = name[0].upper() + name[1:], MODELS[each.against]
-    if each.answer == "worse":
-        return f"{where}: {change} than {other} ({ends}), proven; {margin} points are allowed."
-    if -each.difference > (each.margin or 0):
-        return f"{where}: {change} than {other} ({ends}), where {margin} points are allowed."
-    return (
-        f"{where}: {change} than {other} ({ends}); that it loses at most {margin} points is not"
-        " proven, and the plan asks for proof."
-    )
+    return f"{name[0].upper()}{name[1:]}: {change} than {MODELS[each.against]} ({ends})"
 
 
 def _seldom_found(recall: Recall) -> str:
@@ -332,4 +339,21 @@ def _overconfident(run: Run) -> Iterator[Finding]:
             sentence=f"Where the model is sure, it is right on {reached * 100:.1f} % of the test"
             f" images; the wanted {wanted * 100:.1f} % held on eval. Do not rely on it before it"
             " is tested on more clips.",
+        )
+
+
+def _too_small(run: Run) -> Iterator[Finding]:
+    """Warns of the slice that lost most, where it is too small to decide about the loss."""
+    lost = {
+        each.place: each
+        for each in reversed(run.decision.comparisons if run.decision else [])
+        if each.answer == "untold" and each.passed is None and each.high < 0
+        if -each.difference > (each.margin or 0)
+    }
+    if lost:
+        most = min(lost.values(), key=lambda each: each.difference)
+        more = f" The comparison lists {len(lost) - 1} more." if len(lost) > 1 else ""
+        yield Finding(
+            severity="warning",
+            sentence=f"{_change(most)}. Its {most.clips:,} clips are too few to decide.{more}",
         )

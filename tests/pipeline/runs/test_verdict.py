@@ -257,6 +257,27 @@ def test_floors_come_after_comparisons_and_answers_to_requests_last() -> None:
     assert first_words == ["Tranche", "The", "Accuracy", "A"]
 
 
+def test_a_slice_too_small_to_decide_is_a_warning_where_its_loss_is_more_than_chance() -> None:
+    few = {"clips": 23, "decides": False, "passed": None}
+    lost = compared(LYING_IN_TWO, 50, 100, **few)
+    found = run(
+        decision=decision(
+            lost,
+            compared(LYING_IN_TWO, 40, 100, against="reference", **few),
+            compared(TWO, 30, 100, **few),
+            compared(LYING, 0, 100, **few),  # its interval holds 0
+            compared((), 60, 100, passed=True),  # decides
+        )
+    )
+    (warning,) = verdict.findings(found)
+    assert warning.severity == "warning"
+    assert warning.sentence == (
+        "Lying in tranche 2: 50.0 points worse than the model in service (49.0 to 52.0 worse). Its"
+        " 23 clips are too few to decide. The comparison lists 1 more."
+    )
+    assert verdict.findings(run(decision=decision(compared(LYING, 0, 100, **few)))) == []
+
+
 def test_what_has_too_few_clips_is_a_gate_that_is_not_checked() -> None:
     few = {"clips": 23, "decides": False, "passed": None}
     found = refused(recall(20, 23, clips=1, passed=None), compared(), compared(TWO, 9, **few))
