@@ -145,7 +145,8 @@ def test_a_run_has_both_and_what_was_before_stays_readable(
         out=rerunnable.out,
     )
     assert drawn.status == 0, drawn.text
-    assert "Recall Kneeling" in drawn.page_text and "camera Ceiling" not in drawn.page_text
+    page = rerunnable.page_text
+    assert "Recall Kneeling" in page and "camera Ceiling" not in page
 
 
 def _add_tranche(data: Path) -> None:
