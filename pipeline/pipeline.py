@@ -15,12 +15,10 @@ from tfx.components import (
     Tuner,
 )
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
-from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals import conditional
 from tfx.orchestration import pipeline
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
-from tfx.types import Channel, standard_artifacts
 
 from components.code_digest import code_digest
 from components.examples.contract import FILE as SCHEMA_FILE
@@ -33,7 +31,7 @@ from components.judging.acceptance_gate import AcceptanceGate
 from components.judging.acceptance_plan import AcceptancePlan
 from components.judging.predictor import Predictor
 from components.judging.serving_check.component import ServingCheck
-from components.serving.baseline import ModelInService, ReferenceModel
+from components.serving.baseline import compared_models
 from components.serving.pusher import Pusher
 from components.training.trainer_settings import TrainerSettings
 from pipeline.config import PipelineConfig
@@ -168,26 +166,9 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             training_node.add_upstream_node(acceptance_plan)
         model = trainer.outputs["model"]
 
-        # The model in service, or the one before it if that is the candidate itself.
-        model_in_service = Resolver(
-            strategy_class=ModelInService,
-            config={"serving_dir": str(config.serving_dir)},
-            candidate=model,
-            model=Channel(type=standard_artifacts.Model),
-        ).with_id("ModelInService")
-
-        # The first model that was pushed, or the one that the plan names.
-        reference_model = Resolver(
-            strategy_class=ReferenceModel,
-            config={"run_id": config.acceptance.reference_run},
-            candidate=model,
-            model=Channel(type=standard_artifacts.Model),
-            pushed_model=Channel(type=standard_artifacts.PushedModel),
-        ).with_id("ReferenceModel")
-        others = {
-            "in_service": model_in_service.outputs["model"],
-            "reference": reference_model.outputs["model"],
-        }
+        # What the model is compared with: the one in service, and the reference.
+        compared = compared_models(model, config.serving_dir, config.acceptance.reference_run)
+        others = {role: node.outputs["model"] for role, node in compared.items()}
 
         # Judges the model on the test clips, slice by slice.
         evaluator = Evaluator(
@@ -258,8 +239,7 @@ def create_pipeline(config: PipelineConfig, beam_pipeline_args: Sequence[str]) -
             transform,
             *tuners,
             trainer,
-            model_in_service,
-            reference_model,
+            *compared.values(),
             evaluator,
             serving_check,
             predictor,

@@ -7,8 +7,37 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import types
 from tfx.dsl.components.common import resolver
+from tfx.types import Channel, standard_artifacts
 
 from components.serving import versions
+from schema.features import Role
+
+
+def compared_models(
+    model: Channel, serving_dir: Path, reference_run: str
+) -> dict[Role, resolver.Resolver]:
+    """Makes the nodes that find what a candidate is compared with; each puts out a `model`.
+
+    Args:
+      model: the candidate.
+      serving_dir: see `ModelInService`.
+      reference_run: see `ReferenceModel`.
+    """
+    return {
+        "in_service": resolver.Resolver(
+            strategy_class=ModelInService,
+            config={"serving_dir": str(serving_dir)},
+            candidate=model,
+            model=Channel(type=standard_artifacts.Model),
+        ).with_id("ModelInService"),
+        "reference": resolver.Resolver(
+            strategy_class=ReferenceModel,
+            config={"run_id": reference_run},
+            candidate=model,
+            model=Channel(type=standard_artifacts.Model),
+            pushed_model=Channel(type=standard_artifacts.PushedModel),
+        ).with_id("ReferenceModel"),
+    }
 
 
 class ModelInService(resolver.ResolverStrategy):

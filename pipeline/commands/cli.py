@@ -9,13 +9,17 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from components.errors import InputError
 from components.files import owner_only
 from components.ingest.archive import printable
+
+if TYPE_CHECKING:
+    from components.serving.versions import SignOff
+    from pipeline.config import PipelineConfig
 
 USAGE: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
@@ -71,6 +75,30 @@ def sign_off_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--reason", metavar="TEXT", required=True, callback=check, help="Why, in a sentence."
     )
     return by(reason(command))
+
+
+def decide(run_id: str, output_root: Path, decision: "Callable[[PipelineConfig], SignOff]") -> None:
+    """Lets a person decide about a run, under the lock of its output folder, and says what came.
+
+    Args:
+      run_id: the run.
+      output_root: of the run.
+      decision: makes the decision, given where the run is.
+
+    Raises:
+      InputError: there is no such run.
+    """
+    from components import command_line
+    from pipeline.process.launcher import output_folder
+    from pipeline.runs import snapshot
+    from pipeline.runs.verdict import told
+
+    config = snapshot.settings(output_root.absolute())
+    snapshot.read(config.output_root, run_id)  # says so if there is no such run
+    with output_folder(config):
+        click.echo(told(decision(config)))
+    page = command_line.lookdeep("review", run_id, "--output-root", config.output_root)
+    click.echo(f"To have it on the review page: {page}")
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

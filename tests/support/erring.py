@@ -9,15 +9,14 @@ from pathlib import Path
 import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import metadata, pipeline
-from tfx.types import Channel, standard_artifacts
+from tfx.types import standard_artifacts
 
 from components.examples.image_table import ImageTable
 from components.judging.acceptance_gate import AcceptanceGate
 from components.judging.acceptance_plan import AcceptancePlan
 from components.judging.predictor import Predictor
-from components.serving.baseline import ModelInService, ReferenceModel
+from components.serving.baseline import compared_models
 from components.serving.pusher import Pusher
 from pipeline.beam import local_args
 from pipeline.config import PipelineConfig
@@ -129,20 +128,8 @@ def _create(config: PipelineConfig, run_id: str, errors: int) -> pipeline.Pipeli
     trainer = Train(examples=examples, errors=errors, run_id=run_id).with_id("Trainer")
     trainer.add_upstream_node(acceptance_plan)
     model = trainer.outputs["model"]
-    in_service = Resolver(
-        strategy_class=ModelInService,
-        config={"serving_dir": str(config.serving_dir)},
-        candidate=model,
-        model=Channel(type=standard_artifacts.Model),
-    ).with_id("ModelInService")
-    reference = Resolver(
-        strategy_class=ReferenceModel,
-        config={"run_id": config.acceptance.reference_run},
-        candidate=model,
-        model=Channel(type=standard_artifacts.Model),
-        pushed_model=Channel(type=standard_artifacts.PushedModel),
-    ).with_id("ReferenceModel")
-    others = {"in_service": in_service.outputs["model"], "reference": reference.outputs["model"]}
+    compared = compared_models(model, config.serving_dir, config.acceptance.reference_run)
+    others = {role: node.outputs["model"] for role, node in compared.items()}
     predictor = Predictor(
         examples=examples, model=model, batch_size=BATCH_SIZE, code_digest="", **others
     )
@@ -169,8 +156,7 @@ def _create(config: PipelineConfig, run_id: str, errors: int) -> pipeline.Pipeli
             image_table,
             acceptance_plan,
             trainer,
-            in_service,
-            reference,
+            *compared.values(),
             predictor,
             acceptance_gate,
             blessings,

@@ -13,11 +13,10 @@ from tfx.components.evaluator import constants
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals import conditional
 from tfx.orchestration import pipeline
 from tfx.orchestration.data_types import RuntimeParameter
-from tfx.types import Channel, standard_artifacts
+from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact, Property, PropertyType
 
 from components.judging import decision, plan
@@ -26,7 +25,7 @@ from components.judging.acceptance_gate import DecisionArtifact
 from components.judging.acceptance_plan import PlanArtifact
 from components.judging.decision import Compared, Decision, Recall
 from components.judging.plan import Plan, Provable
-from components.serving.baseline import ModelInService, ReferenceModel
+from components.serving.baseline import compared_models
 from components.serving.pusher import Pusher
 from pipeline.config import PipelineConfig
 from pipeline.review.component import ReviewPage
@@ -209,27 +208,14 @@ def create(
             "Trainer"
         )
         model = trainer.outputs["model"]
-        in_service = Resolver(
-            strategy_class=ModelInService,
-            config={"serving_dir": str(config.serving_dir)},
-            candidate=model,
-            model=Channel(type=standard_artifacts.Model),
-        ).with_id("ModelInService")
-        reference = Resolver(
-            strategy_class=ReferenceModel,
-            config={"run_id": config.acceptance.reference_run},
-            candidate=model,
-            model=Channel(type=standard_artifacts.Model),
-            pushed_model=Channel(type=standard_artifacts.PushedModel),
-        ).with_id("ReferenceModel")
+        compared = compared_models(model, config.serving_dir, config.acceptance.reference_run)
         evaluator = Evaluate(model=model, blesses=blesses).with_id("Evaluator")
         serving_check = Serve(model=model, serves=serves).with_id("ServingCheck")
         decide = Decide(
             acceptance_plan=publish.outputs["acceptance_plan"],
             model=model,
             accepts=accepts,
-            in_service=in_service.outputs["model"],
-            reference=reference.outputs["model"],
+            **{role: node.outputs["model"] for role, node in compared.items()},
         ).with_id("AcceptanceGate")
         pusher = Pusher(
             model=model,
@@ -250,8 +236,7 @@ def create(
             gate,
             publish,
             trainer,
-            in_service,
-            reference,
+            *compared.values(),
             evaluator,
             serving_check,
             decide,
